@@ -1,0 +1,83 @@
+/**
+ * What a mapping or a stream must know of an open file.
+ *
+ * @module
+ */
+import { lastError, libc } from "./libc.ts";
+
+/** What the kernel says of an open file. */
+export interface FileStatus {
+  /** Whether it is a regular file: only then is `size` the end of what can be mapped. */
+  readonly isRegular: boolean;
+  /** Bytes. */
+  readonly size: number;
+  /** Inode number, rounded to a double as `Deno.FileInfo` has it. */
+  readonly inode: number;
+}
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+
+/**
+ * `fstat(2)`, by whatever name and layout the platform has it.
+ *
+ * @param fd An open file descriptor.
+ * @throws {SystemError} The call failed: `EBADF` when `fd` is not open.
+ */
+export function fileStatus(fd: number): FileStatus {
+  const { symbols } = libc();
+  const view = new DataView(new ArrayBuffer(256));
+  if (symbols.statx !== null) {
+    // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40.
+    // AT_EMPTY_PATH (0x1000) asks for the descriptor itself, STATX_BASIC_STATS is 0x7ff.
+    const status = symbols.statx(fd, new Uint8Array(1), 0x1000, 0x7ff, view);
+    if (status !== 0) throw lastError("statx", { fd });
+    return describe(
+      view.getUint16(28, true),
+      view.getBigUint64(40, true),
+      view.getBigUint64(32, true),
+    );
+  }
+  // struct stat of macOS with 64-bit inodes: st_mode u16 at 4, st_ino u64 at 8, st_size i64 at 96.
+  const status = (symbols.fstat64 ?? symbols.fstat)?.(fd, view);
+  if (status !== 0) throw lastError("fstat", { fd });
+  return describe(view.getUint16(4, true), view.getBigUint64(96, true), view.getBigUint64(8, true));
+}
+
+function describe(mode: number, size: bigint, inode: bigint): FileStatus {
+  return { isRegular: (mode & S_IFMT) === S_IFREG, size: Number(size), inode: Number(inode) };
+}
+
+/** The part of `Deno.FsFile` that it takes to find its descriptor. */
+export interface OpenFile {
+  /** Moves the file's position. */
+  seekSync(offset: number, whence: Deno.SeekMode): number;
+  /** The file's status. */
+  statSync(): { readonly ino: number | null };
+}
+
+/**
+ * The descriptor of an open `Deno.FsFile`, which Deno keeps to itself: it is the one over the same
+ * inode whose position moves when the file's does.
+ *
+ * @throws {TypeError} It cannot be told: the file cannot seek. Pass a raw descriptor then.
+ */
+export function descriptorOf(file: OpenFile): number {
+  const { symbols } = libc();
+  const inode = file.statSync().ino;
+  const position = file.seekSync(0, SEEK_CUR);
+  const standsAt = (fd: number, at: number) => symbols.lseek(fd, 0n, SEEK_CUR) === BigInt(at);
+  for (let fd = 0; fd < MAX_DESCRIPTORS; fd++) {
+    if (!standsAt(fd, position) || fileStatus(fd).inode !== inode) continue;
+    file.seekSync(position + 1, SEEK_SET);
+    const follows = standsAt(fd, position + 1);
+    file.seekSync(position, SEEK_SET);
+    if (follows) return fd;
+  }
+  throw new TypeError("Cannot find the descriptor of the file: it does not seek, pass a raw fd");
+}
+
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
+// A descriptor above this is not looked for: the default soft limit is 1,024, and each costs a call.
+const MAX_DESCRIPTORS = 65_536;

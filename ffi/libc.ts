@@ -1,0 +1,159 @@
+/**
+ * The C library: opened on first use, so that importing the module needs no permission.
+ *
+ * @module
+ */
+import { currentPlatform, type Platform } from "./platform.ts";
+import { LibcUnavailable, SystemError } from "./system_error.ts";
+
+// 64-bit parameters are declared as 64-bit integers and take bigint: a number there leaves V8's
+// fast call path.
+const SYMBOLS = {
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+  mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
+  // int munmap(void *addr, size_t length);
+  munmap: { parameters: ["usize", "usize"], result: "i32" },
+  // int mprotect(void *addr, size_t len, int prot);
+  mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // int madvise(void *addr, size_t length, int advice);
+  madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // int msync(void *addr, size_t length, int flags);
+  msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // long sysconf(int name);
+  sysconf: { parameters: ["i32"], result: "i64" },
+  // off_t lseek(int fd, off_t offset, int whence);
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
+  // int fstat(int fd, struct stat *buf);  macOS on arm64, where the inode is always 64 bits wide
+  fstat: { parameters: ["i32", "buffer"], result: "i32", optional: true },
+  // The same on macOS for x86-64.
+  fstat64: { name: "fstat$INODE64", parameters: ["i32", "buffer"], result: "i32", optional: true },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** The C functions, as TypeScript calls them. The optional ones are null where they are missing. */
+export interface LibcSymbols {
+  mmap(
+    address: bigint,
+    length: bigint,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: bigint,
+  ): bigint;
+  munmap(address: bigint, length: bigint): number;
+  mprotect(address: bigint, length: bigint, prot: number): number;
+  madvise(address: bigint, length: bigint, advice: number): number;
+  msync(address: bigint, length: bigint, flags: number): number;
+  sysconf(name: number): bigint;
+  lseek(fd: number, offset: bigint, whence: number): bigint;
+  statx:
+    | ((
+      dirfd: number,
+      path: BufferSource,
+      flags: number,
+      mask: number,
+      buf: BufferSource,
+    ) => number)
+    | null;
+  fstat: ((fd: number, buf: BufferSource) => number) | null;
+  fstat64: ((fd: number, buf: BufferSource) => number) | null;
+}
+
+/** The C functions and what depends on the platform. */
+export interface Libc {
+  /** The C functions, as declared in this file. */
+  readonly symbols: LibcSymbols;
+  /** The platform's numbers. */
+  readonly platform: Platform;
+  /** Bytes in a page of host memory. */
+  readonly pageSize: number;
+  /** This thread's `errno`, element 0. */
+  readonly errno: Int32Array;
+}
+
+let opened: Libc | undefined;
+
+/**
+ * The C library, opened at the first call.
+ *
+ * @returns Its functions.
+ * @throws {LibcUnavailable} FFI is denied, or the platform is not supported.
+ */
+export function libc(): Libc {
+  return opened ??= open();
+}
+
+function open(): Libc {
+  const platform = currentPlatform();
+  if (platform === undefined) {
+    const found = typeof Deno === "undefined"
+      ? "this runtime is not Deno"
+      : `this is ${Deno.build.os} on ${Deno.build.arch}`;
+    throw new LibcUnavailable(
+      `Cannot map host memory: it takes Deno on Linux or macOS (x86-64 or arm64), ${found}. ` +
+        "Memory on the heap works everywhere: see GuestMemoryHeap",
+    );
+  }
+  const symbols = openLibrary(platform.libc, SYMBOLS);
+  const { location: errnoLocation } = openLibrary(platform.libc, {
+    // int *__errno_location(void);
+    location: { name: platform.errnoLocation, parameters: [], result: "pointer" },
+  });
+  const location = errnoLocation();
+  if (location === null) {
+    throw new LibcUnavailable("Cannot map host memory: errno has no address");
+  }
+  return {
+    symbols,
+    platform,
+    pageSize: Number(symbols.sysconf(platform.scPageSize)),
+    // SAFETY: the C library keeps a thread's errno at one address for the thread's life, and
+    // synchronous calls run on the thread of the isolate that makes them.
+    errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)),
+  };
+}
+
+function openLibrary<S extends Deno.ForeignLibraryInterface>(
+  names: readonly string[],
+  symbols: S,
+): Deno.StaticForeignLibraryInterface<S> {
+  let cause: unknown;
+  for (const name of names) {
+    try {
+      const library = Deno.dlopen(name, symbols);
+      // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
+      // would else count as a leak in every test that maps memory first; the C library itself, in
+      // use by the whole process, is never unloaded.
+      library.close();
+      return library.symbols;
+    } catch (error) {
+      if (
+        error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied
+      ) {
+        throw new LibcUnavailable(
+          "Cannot map host memory: FFI access is denied, run with --allow-ffi (without a path)",
+          { cause: error },
+        );
+      }
+      cause ??= error;
+    }
+  }
+  throw new LibcUnavailable(`Cannot map host memory: none of ${names.join(", ")} can be opened`, {
+    cause,
+  });
+}
+
+/**
+ * The error of the call that has just failed. Call it before anything else: the next system call
+ * may change errno.
+ *
+ * @param call The call that failed.
+ * @param args The arguments that matter, by name.
+ * @returns The error to throw.
+ */
+export function lastError(call: string, args: Record<string, unknown> = {}): SystemError {
+  const { errno, platform } = libc();
+  const value = errno[0]!;
+  return new SystemError(call, value, platform.errno[value] ?? `errno ${value}`, args);
+}

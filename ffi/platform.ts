@@ -1,0 +1,159 @@
+/**
+ * The numbers that differ between platforms, one table a platform.
+ *
+ * Linux: `include/uapi/asm-generic/{mman-common,mman,errno-base,errno}.h` (x86-64 and arm64 share
+ * them) and `bits/confname.h` of glibc; musl uses the same values. macOS: `sys/mman.h`,
+ * `sys/errno.h` and `unistd.h` of the SDK.
+ *
+ * @module
+ */
+
+/**
+ * What the kernel can be told of memory: the names of `madvise(2)`'s advice. All but the first five
+ * are Linux's own.
+ */
+export type Advice =
+  | "normal"
+  | "random"
+  | "sequential"
+  | "willneed"
+  | "dontneed"
+  | "free"
+  | "remove"
+  | "dontfork"
+  | "dofork"
+  | "mergeable"
+  | "unmergeable"
+  | "hugepage"
+  | "nohugepage"
+  | "dontdump"
+  | "dodump"
+  | "cold"
+  | "pageout"
+  | "populate-read"
+  | "populate-write";
+
+/** What the library needs to know of one platform. */
+export interface Platform {
+  /** Names of the C library, in the order to try. */
+  readonly libc: readonly string[];
+  /** The C function that returns the address of the thread's `errno`. */
+  readonly errnoLocation: string;
+  /** Value of `_SC_PAGESIZE` for `sysconf`. */
+  readonly scPageSize: number;
+  /** Flags of `mmap(2)`. */
+  readonly map: {
+    readonly shared: number;
+    readonly private: number;
+    readonly fixed: number;
+    readonly anonymous: number;
+    readonly noReserve: number;
+  };
+  /** `MADV_*` of `madvise(2)`. */
+  readonly advice: Readonly<Partial<Record<Advice, number>>>;
+  /** `MS_SYNC` of `msync(2)`. */
+  readonly msSync: number;
+  /** Symbolic names of errno values. */
+  readonly errno: Readonly<Record<number, string>>;
+}
+
+/** `PROT_*` of `mmap(2)`: the same on every platform. */
+export const PROT = { none: 0, read: 1, write: 2 } as const;
+
+/** `MS_ASYNC` of `msync(2)`: the same on every platform. */
+export const MS_ASYNC = 1;
+
+// errno-base.h: 1 to 34 are the same on Linux and macOS but for EAGAIN (11 on Linux, 35 on macOS).
+const COMMON_ERRNO = {
+  1: "EPERM",
+  2: "ENOENT",
+  4: "EINTR",
+  5: "EIO",
+  6: "ENXIO",
+  7: "E2BIG",
+  9: "EBADF",
+  12: "ENOMEM",
+  13: "EACCES",
+  14: "EFAULT",
+  16: "EBUSY",
+  17: "EEXIST",
+  19: "ENODEV",
+  21: "EISDIR",
+  22: "EINVAL",
+  23: "ENFILE",
+  24: "EMFILE",
+  25: "ENOTTY",
+  26: "ETXTBSY",
+  27: "EFBIG",
+  28: "ENOSPC",
+  29: "ESPIPE",
+  30: "EROFS",
+  32: "EPIPE",
+} as const;
+
+const COMMON_ADVICE = { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4 } as const;
+
+const LINUX: Platform = {
+  libc: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
+  errnoLocation: "__errno_location",
+  scPageSize: 30,
+  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x20, noReserve: 0x4000 },
+  advice: {
+    ...COMMON_ADVICE,
+    free: 8,
+    remove: 9,
+    dontfork: 10,
+    dofork: 11,
+    mergeable: 12,
+    unmergeable: 13,
+    hugepage: 14,
+    nohugepage: 15,
+    dontdump: 16,
+    dodump: 17,
+    cold: 20,
+    pageout: 21,
+    "populate-read": 22,
+    "populate-write": 23,
+  },
+  msSync: 4,
+  errno: {
+    ...COMMON_ERRNO,
+    11: "EAGAIN",
+    38: "ENOSYS",
+    75: "EOVERFLOW",
+    88: "ENOTSOCK",
+    95: "EOPNOTSUPP",
+    104: "ECONNRESET",
+    107: "ENOTCONN",
+    110: "ETIMEDOUT",
+    133: "EHWPOISON",
+  },
+};
+
+const DARWIN: Platform = {
+  libc: ["libSystem.B.dylib"],
+  errnoLocation: "__error",
+  scPageSize: 29,
+  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x1000, noReserve: 0x40 },
+  advice: { ...COMMON_ADVICE, free: 5 },
+  msSync: 0x10,
+  errno: {
+    ...COMMON_ERRNO,
+    35: "EAGAIN",
+    38: "ENOTSOCK",
+    45: "ENOTSUP",
+    54: "ECONNRESET",
+    57: "ENOTCONN",
+    60: "ETIMEDOUT",
+    78: "ENOSYS",
+    84: "EOVERFLOW",
+  },
+};
+
+/** The platform this program runs on, or `undefined` where the library cannot map memory. */
+export function currentPlatform(): Platform | undefined {
+  if (typeof Deno === "undefined") return undefined;
+  const { os, arch } = Deno.build;
+  if (arch !== "x86_64" && arch !== "aarch64") return undefined;
+  return os === "linux" ? LINUX : os === "darwin" ? DARWIN : undefined;
+}
