@@ -1,0 +1,184 @@
+/**
+ * Streams: what memory can be filled from and emptied into without a copy in between.
+ *
+ * | Item | What it is |
+ * | --- | --- |
+ * | {@linkcode ReadVolatile}, {@linkcode WriteVolatile} | streams that know memory |
+ * | {@linkcode ReaderSync}, {@linkcode WriterSync} | streams of Deno, such as `Deno.FsFile` |
+ * | {@linkcode Cursor} | bytes in a buffer as a stream |
+ *
+ * @module
+ */
+import { IOError } from "./volatile_memory_error.ts";
+import type { VolatileSlice } from "./volatile_slice.ts";
+
+/** A source that fills memory. Mirrors the trait `ReadVolatile`. */
+export interface ReadVolatile {
+  /**
+   * Reads once into memory, as `read(2)` does, and marks what it wrote dirty.
+   *
+   * @param slice The memory to fill.
+   * @returns Bytes read; 0 at the end of the source.
+   */
+  readVolatile(slice: VolatileSlice): number;
+}
+
+/** A sink that takes memory. Mirrors the trait `WriteVolatile`. */
+export interface WriteVolatile {
+  /**
+   * Writes once from memory, as `write(2)` does.
+   *
+   * @param slice The memory to write.
+   * @returns Bytes written; 0 when the sink takes no more.
+   */
+  writeVolatile(slice: VolatileSlice): number;
+}
+
+/** A source as Deno has them: `Deno.FsFile`, `Deno.stdin`. */
+export interface ReaderSync {
+  /** Reads once; `null` at the end. */
+  readSync(buffer: Uint8Array): number | null;
+}
+
+/** A sink as Deno has them: `Deno.FsFile`, `Deno.stdout`. */
+export interface WriterSync {
+  /** Writes once. */
+  writeSync(buffer: Uint8Array): number;
+}
+
+/** Whatever memory can be filled from. */
+export type ReadSource = ReadVolatile | ReaderSync;
+
+/** Whatever memory can be emptied into. */
+export type WriteSink = WriteVolatile | WriterSync;
+
+/**
+ * Reads once from any source into memory, again where a signal interrupted.
+ *
+ * @returns Bytes read: 0 at the end of the source.
+ * @throws {IOError} The source failed. All of the slice is marked dirty then: how much was written
+ * is not known.
+ */
+export function readInto(slice: VolatileSlice, source: ReadSource): number {
+  if ("readVolatile" in source) {
+    return checkCount(source.readVolatile(slice), slice.len);
+  }
+  const view = slice.rawView();
+  let count;
+  try {
+    count = uninterrupted(() => source.readSync(view)) ?? 0;
+  } catch (error) {
+    slice.markDirty(0, slice.len);
+    throw new IOError("Other", { cause: error });
+  }
+  slice.markDirty(0, checkCount(count, slice.len));
+  return count;
+}
+
+/**
+ * Writes once from memory to any sink, again where a signal interrupted.
+ *
+ * @returns Bytes written.
+ * @throws {IOError} The sink failed.
+ */
+export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
+  if ("writeVolatile" in sink) {
+    return checkCount(sink.writeVolatile(slice), slice.len);
+  }
+  const view = slice.readOnlyView();
+  try {
+    return checkCount(uninterrupted(() => sink.writeSync(view)), slice.len);
+  } catch (error) {
+    throw new IOError("Other", { cause: error });
+  }
+}
+
+/** Fills all of a slice, in as many reads as it takes. */
+export function readExactInto(slice: VolatileSlice, source: ReadSource): void {
+  while (slice.len > 0) {
+    const count = readInto(slice, source);
+    if (count === 0) throw new IOError("UnexpectedEof");
+    slice = slice.offset(count);
+  }
+}
+
+/** Writes all of a slice, in as many writes as it takes. */
+export function writeAllFrom(slice: VolatileSlice, sink: WriteSink): void {
+  while (slice.len > 0) {
+    const count = writeFrom(slice, sink);
+    if (count === 0) throw new IOError("WriteZero");
+    slice = slice.offset(count);
+  }
+}
+
+function uninterrupted<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof Error && error.name === "Interrupted")) {
+        throw error;
+      }
+    }
+  }
+}
+
+// A stream that claims more than it was given would let a copy count wrongly further up.
+function checkCount(count: number, limit: number): number {
+  if (Number.isInteger(count) && count >= 0 && count <= limit) return count;
+  throw new IOError("Other", {
+    cause: new RangeError(`The stream reports ${count} bytes of ${limit}`),
+  });
+}
+
+/**
+ * Bytes in a buffer as a stream that advances. Mirrors `std::io::Cursor`, `&[u8]` as a source and
+ * `&mut [u8]` as a sink.
+ *
+ * @example
+ * ```ts
+ * import { Cursor, GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]);
+ * const source = new Cursor(Uint8Array.of(1, 2, 3, 4));
+ * assertEquals(memory.readVolatileFrom(GuestAddress(0), source, 3), 3);
+ * assertEquals(source.position, 3);
+ * assertEquals(memory.readVolatileFrom(GuestAddress(3), source, 3), 1);
+ * ```
+ */
+export class Cursor implements ReadVolatile, WriteVolatile {
+  /** The bytes. */
+  readonly bytes: Uint8Array;
+  /** Where the next read or write begins. */
+  position: number;
+
+  /**
+   * Makes a stream of bytes.
+   *
+   * @param bytes The bytes to read, or to overwrite.
+   * @param position Where to begin.
+   */
+  constructor(bytes: Uint8Array, position: number = 0) {
+    this.bytes = bytes;
+    this.position = position;
+  }
+
+  /** Copies the next bytes into memory. */
+  readVolatile(slice: VolatileSlice): number {
+    const count = slice.write(this.#next(slice.len), 0);
+    this.position += count;
+    return count;
+  }
+
+  /** Copies memory over the next bytes. */
+  writeVolatile(slice: VolatileSlice): number {
+    const count = slice.read(this.#next(slice.len), 0);
+    this.position += count;
+    return count;
+  }
+
+  #next(count: number): Uint8Array {
+    return this.bytes.subarray(this.position, this.position + count);
+  }
+}

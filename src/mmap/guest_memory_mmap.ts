@@ -1,0 +1,81 @@
+/**
+ * Guest memory in mappings.
+ *
+ * @module
+ */
+import type { GuestAddress, GuestUsize } from "../address.ts";
+import { GuestRegionCollection } from "../region_collection.ts";
+import type { FileOffset } from "./file_offset.ts";
+import { GuestRegionMmap } from "./guest_region_mmap.ts";
+import type { MmapOptions } from "./mmap_region.ts";
+
+/** Guest memory in mappings. Mirrors `GuestMemoryMmap`. */
+export type GuestMemoryMmap = GuestRegionCollection<GuestRegionMmap>;
+
+/**
+ * Makes guest memory in mappings. Mirrors the functions of `GuestMemoryMmap`.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryMmap, u64 } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryMmap.fromRanges([
+ *   [GuestAddress(0), 3 * 2 ** 30],
+ *   [GuestAddress(2 ** 32), 2 ** 30],
+ * ]);
+ * memory.writeObj(u64, 42n, GuestAddress(2 ** 32 + 8));
+ * assertEquals(memory.readObj(u64, GuestAddress(2 ** 32 + 8)), 42n);
+ * assertEquals(memory.findRegion(GuestAddress(2 ** 32 - 1)), undefined);
+ * ```
+ */
+export const GuestMemoryMmap: {
+  /**
+   * Maps anonymous memory for each range.
+   *
+   * @param ranges Each region's start and size in bytes, by rising start.
+   * @param options How they are mapped: see {@linkcode MmapRegion}, whose errors it throws.
+   * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
+   */
+  fromRanges(
+    ranges: Iterable<readonly [GuestAddress, GuestUsize]>,
+    options?: MmapOptions,
+  ): GuestMemoryMmap;
+  /**
+   * Maps a file, or anonymous memory, for each range.
+   *
+   * @param ranges Each region's start, size in bytes, and file if there is one, by rising start.
+   * @param options How they are mapped.
+   * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
+   */
+  fromRangesWithFiles(
+    ranges: Iterable<readonly [GuestAddress, GuestUsize, FileOffset?]>,
+    options?: MmapOptions,
+  ): GuestMemoryMmap;
+  /**
+   * Takes regions that are mapped already: see {@linkcode GuestRegionCollection.fromRegions}.
+   *
+   * @param regions The regions by rising start.
+   */
+  fromRegions(regions: readonly GuestRegionMmap[]): GuestMemoryMmap;
+} = {
+  fromRanges: (ranges, options) => mapAll(ranges, options),
+  fromRangesWithFiles: (ranges, options) => mapAll(ranges, options),
+  fromRegions: (regions) => GuestRegionCollection.fromRegions(regions),
+};
+
+function mapAll(
+  ranges: Iterable<readonly [GuestAddress, GuestUsize, FileOffset?]>,
+  options: MmapOptions = {},
+): GuestMemoryMmap {
+  const regions: GuestRegionMmap[] = [];
+  try {
+    for (const [start, size, file] of ranges) {
+      regions.push(GuestRegionMmap.fromRange(start, size, { ...options, file }));
+    }
+    return GuestRegionCollection.fromRegions(regions);
+  } catch (error) {
+    for (const region of regions) region.close();
+    throw error;
+  }
+}

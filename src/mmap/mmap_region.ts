@@ -1,0 +1,316 @@
+/**
+ * A mapping in the host, before it has a place in a guest.
+ *
+ * @module
+ */
+import { fileStatus } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { adviseMemory, mapMemory, pageSize } from "../../ffi/memory.ts";
+import { PROT, protectMemory, syncMemory } from "../../ffi/memory.ts";
+import type { Advice } from "../../ffi/platform.ts";
+import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
+import type { RegionOptions } from "../heap.ts";
+import { Holds } from "../holds.ts";
+import { showAsText } from "../inspect.ts";
+import { byteSize, hex } from "../number_format.ts";
+import { Permissions } from "../permissions.ts";
+import { VolatileMemory } from "../volatile_memory.ts";
+import { MemoryClosed } from "../volatile_memory_error.ts";
+import { VolatileSlice } from "../volatile_slice.ts";
+import type { FileOffset } from "./file_offset.ts";
+import { MappedMemory } from "./mapped_memory.ts";
+import { InvalidOffsetLength, InvalidPointer, MapFixed } from "./mmap_region_error.ts";
+import { MappingPastEof } from "./mmap_region_error.ts";
+
+/** How memory is mapped. */
+export interface MmapOptions extends RegionOptions {
+  /** What may be done with it. Reading and writing by default. */
+  readonly protection?: Permissions;
+  /**
+   * Whether writes reach the file and other processes (`MAP_SHARED`), or stay with this mapping
+   * (`MAP_PRIVATE`). By default shared with a file, private without.
+   */
+  readonly shared?: boolean;
+  /** Whether swap space is reserved, so that a lack of memory shows now (no `MAP_NORESERVE`). */
+  readonly reserve?: boolean;
+  /** More `MAP_*` bits, as the platform numbers them. `MAP_FIXED` is refused. */
+  readonly flags?: number;
+}
+
+/** How one region is mapped: what is said of a memory, and what only one region can have. */
+export interface MmapRegionOptions extends MmapOptions {
+  /** The file to map; anonymous memory without. */
+  readonly file?: FileOffset | undefined;
+  /**
+   * A foreign mapping's address, at a multiple of the page size: nothing is mapped then, nor
+   * unmapped. The memory has to stay mapped, with `protection`, until the region is closed.
+   */
+  readonly pointer?: bigint;
+  /** What `isHugetlbfs` says. It does not make huge pages: that takes `flags` or the file. */
+  readonly hugetlbfs?: boolean;
+}
+
+/**
+ * A mapping in the host. Mirrors `MmapRegion` and `MmapRegionBuilder`.
+ *
+ * @example
+ * ```ts
+ * import { MmapRegion, u64 } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using region = new MmapRegion(0x4000);
+ * region.asVolatileSlice().writeObj(u64, 7n, 0x3ff8);
+ * assertEquals(region.getRef(u64, 0x3ff8).load(), 7n);
+ * ```
+ */
+export class MmapRegion extends VolatileMemory implements Disposable {
+  static {
+    showAsText(this);
+  }
+
+  /** Bytes. */
+  readonly len: number;
+  /** `MAP_*` bits it was mapped with. */
+  readonly flags: number;
+  /** Whether closing the region unmaps it. */
+  readonly owned: boolean;
+  /** The file it maps, if there is one. */
+  readonly fileOffset: FileOffset | undefined;
+  /** Whether it lies in huge pages of hugetlbfs, or `undefined` where nobody said. */
+  readonly isHugetlbfs: boolean | undefined;
+  readonly #memory: MappedMemory;
+  readonly #slice: VolatileSlice;
+  readonly #holds: Holds;
+  #protection: Permissions;
+
+  /**
+   * Maps memory.
+   *
+   * @param size Bytes. The last page may be in part beyond it.
+   * @param options How.
+   * @throws {SystemError} The kernel refuses.
+   * @throws {MappingPastEof} The file is regular and ends before the mapping.
+   * @throws {InvalidOffsetLength} The offset in the file plus the size is beyond 2^53.
+   * @throws {MapFixed} The flags ask for `MAP_FIXED`.
+   * @throws {InvalidPointer} The foreign mapping is not page-aligned.
+   * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
+   * @throws {RangeError} A number is not an integer in [0, 2^53).
+   */
+  constructor(size: number, options: MmapRegionOptions = {}) {
+    super();
+    const { file, pointer, protection = Permissions.ReadWrite } = options;
+    this.len = size;
+    this.flags = mapFlags(options);
+    this.owned = pointer === undefined;
+    this.fileOffset = file;
+    this.isHugetlbfs = options.hugetlbfs;
+    this.#protection = protection;
+    // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
+    const bitmap = options.bitmap?.(size) ?? NoBitmap;
+    const address = pointer === undefined
+      ? this.#map(size, protection, file)
+      : checkPointer(pointer, size);
+    this.#memory = new MappedMemory({ address, length: size }, protection, this.owned);
+    this.#slice = new VolatileSlice(this.#memory, 0, size, bitmap);
+    this.#holds = new Holds("mapping", () => this.#memory.close());
+  }
+
+  /**
+   * Maps a file, shared unless the options say otherwise. Mirrors `from_file`.
+   *
+   * @param file The file and where to begin.
+   * @param size Bytes.
+   * @param options How.
+   */
+  static fromFile(file: FileOffset, size: number, options: MmapOptions = {}): MmapRegion {
+    return new MmapRegion(size, { ...options, file });
+  }
+
+  /** What may be done with the memory. */
+  get protection(): Permissions {
+    return this.#protection;
+  }
+
+  /** Who is told of writes. */
+  get bitmap(): Bitmap {
+    return this.#slice.bitmap;
+  }
+
+  /** Whether the memory is unmapped. */
+  get closed(): boolean {
+    return this.#holds.released;
+  }
+
+  /**
+   * The host address of the first byte. Asking for it keeps the memory mapped until it is closed,
+   * even if it is forgotten. Mirrors `as_ptr`.
+   *
+   * @throws {MemoryClosed} The memory is unmapped.
+   */
+  hostAddress(): bigint {
+    return this.#memory.hostAddress();
+  }
+
+  /** A part of the memory. */
+  getSlice(offset: number, count: number): VolatileSlice {
+    return this.#slice.getSlice(offset, count);
+  }
+
+  /** All of the memory. */
+  override asVolatileSlice(): VolatileSlice {
+    return this.#slice;
+  }
+
+  /**
+   * Changes what may be done with all of the memory: `mprotect(2)`.
+   *
+   * @param protection What may be done from now on.
+   * @throws {SystemError} The kernel refuses, as to write a file that is open to read only.
+   */
+  protect(protection: Permissions): void {
+    this.#demandOpen();
+    // Never more in JavaScript than in the kernel, also if the call fails.
+    this.#memory.permit((protection & this.#protection) as Permissions);
+    try {
+      protectMemory(this.#memory.address, this.len, protBits(protection));
+      this.#protection = protection;
+    } finally {
+      this.#memory.permit(this.#protection);
+    }
+  }
+
+  /**
+   * Tells the kernel how the memory is used: `madvise(2)`. What is discarded (`"dontneed"`,
+   * `"free"`, `"remove"`) is marked dirty. Mind what discarding means for the kind of memory: shared
+   * memory keeps its content after `"dontneed"`, a private file's comes back.
+   *
+   * @param advice The advice.
+   * @param offset Where the range begins: a multiple of the page size.
+   * @param length Bytes; up to the end by default.
+   * @throws {SystemError} The kernel refuses.
+   * @throws {OutOfBounds} The range is not in the memory.
+   */
+  advise(advice: Advice, offset: number = 0, length: number = this.len - offset): void {
+    this.#demandOpen();
+    this.computeEndOffset(offset, length);
+    adviseMemory(this.#memory.address + offset, length, advice);
+    if (DISCARDS.has(advice)) this.#slice.markDirty(offset, length);
+  }
+
+  /**
+   * Writes a shared mapping's changes back to its file: `msync(2)`.
+   *
+   * @param wait Whether to return only when the file holds them.
+   * @throws {SystemError} The kernel refuses.
+   */
+  sync(wait: boolean = true): void {
+    this.#demandOpen();
+    syncMemory(this.#memory.address, this.len, wait);
+  }
+
+  /**
+   * Whether this and another region map the same bytes of the same descriptor.
+   *
+   * @param other The other.
+   */
+  fdsOverlap(other: MmapRegion): boolean {
+    const a = this.fileOffset;
+    const b = other.fileOffset;
+    return a !== undefined && b !== undefined && a.fd === b.fd &&
+      a.start < b.start + other.len && b.start < a.start + this.len;
+  }
+
+  /** Adds a holder: a region of a guest that lies in this mapping. */
+  retain(): void {
+    this.#holds.retain();
+  }
+
+  /** Removes a holder. */
+  release(): void {
+    this.#holds.release();
+  }
+
+  /**
+   * Ends the hold of whoever mapped the memory. It is unmapped at once if no region lies in it; else
+   * with the last. Views of it become empty. Closing again does nothing.
+   */
+  close(): void {
+    this.#holds.close();
+  }
+
+  /** The same as {@linkcode MmapRegion.close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** One line: how long, what kind, what may be done. */
+  override toString(): string {
+    return `MmapRegion ${byteSize(this.len)} ${this.kind}`;
+  }
+
+  /** What kind of memory this is, in a few words. */
+  get kind(): string {
+    if (this.closed) return "(closed)";
+    const access = ["no access", "read-only", "write-only", "read-write"][this.#protection];
+    if (!this.owned) return `foreign ${access}`;
+    const shared = (this.flags & libc().platform.map.shared) !== 0 ? "shared" : "private";
+    if (this.fileOffset === undefined) return `anonymous ${shared} ${access}`;
+    return `file ${this.fileOffset.fd} at ${hex(this.fileOffset.start)} ${shared} ${access}`;
+  }
+
+  #map(size: number, protection: Permissions, file: FileOffset | undefined): number {
+    if (file !== undefined) checkFile(file, size);
+    return mapMemory({
+      length: size,
+      prot: protBits(protection),
+      flags: this.flags,
+      fd: file?.fd ?? -1,
+      offset: file?.start ?? 0,
+    });
+  }
+
+  #demandOpen(): void {
+    if (this.closed) throw new MemoryClosed("mapping");
+  }
+}
+
+const DISCARDS: ReadonlySet<Advice> = new Set<Advice>(["dontneed", "free", "remove"]);
+
+function mapFlags({ file, shared, reserve, flags = 0 }: MmapRegionOptions): number {
+  const { map } = libc().platform;
+  if ((flags & map.fixed) !== 0) {
+    throw new MapFixed("Cannot map memory with MAP_FIXED: it would replace what is mapped there");
+  }
+  const sharing = shared ?? file !== undefined ? map.shared : map.private;
+  return flags | sharing | (file === undefined ? map.anonymous : 0) | (reserve ? 0 : map.noReserve);
+}
+
+function protBits(protection: Permissions): number {
+  return (Permissions.allow(protection, Permissions.Read) ? PROT.read : 0) |
+    (Permissions.allow(protection, Permissions.Write) ? PROT.write : 0);
+}
+
+function checkFile({ fd, start }: FileOffset, size: number): void {
+  if (start + size > Number.MAX_SAFE_INTEGER) {
+    throw new InvalidOffsetLength(
+      `Cannot map ${size} bytes of a file from ${start}: the end is beyond 2^53`,
+    );
+  }
+  // Only a regular file's size says what can be mapped: devices and guest_memfd have none.
+  const status = fileStatus(fd);
+  if (status.isRegular && start + size > status.size) {
+    throw new MappingPastEof(
+      `Cannot map ${size} bytes of a file from ${start}: it ends at ${status.size}`,
+    );
+  }
+}
+
+function checkPointer(pointer: bigint, size: number): number {
+  const address = Number(pointer);
+  if (pointer <= 0n || !Number.isSafeInteger(address + size) || address % pageSize() !== 0) {
+    throw new InvalidPointer(
+      `Cannot use ${size} bytes at host address ${hex(pointer)}: not at a page's start`,
+    );
+  }
+  return address;
+}

@@ -1,0 +1,218 @@
+/**
+ * Guest memory as a sorted list of regions.
+ *
+ * @module
+ */
+import { ADDRESS_SPACE_END, type GuestAddress, type GuestUsize } from "./address.ts";
+import { GuestMemory } from "./guest_memory.ts";
+import { Holds } from "./holds.ts";
+import { byteSize, hex } from "./number_format.ts";
+import type { GuestMemoryRegion } from "./region.ts";
+import { InvalidGuestRegion, MemoryRegionOverlap } from "./region_collection_error.ts";
+import { NoMemoryRegion, UnsortedMemoryRegions } from "./region_collection_error.ts";
+import { MemoryClosed } from "./volatile_memory_error.ts";
+
+/**
+ * Guest memory as a sorted list of regions that do not overlap. Mirrors `GuestRegionCollection`.
+ *
+ * The list is an immutable value (rule 6): {@linkcode GuestRegionCollection.insertRegion} and
+ * {@linkcode GuestRegionCollection.removeRegion} return a new one that shares the regions. Every
+ * collection is closed by itself, and a region is closed with the last collection that holds it.
+ *
+ * @typeParam R The kind of its regions.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestRegionCollection, GuestRegionHeap, u8 } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using small = GuestRegionCollection.fromRegions([new GuestRegionHeap(GuestAddress(0), 0x1000)]);
+ * using large = small.insertRegion(new GuestRegionHeap(GuestAddress(0x8000), 0x1000));
+ * large.writeObj(u8, 7, GuestAddress(0));
+ * assertEquals(small.readObj(u8, GuestAddress(0)), 7);
+ * assertEquals([small.numRegions, large.numRegions], [1, 2]);
+ * ```
+ */
+export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegion>
+  extends GuestMemory<R>
+  implements Disposable {
+  #regions: readonly R[];
+  readonly #holds: Holds = new Holds("guest memory", () => this.#close());
+  // The region found last: accesses that follow each other mostly go to the same region.
+  #recent: R | undefined;
+
+  /**
+   * Takes regions that are in order. Use {@linkcode GuestRegionCollection.fromRegions}; without
+   * argument, the collection is empty. Mirrors `new`.
+   */
+  constructor(regions: readonly R[] = []) {
+    super();
+    checkRegions(regions);
+    // A copy: the list must not change under the collection.
+    this.#regions = [...regions];
+    let held = 0;
+    try {
+      for (; held < this.#regions.length; held++) this.#regions[held]!.retain();
+    } catch (error) {
+      for (const region of this.#regions.slice(0, held)) region.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes a collection of at least one region.
+   *
+   * It becomes their holder: from here on, closing it is what closes them.
+   *
+   * @param regions The regions by rising start, adjacent or with holes between them.
+   * @returns The collection.
+   * @throws {NoMemoryRegion} There is none.
+   * @throws {UnsortedMemoryRegions} They are not sorted.
+   * @throws {MemoryRegionOverlap} Two overlap.
+   * @throws {InvalidGuestRegion} One is empty or ends beyond 2^53.
+   */
+  static fromRegions<R extends GuestMemoryRegion>(regions: readonly R[]): GuestRegionCollection<R> {
+    if (regions.length === 0) {
+      throw new NoMemoryRegion("Cannot make a collection of regions: there is no region");
+    }
+    return new GuestRegionCollection(regions);
+  }
+
+  /**
+   * A collection with one more region. This one does not change.
+   *
+   * @param region The region. The new collection becomes its holder.
+   * @returns The new collection, to be closed by itself.
+   * @throws {MemoryRegionOverlap} It overlaps one that is there.
+   */
+  insertRegion(region: R): GuestRegionCollection<R> {
+    const regions = [...this.#open(), region];
+    return new GuestRegionCollection(regions.sort((a, b) => a.startAddr - b.startAddr));
+  }
+
+  /**
+   * A collection without one region. This one does not change, and keeps the region mapped until it
+   * is closed.
+   *
+   * @param base The exact start of the region.
+   * @param size Its exact size.
+   * @returns The new collection, which may be empty, and the region. Close both.
+   * @throws {NoMemoryRegion} No region has that start and size.
+   */
+  removeRegion(base: GuestAddress, size: GuestUsize): [GuestRegionCollection<R>, R] {
+    const regions = this.#open();
+    const region = this.findRegion(base);
+    if (region === undefined || region.startAddr !== base || region.len !== size) {
+      throw new NoMemoryRegion(
+        `Cannot remove ${byteSize(size)} at ${hex(base)}: no region has that start and size`,
+      );
+    }
+    region.handBack();
+    return [new GuestRegionCollection(regions.filter((other) => other !== region)), region];
+  }
+
+  /** The region that holds an address, or `undefined` in a hole. */
+  findRegion(addr: GuestAddress): R | undefined {
+    const recent = this.#recent;
+    if (recent !== undefined && addr >= recent.startAddr && addr <= recent.lastAddr) return recent;
+    return this.#search(addr);
+  }
+
+  /** How many regions there are. */
+  override get numRegions(): number {
+    return this.#open().length;
+  }
+
+  /** The regions by rising address. */
+  [Symbol.iterator](): ArrayIterator<R> {
+    return this.#open().values();
+  }
+
+  /** Whether {@linkcode GuestRegionCollection.close} was called. */
+  get closed(): boolean {
+    return this.#holds.released;
+  }
+
+  /** Adds a holder, as a region has them: see {@linkcode GuestMemoryRegion.retain}. */
+  retain(): void {
+    this.#holds.retain();
+  }
+
+  /** Removes a holder. */
+  release(): void {
+    this.#holds.release();
+  }
+
+  /**
+   * Lets go of the regions: those that no other collection holds are closed, and what they mapped is
+   * unmapped. Every access throws {@linkcode MemoryClosed} from then on. Closing again does nothing.
+   */
+  close(): void {
+    this.#holds.close();
+  }
+
+  /** The same as {@linkcode GuestRegionCollection.close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A table of the regions, or one line when closed. */
+  override toString(): string {
+    return this.closed ? `${this.constructor.name} (closed)` : super.toString();
+  }
+
+  #open(): readonly R[] {
+    if (this.closed) throw new MemoryClosed("guest memory");
+    return this.#regions;
+  }
+
+  // Binary search for the last region that starts at or below the address.
+  #search(addr: GuestAddress): R | undefined {
+    const regions = this.#open();
+    let low = 0;
+    let high = regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (regions[middle]!.startAddr <= addr) low = middle + 1;
+      else high = middle;
+    }
+    const found = regions[low - 1];
+    if (found === undefined || !(addr <= found.lastAddr)) return undefined;
+    return this.#recent = found;
+  }
+
+  #close(): void {
+    const regions = this.#regions;
+    this.#regions = [];
+    this.#recent = undefined;
+    for (const region of regions) region.release();
+  }
+}
+
+function checkRegions(regions: readonly GuestMemoryRegion[]): void {
+  let previous: GuestMemoryRegion | undefined;
+  for (const region of regions) {
+    if (!(region.len > 0 && region.startAddr + region.len <= ADDRESS_SPACE_END)) {
+      throw new InvalidGuestRegion(
+        `Cannot hold a region at ${hex(region.startAddr)} of ${region.len} bytes: ` +
+          "it is empty or ends beyond 2^53",
+      );
+    }
+    if (previous !== undefined) checkOrder(previous, region);
+    previous = region;
+  }
+}
+
+function checkOrder(previous: GuestMemoryRegion, next: GuestMemoryRegion): void {
+  if (previous.startAddr > next.startAddr) {
+    throw new UnsortedMemoryRegions(
+      `Cannot hold regions out of order: ${hex(next.startAddr)} follows ${hex(previous.startAddr)}`,
+    );
+  }
+  if (previous.lastAddr >= next.startAddr) {
+    throw new MemoryRegionOverlap(
+      `Cannot hold regions that overlap: ${hex(previous.startAddr)}-${hex(previous.lastAddr)} ` +
+        `and ${hex(next.startAddr)}-${hex(next.lastAddr)}`,
+    );
+  }
+}
