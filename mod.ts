@@ -64,7 +64,6 @@ export {
 
 // One piece of memory
 export type { Bytes } from "./src/bytes.ts";
-export { type Bitmap, NoBitmap } from "./src/bitmap/bitmap.ts";
 export { HostMemory } from "./src/host_memory.ts";
 export {
   Cursor,
@@ -75,17 +74,49 @@ export {
   type WriteSink,
   type WriteVolatile,
 } from "./src/io.ts";
+export { readFromStream, writeToStream } from "./src/web_stream.ts";
 export { computeOffset, VolatileMemory } from "./src/volatile_memory.ts";
 export { type TypedArray, VolatileSlice } from "./src/volatile_slice.ts";
+export { AtomicRef } from "./src/atomic_ref.ts";
 export { VolatileRef } from "./src/volatile_ref.ts";
 export { VolatileArrayRef } from "./src/volatile_array_ref.ts";
 
+// Dirty tracking
+export { AtomicBitmap } from "./src/bitmap/atomic_bitmap.ts";
+export { type Bitmap, NoBitmap } from "./src/bitmap/bitmap.ts";
+export { BitmapGroup } from "./src/bitmap/bitmap_group.ts";
+export { BitmapSlice } from "./src/bitmap/bitmap_slice.ts";
+export type { DirtyBitmap, DirtyRun, RunCallback } from "./src/bitmap/dirty_bitmap.ts";
+export { dirtyRuns, type GuestDirtyRun } from "./src/bitmap/dirty_runs.ts";
+
 // Guest memory
-export { type AccessCallback, GuestMemory, stopOnError } from "./src/guest_memory.ts";
+export { GuestMemory, stopOnError } from "./src/guest_memory.ts";
+export { type AccessCallback, type AccessTarget, IoMemory } from "./src/io_memory.ts";
 export { GuestMemoryRegion } from "./src/region.ts";
 export { GuestRegionCollection } from "./src/region_collection.ts";
 export { Holds } from "./src/holds.ts";
 export { Permissions } from "./src/permissions.ts";
+
+// A map that changes
+export {
+  type GuestAddressSpace,
+  GuestMemoryAtomic,
+  GuestMemoryExclusiveGuard,
+  GuestMemoryLoadGuard,
+  type SharedGuestMemory,
+} from "./src/address_space.ts";
+
+// Memory behind an IOMMU
+export {
+  CannotResolve,
+  Fragmented,
+  IommuError,
+  IommuMisconfigured,
+  IotlbFails,
+  type IovaRange,
+} from "./src/iommu_error.ts";
+export { Iotlb, type MappedRange } from "./src/iotlb.ts";
+export { type Iommu, IommuMemory, type IommuMemoryOptions } from "./src/iommu_memory.ts";
 
 // Backends
 export {
@@ -94,10 +125,12 @@ export {
   type HeapOptions,
   type RegionOptions,
 } from "./src/heap.ts";
+export { Fd } from "./src/mmap/fd.ts";
 export { FileOffset } from "./src/mmap/file_offset.ts";
 export { GuestMemoryMmap } from "./src/mmap/guest_memory_mmap.ts";
 export { GuestRegionMmap } from "./src/mmap/guest_region_mmap.ts";
 export { type MmapOptions, MmapRegion, type MmapRegionOptions } from "./src/mmap/mmap_region.ts";
+export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";
 
 // Errors

@@ -64,17 +64,32 @@ export interface OpenFile {
  */
 export function descriptorOf(file: OpenFile): number {
   const { symbols } = libc();
-  const inode = file.statSync().ino;
-  const position = file.seekSync(0, SEEK_CUR);
   const standsAt = (fd: number, at: number) => symbols.lseek(fd, 0n, SEEK_CUR) === BigInt(at);
-  for (let fd = 0; fd < MAX_DESCRIPTORS; fd++) {
-    if (!standsAt(fd, position) || fileStatus(fd).inode !== inode) continue;
-    file.seekSync(position + 1, SEEK_SET);
-    const follows = standsAt(fd, position + 1);
-    file.seekSync(position, SEEK_SET);
-    if (follows) return fd;
+  const inode = file.statSync().ino;
+  try {
+    const position = file.seekSync(0, SEEK_CUR);
+    for (let fd = 0; fd < MAX_DESCRIPTORS; fd++) {
+      if (!standsAt(fd, position) || inodeOf(fd) !== inode) continue;
+      file.seekSync(position + 1, SEEK_SET);
+      const follows = standsAt(fd, position + 1);
+      file.seekSync(position, SEEK_SET);
+      if (follows) return fd;
+    }
+  } catch (cause) {
+    throw new TypeError("Cannot find the descriptor of the file: it cannot seek, pass a raw fd", {
+      cause,
+    });
   }
-  throw new TypeError("Cannot find the descriptor of the file: it does not seek, pass a raw fd");
+  throw new TypeError("Cannot find the descriptor of the file: pass a raw fd");
+}
+
+// Other threads may close a descriptor between two calls.
+function inodeOf(fd: number): number | undefined {
+  try {
+    return fileStatus(fd).inode;
+  } catch {
+    return undefined;
+  }
 }
 
 const SEEK_SET = 0;

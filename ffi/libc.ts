@@ -19,10 +19,22 @@ const SYMBOLS = {
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int msync(void *addr, size_t length, int flags);
   msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // int mincore(void *addr, size_t length, unsigned char *vec);
+  mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
   // long sysconf(int name);
   sysconf: { parameters: ["i32"], result: "i64" },
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // ssize_t readv(int fd, const struct iovec *iov, int iovcnt);
+  // A transfer is at most 0x7ffff000 bytes (MAX_RW_COUNT of linux/fs.h; INT_MAX on macOS), so the
+  // result of these four fits an i32, which needs no bigint.
+  readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  // ssize_t writev(int fd, const struct iovec *iov, int iovcnt);
+  writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  // ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+  preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
+  // ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+  pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
   // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
   // int fstat(int fd, struct stat *buf);  macOS on arm64, where the inode is always 64 bits wide
@@ -45,8 +57,13 @@ export interface LibcSymbols {
   mprotect(address: bigint, length: bigint, prot: number): number;
   madvise(address: bigint, length: bigint, advice: number): number;
   msync(address: bigint, length: bigint, flags: number): number;
+  mincore(address: bigint, length: bigint, vector: BufferSource): number;
   sysconf(name: number): bigint;
   lseek(fd: number, offset: bigint, whence: number): bigint;
+  readv(fd: number, vector: Deno.PointerValue, count: number): number;
+  writev(fd: number, vector: Deno.PointerValue, count: number): number;
+  preadv(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
+  pwritev(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
   statx:
     | ((
       dirfd: number,

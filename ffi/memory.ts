@@ -101,6 +101,32 @@ export function syncMemory(address: number, length: number, wait: boolean): void
   }
 }
 
+// Pages that one call of mincore tells of.
+const RESIDENCY_STEP = 65_536;
+
+/**
+ * Counts the pages of a mapping that are in the host's RAM, by `mincore(2)`.
+ *
+ * @throws {SystemError} The call failed.
+ */
+export function countResidentPages(address: number, length: number): number {
+  const { symbols, pageSize } = libc();
+  const residency = new Uint8Array(RESIDENCY_STEP);
+  let resident = 0;
+  for (let done = 0; done < length; done += RESIDENCY_STEP * pageSize) {
+    const step = Math.min(RESIDENCY_STEP * pageSize, length - done);
+    // SAFETY: the range lies in a live mapping of the caller's, and the vector has a byte for each
+    // of its pages.
+    if (symbols.mincore(BigInt(address + done), BigInt(step), residency) !== 0) {
+      throw lastError("mincore", { address: `0x${(address + done).toString(16)}`, length: step });
+    }
+    const pages = Math.ceil(step / pageSize);
+    // The other bits of a byte are reserved.
+    for (let page = 0; page < pages; page++) resident += residency[page]! & 1;
+  }
+  return resident;
+}
+
 /**
  * The bytes of a mapping. Call it once a mapping: each call tells V8 of that much more external
  * memory.
@@ -116,7 +142,13 @@ export function bufferAt(address: number, length: number): ArrayBuffer {
   return Deno.UnsafePointerView.getArrayBuffer(pointer, length);
 }
 
-/** Bytes in a page of host memory. */
+/**
+ * Bytes in a page of host memory: what mappings, offsets in files and ranges of advice are multiples
+ * of.
+ *
+ * @returns The number, a power of two.
+ * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
+ */
 export function pageSize(): number {
   return libc().pageSize;
 }

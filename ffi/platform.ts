@@ -48,6 +48,8 @@ export interface Platform {
     readonly fixed: number;
     readonly anonymous: number;
     readonly noReserve: number;
+    /** `MAP_HUGETLB`; 0 where there is none. */
+    readonly hugeTlb: number;
   };
   /** `MADV_*` of `madvise(2)`. */
   readonly advice: Readonly<Partial<Record<Advice, number>>>;
@@ -97,7 +99,14 @@ const LINUX: Platform = {
   libc: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
   errnoLocation: "__errno_location",
   scPageSize: 30,
-  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x20, noReserve: 0x4000 },
+  map: {
+    shared: 0x01,
+    private: 0x02,
+    fixed: 0x10,
+    anonymous: 0x20,
+    noReserve: 0x4000,
+    hugeTlb: 0x40000,
+  },
   advice: {
     ...COMMON_ADVICE,
     free: 8,
@@ -134,7 +143,7 @@ const DARWIN: Platform = {
   libc: ["libSystem.B.dylib"],
   errnoLocation: "__error",
   scPageSize: 29,
-  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x1000, noReserve: 0x40 },
+  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x1000, noReserve: 0x40, hugeTlb: 0 },
   advice: { ...COMMON_ADVICE, free: 5 },
   msSync: 0x10,
   errno: {

@@ -167,7 +167,9 @@ function wrap<A extends number>(address: A, value: number): [A, boolean] {
 }
 
 function alignUp(address: number, powerOfTwo: number): number {
-  if (!(powerOfTwo >= 1 && Number.isInteger(Math.log2(powerOfTwo)))) {
+  const isPowerOfTwo = Number.isSafeInteger(powerOfTwo) && powerOfTwo > 0 &&
+    2 ** Math.round(Math.log2(powerOfTwo)) === powerOfTwo;
+  if (!isPowerOfTwo) {
     throw new RangeError(`Cannot align to ${powerOfTwo}: it is not a power of two`);
   }
   return Math.ceil(address / powerOfTwo) * powerOfTwo;

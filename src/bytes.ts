@@ -22,7 +22,7 @@ import type { AtomicAccess } from "./scalar.ts";
  *   `writeVolatileTo` return how many bytes they transferred, always a prefix of the range. The
  *   exact forms throw `PartialBuffer` with both numbers; the prefix has been transferred then.
  * - Every write marks the bytes it wrote dirty, after the write. Reads mark nothing.
- * - Only `load` and `store` are atomic. An aligned scalar is read and written by `readObj` and
+ * - Only `load`, `store` and the read-modify-write forms are atomic. An aligned scalar is read and written by `readObj` and
  *   `writeObj` in one access; all else may tear.
  *
  * @typeParam A What an address is.
@@ -97,6 +97,83 @@ export interface Bytes<A extends number> {
    * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
    */
   store<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): void;
+  /**
+   * Puts in a value atomically, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  exchange<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
+  /**
+   * Puts in a value atomically where the old one is as expected, sequentially consistent, and marks
+   * it dirty in either case.
+   *
+   * @param codec The integer's type.
+   * @param expected The value that is replaced.
+   * @param replacement What replaces it.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before: it was replaced if that is `expected`.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  compareExchange<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    expected: T,
+    replacement: T,
+    addr: A,
+  ): T;
+  /**
+   * Adds to an integer atomically, wrapping around, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  fetchAdd<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
+  /**
+   * Subtracts from an integer atomically, wrapping around, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  fetchSub<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
+  /**
+   * Ands an integer with a value atomically, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  fetchAnd<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
+  /**
+   * Ors an integer with a value atomically, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  fetchOr<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
+  /**
+   * Xors an integer with a value atomically, sequentially consistent, and marks it dirty.
+   *
+   * @param codec The integer's type.
+   * @param value The value.
+   * @param addr Where it lies, a multiple of its size.
+   * @returns The value before.
+   * @throws {Misaligned} It does not (`InvalidBackendAddress` above the slice).
+   */
+  fetchXor<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: A): T;
   /**
    * Reads from a stream into memory, and marks what it wrote dirty: at most `count` bytes, and no
    * more after the first short read.

@@ -13,33 +13,16 @@
 import { Address, ADDRESS_SPACE_END, type GuestAddress } from "./address.ts";
 import type { MemoryRegionAddress } from "./address.ts";
 import type { ByteValued } from "./byte_valued.ts";
-import type { Bytes } from "./bytes.ts";
 import { CallbackOutOfRange, GuestAddressOverflow } from "./guest_memory_error.ts";
-import { InvalidBackendAddress, InvalidGuestAddress } from "./guest_memory_error.ts";
+import { InvalidGuestAddress } from "./guest_memory_error.ts";
 import { showAsText } from "./inspect.ts";
 import type { ReadSource, WriteSink } from "./io.ts";
+import { type AccessCallback, checkCount, IoMemory, sliceOf } from "./io_memory.ts";
 import { byteSize, hex } from "./number_format.ts";
+import type { Permissions } from "./permissions.ts";
 import type { GuestMemoryRegion } from "./region.ts";
 import type { AtomicAccess } from "./scalar.ts";
-import { withScratch } from "./scratch.ts";
-import { PartialBuffer } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
-
-/**
- * Accesses a part of a range that lies in one region, for {@linkcode GuestMemory.tryAccess}.
- *
- * @param total Bytes of the range that are done already.
- * @param count Bytes of the range in this region, from `offset`.
- * @param offset Where they begin in the region.
- * @param region The region.
- * @returns Bytes that were accessed: `count`, or fewer, and 0 to stop.
- */
-export type AccessCallback<R extends GuestMemoryRegion> = (
-  total: number,
-  count: number,
-  offset: MemoryRegionAddress,
-  region: R,
-) => number;
 
 /**
  * The physical memory of a guest. Mirrors the trait `GuestMemory` (up to 0.16) and
@@ -53,8 +36,8 @@ export type AccessCallback<R extends GuestMemoryRegion> = (
  *
  * @typeParam R The kind of its regions.
  */
-export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegion>
-  implements Bytes<GuestAddress>, Iterable<R> {
+export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegion> extends IoMemory
+  implements Iterable<R> {
   static {
     showAsText(this);
   }
@@ -87,7 +70,8 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
   /** The region that holds an address and the offset in it, or `undefined` in a hole. */
   toRegionAddr(addr: GuestAddress): [R, MemoryRegionAddress] | undefined {
     const region = this.findRegion(addr);
-    return region && [region, addr - region.startAddr as MemoryRegionAddress];
+    const offset = region?.toRegionAddr(addr);
+    return offset === undefined ? undefined : [region!, offset];
   }
 
   /** Whether a region holds the address. */
@@ -105,9 +89,11 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
    *
    * @param base Where the range begins.
    * @param length Bytes.
+   * @param _permissions What will be done with it: guest physical memory gives every permission.
    */
-  checkRange(base: GuestAddress, length: number): boolean {
-    if (!(length >= 0)) return false;
+  checkRange(base: GuestAddress, length: number, _permissions?: Permissions): boolean {
+    // A region of one's own may claim to go on beyond the end of the address space.
+    if (!Number.isInteger(length) || length < 0 || length > ADDRESS_SPACE_END - base) return false;
     return this.#access(length, base, (_total, count) => count) === length;
   }
 
@@ -145,34 +131,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
    */
   getSlice(addr: GuestAddress, count: number): VolatileSlice {
     const region = this.#regionAt(addr);
-    return region.getSlice(addr - region.startAddr as MemoryRegionAddress, count);
-  }
-
-  /**
-   * A range as slices, one for each region it lies in. A range of zero bytes has none.
-   *
-   * @param addr Where it begins.
-   * @param count Bytes.
-   * @returns The slices, made as they are asked for. At a hole the iterator throws
-   * {@linkcode InvalidGuestAddress} with the hole's address; {@linkcode stopOnError} turns that
-   * into an end.
-   */
-  *getSlices(addr: GuestAddress, count: number): Generator<VolatileSlice, void, void> {
-    let done = 0;
-    while (done < count) {
-      const cursor = advance(addr, done);
-      const region = this.#regionAt(cursor);
-      const offset = cursor - region.startAddr as MemoryRegionAddress;
-      const length = Math.min(region.len - offset, count - done);
-      const slice = region.getSlice(offset, length);
-      if (slice.len !== length || length <= 0) {
-        throw new InvalidBackendAddress(
-          `Cannot use a slice of ${slice.len} bytes: ${length} were asked of ${region}`,
-        );
-      }
-      yield slice;
-      done += length;
-    }
+    return sliceOf(region, addr - region.startAddr as MemoryRegionAddress, count);
   }
 
   /**
@@ -210,117 +169,89 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     return total;
   }
 
+  /**
+   * {@linkcode GuestMemory.tryAccess} as {@linkcode IoMemory} has it. Guest physical memory gives
+   * every permission; what a mapping's protection refuses, the access itself throws.
+   */
+  access(
+    count: number,
+    addr: GuestAddress,
+    _permissions: Permissions,
+    callback: AccessCallback<R>,
+  ): number {
+    return this.tryAccess(count, addr, callback);
+  }
+
+  /** The memory itself: its addresses are physical. */
+  get physicalMemory(): this {
+    return this;
+  }
+
+  // What follows is the way of an access that lies in one region, which nearly all do: without it
+  // a closure and a subarray are made each time.
+
   /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
-  read(buf: Uint8Array, addr: GuestAddress): number {
-    if (buf.length === 0) return 0;
-    const region = this.#regionAt(addr);
-    const done = region.read(buf, addr - region.startAddr as MemoryRegionAddress);
-    if (done === buf.length) return done;
-    return this.#continue(buf, addr, done, (region, rest, offset) => region.read(rest, offset));
+  override read(buf: Uint8Array, addr: GuestAddress): number {
+    const region = this.#regionOf(addr, buf.length);
+    if (region === undefined) return super.read(buf, addr);
+    return checkDone(region.read(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
   /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
-  write(buf: Uint8Array, addr: GuestAddress): number {
-    if (buf.length === 0) return 0;
-    const region = this.#regionAt(addr);
-    const done = region.write(buf, addr - region.startAddr as MemoryRegionAddress);
-    if (done === buf.length) return done;
-    return this.#continue(buf, addr, done, (region, rest, offset) => region.write(rest, offset));
-  }
-
-  /** Fills a buffer from memory: see {@linkcode Bytes.readSlice}. */
-  readSlice(buf: Uint8Array, addr: GuestAddress): void {
-    const completed = this.read(buf, addr);
-    if (completed !== buf.length) {
-      throw new PartialBuffer(buf.length, completed);
-    }
-  }
-
-  /** Copies all of a buffer into memory: see {@linkcode Bytes.writeSlice}. */
-  writeSlice(buf: Uint8Array, addr: GuestAddress): void {
-    const completed = this.write(buf, addr);
-    if (completed !== buf.length) {
-      throw new PartialBuffer(buf.length, completed);
-    }
+  override write(buf: Uint8Array, addr: GuestAddress): number {
+    const region = this.#regionOf(addr, buf.length);
+    if (region === undefined) return super.write(buf, addr);
+    return checkDone(region.write(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
   /** Reads a value: see {@linkcode Bytes.readObj}. */
-  readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
-    const size = codec.byteLength;
-    const region = this.findRegion(addr);
-    if (region !== undefined && addr - region.startAddr + size <= region.len) {
-      return region.readObj(codec, addr - region.startAddr as MemoryRegionAddress);
-    }
-    return withScratch(size, (memory, bytes) => {
-      this.readSlice(bytes, addr);
-      return codec.read(memory, 0);
-    });
+  override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
+    const region = this.#regionOf(addr, codec.byteLength);
+    if (region === undefined) return super.readObj(codec, addr);
+    return region.readObj(codec, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Writes a value: see {@linkcode Bytes.writeObj}. */
-  writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
-    const size = codec.byteLength;
-    const region = this.findRegion(addr);
-    if (region !== undefined && addr - region.startAddr + size <= region.len) {
-      region.writeObj(codec, value, addr - region.startAddr as MemoryRegionAddress);
-      return;
-    }
-    withScratch(size, (memory, bytes) => {
-      codec.write(memory, 0, value);
-      this.writeSlice(bytes, addr);
-    });
+  override writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
+    const region = this.#regionOf(addr, codec.byteLength);
+    if (region === undefined) return super.writeObj(codec, value, addr);
+    region.writeObj(codec, value, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Reads an integer atomically: see {@linkcode Bytes.load}. It has to lie in one region. */
-  load<T extends number | bigint>(codec: AtomicAccess<T>, addr: GuestAddress): T {
+  override load<T extends number | bigint>(codec: AtomicAccess<T>, addr: GuestAddress): T {
     const region = this.#regionAt(addr);
     return region.load(codec, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Writes an integer atomically: see {@linkcode Bytes.store}. It has to lie in one region. */
-  store<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: GuestAddress): void {
+  override store<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: GuestAddress,
+  ): void {
     const region = this.#regionAt(addr);
     region.store(codec, value, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
-  readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
-    return this.#transfer(
-      count,
-      addr,
-      (region, offset, length) => region.readVolatileFrom(offset, src, length),
-    );
-  }
-
-  /** Reads exactly from a stream into memory: see {@linkcode Bytes.readExactVolatileFrom}. */
-  readExactVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): void {
-    const completed = this.tryAccess(count, addr, (_total, length, offset, region) => {
-      region.readExactVolatileFrom(offset, src, length);
-      return length;
-    });
-    if (completed !== count) throw new PartialBuffer(count, completed);
+  override readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
+    const region = this.#regionOf(addr, count);
+    if (region === undefined) return super.readVolatileFrom(addr, src, count);
+    const offset = addr - region.startAddr as MemoryRegionAddress;
+    return region.readVolatileFrom(offset, src, count);
   }
 
   /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
-  writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
-    return this.#transfer(
-      count,
-      addr,
-      (region, offset, length) => region.writeVolatileTo(offset, dst, length),
-    );
-  }
-
-  /** Writes memory exactly to a stream: see {@linkcode Bytes.writeAllVolatileTo}. */
-  writeAllVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): void {
-    const completed = this.tryAccess(count, addr, (_total, length, offset, region) => {
-      region.writeAllVolatileTo(offset, dst, length);
-      return length;
-    });
-    if (completed !== count) throw new PartialBuffer(count, completed);
+  override writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
+    const region = this.#regionOf(addr, count);
+    if (region === undefined) return super.writeVolatileTo(addr, dst, count);
+    const offset = addr - region.startAddr as MemoryRegionAddress;
+    return region.writeVolatileTo(offset, dst, count);
   }
 
   /** A line for each region, and one for each hole between them. */
-  toString(): string {
+  override toString(): string {
     const lines: string[] = [];
     let end: number | undefined;
     let total = 0;
@@ -344,61 +275,30 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     return region;
   }
 
+  // The region that holds all of a range, which is not empty.
+  #regionOf(addr: GuestAddress, length: number): R | undefined {
+    const region = length > 0 ? this.findRegion(addr) : undefined;
+    if (region === undefined || addr - region.startAddr + length > region.len) return undefined;
+    return region;
+  }
+
   // tryAccess without its error: 0 where the first byte is in no region.
-  #access(count: number, addr: GuestAddress, access: AccessCallback<R>): number {
+  #access(count: number, addr: GuestAddress, callback: AccessCallback<R>): number {
+    checkCount(count);
     let total = 0;
     while (total < count) {
-      const cursor = advance(addr, total);
+      const cursor = addr + total as GuestAddress;
       const region = this.findRegion(cursor);
-      if (region === undefined) break;
-      const offset = cursor - region.startAddr as MemoryRegionAddress;
-      const length = Math.min(region.len - offset, count - total);
-      const done = access(total, length, offset, region);
+      // A memory of one's own may return a region that does not hold the address.
+      const offset = region?.toRegionAddr(cursor);
+      if (offset === undefined) break;
+      const length = Math.min(region!.len - offset, count - total);
+      if (length > ADDRESS_SPACE_END - cursor) throw new GuestAddressOverflow();
+      const done = callback(total, length, offset, region!);
       if (done === 0) break;
-      // A region or a callback that lies must not move the cursor out of the range.
-      if (!(done > 0 && done <= length)) {
-        throw new CallbackOutOfRange(length, done);
-      }
-      total += done;
+      total += checkDone(done, length);
     }
     return total;
-  }
-
-  // The rest of a copy whose first region took `done` bytes.
-  #continue(
-    buf: Uint8Array,
-    addr: GuestAddress,
-    done: number,
-    copy: (region: R, rest: Uint8Array, offset: MemoryRegionAddress) => number,
-  ): number {
-    // A region that lies must not move the cursor out of the buffer.
-    if (!(done >= 0 && done < buf.length)) {
-      throw new CallbackOutOfRange(buf.length, done);
-    }
-    if (done === 0) return 0;
-    return done +
-      this.#access(
-        buf.length - done,
-        advance(addr, done),
-        (total, count, offset, region) =>
-          copy(region, buf.subarray(done + total, done + total + count), offset),
-      );
-  }
-
-  // One stream operation a region, ended by the first that is short, so that what was transferred
-  // is a prefix.
-  #transfer(
-    count: number,
-    addr: GuestAddress,
-    transfer: (region: R, offset: MemoryRegionAddress, length: number) => number,
-  ): number {
-    let short = false;
-    return this.tryAccess(count, addr, (_total, length, offset, region) => {
-      if (short) return 0;
-      const done = transfer(region, offset, length);
-      short = done < length;
-      return done;
-    });
   }
 }
 
@@ -433,9 +333,8 @@ export function* stopOnError(
   }
 }
 
-function advance(addr: GuestAddress, count: number): GuestAddress {
-  const cursor = addr + count;
-  // The end of the address space itself is in no region, so the access ends there like at a hole.
-  if (cursor > ADDRESS_SPACE_END) throw new GuestAddressOverflow();
-  return cursor as GuestAddress;
+// A region or a callback that lies must not move an access out of its range.
+function checkDone(done: number, expected: number): number {
+  if (done >= 0 && done <= expected && Number.isInteger(done)) return done;
+  throw new CallbackOutOfRange(expected, done);
 }

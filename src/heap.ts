@@ -14,8 +14,11 @@ import { VolatileSlice } from "./volatile_slice.ts";
 
 /** How the regions of a memory are made, whatever they consist of. */
 export interface RegionOptions {
-  /** Makes the bitmap of a region of `length` bytes. By default writes are not tracked. */
-  readonly bitmap?: (length: number) => Bitmap;
+  /**
+   * Makes the bitmap of a region of `length` bytes at a guest address, which is 0 for a mapping
+   * that has no place yet. By default writes are not tracked.
+   */
+  readonly bitmap?: (length: number, startAddr: GuestAddress) => Bitmap;
 }
 
 /** How a region on the heap is made. */
@@ -66,7 +69,7 @@ export class GuestRegionHeap extends GuestMemoryRegion implements Disposable {
     this.buffer = typeof memory === "number" ? new Buffer(memory) : memory;
     this.len = this.buffer.byteLength;
     const host = new HostMemory(this.buffer);
-    const bitmap = options.bitmap?.(this.len) ?? NoBitmap;
+    const bitmap = options.bitmap?.(this.len, startAddr) ?? NoBitmap;
     this.#slice = new VolatileSlice(host, 0, this.len, bitmap);
     this.#holds = new Holds("region", () => host.close());
   }
@@ -98,6 +101,11 @@ export class GuestRegionHeap extends GuestMemoryRegion implements Disposable {
   /** Removes a holder. */
   override release(): void {
     this.#holds.release();
+  }
+
+  /** Ends the hold of whoever made the region, now that a map holds it. */
+  override handOver(): void {
+    this.#holds.close();
   }
 
   /** Gives the region back to whoever removed it from a map. */

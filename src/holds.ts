@@ -8,9 +8,8 @@ import { MemoryClosed } from "./volatile_memory_error.ts";
 /**
  * Counts who holds a resource, and lets it go with the last of them.
  *
- * Whoever makes the resource holds it, until it is handed to a first holder or closed: so a region
- * put in a map lives as long as the maps that contain it, and one that was never put anywhere lives
- * until `close()`.
+ * Whoever makes the resource holds it until `close()`; other holders come and go. A holder that takes
+ * the resource over, as a map does with a region, ends the maker's hold itself.
  *
  * @example
  * ```ts
@@ -20,9 +19,7 @@ import { MemoryClosed } from "./volatile_memory_error.ts";
  * let released = 0;
  * const holds = new Holds("region", () => released++);
  * holds.retain();
- * holds.retain();
- * holds.close(); // Nothing to do: the maker's hold passed on at the first retain().
- * holds.release();
+ * holds.close(); // The maker lets go: there still is a holder.
  * assertEquals(released, 0);
  * holds.release();
  * assertEquals(released, 1);
@@ -52,14 +49,13 @@ export class Holds {
   }
 
   /**
-   * Adds a holder. The maker's own hold, if there still is one, passes to it.
+   * Adds a holder.
    *
    * @throws {MemoryClosed} The resource is gone.
    */
   retain(): void {
     if (this.#released) throw new MemoryClosed(this.#what);
     this.#holders++;
-    this.#heldByMaker = false;
   }
 
   /** Removes a holder; the resource goes with the last. */
@@ -75,7 +71,7 @@ export class Holds {
     this.#heldByMaker = true;
   }
 
-  /** Ends the maker's hold. Closing again does nothing. */
+  /** Ends the maker's hold: the resource goes if there is no other. Closing again does nothing. */
   close(): void {
     this.#heldByMaker = false;
     this.#settle();

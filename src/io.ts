@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { GuestMemoryError } from "./guest_memory_error.ts";
 import { IOError } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
 
@@ -21,6 +22,14 @@ export interface ReadVolatile {
    * @returns Bytes read; 0 at the end of the source.
    */
   readVolatile(slice: VolatileSlice): number;
+  /**
+   * Reads once into several pieces of memory, as `readv(2)` does. Where a source has it, a range
+   * over several regions takes one call.
+   *
+   * @param slices The memory to fill, in order.
+   * @returns Bytes read in all: a prefix.
+   */
+  readVectoredVolatile?(slices: readonly VolatileSlice[]): number;
 }
 
 /** A sink that takes memory. Mirrors the trait `WriteVolatile`. */
@@ -32,6 +41,13 @@ export interface WriteVolatile {
    * @returns Bytes written; 0 when the sink takes no more.
    */
   writeVolatile(slice: VolatileSlice): number;
+  /**
+   * Writes once from several pieces of memory, as `writev(2)` does.
+   *
+   * @param slices The memory to write, in order.
+   * @returns Bytes written in all: a prefix.
+   */
+  writeVectoredVolatile?(slices: readonly VolatileSlice[]): number;
 }
 
 /** A source as Deno has them: `Deno.FsFile`, `Deno.stdin`. */
@@ -61,18 +77,16 @@ export type WriteSink = WriteVolatile | WriterSync;
  */
 export function readInto(slice: VolatileSlice, source: ReadSource): number {
   if ("readVolatile" in source) {
-    return checkCount(source.readVolatile(slice), slice.len);
+    return attempt(slice.len, () => source.readVolatile(slice));
   }
   const view = slice.rawView();
-  let count;
+  // What was written is not known when the source fails, or lies.
+  let written = slice.len;
   try {
-    count = uninterrupted(() => source.readSync(view)) ?? 0;
-  } catch (error) {
-    slice.markDirty(0, slice.len);
-    throw new IOError("Other", { cause: error });
+    return written = attempt(slice.len, () => source.readSync(view) ?? 0);
+  } finally {
+    slice.markDirty(0, written);
   }
-  slice.markDirty(0, checkCount(count, slice.len));
-  return count;
 }
 
 /**
@@ -82,15 +96,9 @@ export function readInto(slice: VolatileSlice, source: ReadSource): number {
  * @throws {IOError} The sink failed.
  */
 export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
-  if ("writeVolatile" in sink) {
-    return checkCount(sink.writeVolatile(slice), slice.len);
-  }
+  if ("writeVolatile" in sink) return attempt(slice.len, () => sink.writeVolatile(slice));
   const view = slice.readOnlyView();
-  try {
-    return checkCount(uninterrupted(() => sink.writeSync(view)), slice.len);
-  } catch (error) {
-    throw new IOError("Other", { cause: error });
-  }
+  return attempt(slice.len, () => sink.writeSync(view));
 }
 
 /** Fills all of a slice, in as many reads as it takes. */
@@ -111,24 +119,23 @@ export function writeAllFrom(slice: VolatileSlice, sink: WriteSink): void {
   }
 }
 
-function uninterrupted<T>(call: () => T): T {
+// One operation of a stream, which is somebody else's code: it may be interrupted, fail in any way,
+// and claim to have transferred more than it was given.
+function attempt(limit: number, transfer: () => number): number {
   for (;;) {
+    let count;
     try {
-      return call();
+      count = transfer();
     } catch (error) {
-      if (!(error instanceof Error && error.name === "Interrupted")) {
-        throw error;
-      }
+      if (error instanceof GuestMemoryError) throw error;
+      if (error instanceof Error && error.name === "Interrupted") continue;
+      throw new IOError("Other", { cause: error });
     }
+    if (Number.isInteger(count) && count >= 0 && count <= limit) return count;
+    throw new IOError("Other", {
+      cause: new RangeError(`The stream reports ${count} bytes of ${limit}`),
+    });
   }
-}
-
-// A stream that claims more than it was given would let a copy count wrongly further up.
-function checkCount(count: number, limit: number): number {
-  if (Number.isInteger(count) && count >= 0 && count <= limit) return count;
-  throw new IOError("Other", {
-    cause: new RangeError(`The stream reports ${count} bytes of ${limit}`),
-  });
 }
 
 /**

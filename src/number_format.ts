@@ -11,7 +11,8 @@ const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 /** A number of bytes in the largest binary unit that it fills, as `1.5 GiB`. */
 export function byteSize(bytes: number): string {
   let unit = 0;
-  while (bytes >= 1024 && unit < UNITS.length - 1) {
+  // What would be shown as 1024.0 is shown in the next unit.
+  while (bytes >= 1023.95 && unit < UNITS.length - 1) {
     bytes /= 1024;
     unit++;
   }

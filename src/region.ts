@@ -11,6 +11,7 @@ import type { Bytes } from "./bytes.ts";
 import type { FileOffset } from "./mmap/file_offset.ts";
 import { HostAddressNotAvailable } from "./guest_memory_error.ts";
 import { showAsText } from "./inspect.ts";
+import { sliceOf } from "./io_memory.ts";
 import type { ReadSource, WriteSink } from "./io.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { AtomicAccess } from "./scalar.ts";
@@ -133,7 +134,7 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** All of the region's memory. */
   asVolatileSlice(): VolatileSlice {
-    return this.getSlice(0 as MemoryRegionAddress, this.len);
+    return sliceOf(this, 0 as MemoryRegionAddress, this.len);
   }
 
   /**
@@ -144,6 +145,9 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** Called by a map of regions when it is closed. Mirrors dropping an `Arc`. */
   release(): void {}
+
+  /** Called when a map that holds the region takes it over from whoever made it. */
+  handOver(): void {}
 
   /** Called when the region is removed from a map: whoever removed it closes it. */
   handBack(): void {}
@@ -219,6 +223,98 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
   ): void {
     try {
       this.asVolatileSlice().store(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Puts in a value and returns the old one: see {@linkcode Bytes.exchange}. */
+  exchange<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().exchange(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Puts in a value where the old one is as expected: see {@linkcode Bytes.compareExchange}. */
+  compareExchange<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    expected: T,
+    replacement: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().compareExchange(codec, expected, replacement, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Adds to an integer and returns the old value: see {@linkcode Bytes.fetchAdd}. */
+  fetchAdd<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().fetchAdd(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Subtracts from an integer and returns the old value: see {@linkcode Bytes.fetchSub}. */
+  fetchSub<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().fetchSub(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Ands an integer and returns the old value: see {@linkcode Bytes.fetchAnd}. */
+  fetchAnd<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().fetchAnd(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Ors an integer and returns the old value: see {@linkcode Bytes.fetchOr}. */
+  fetchOr<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().fetchOr(codec, value, addr);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Xors an integer and returns the old value: see {@linkcode Bytes.fetchXor}. */
+  fetchXor<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: MemoryRegionAddress,
+  ): T {
+    try {
+      return this.asVolatileSlice().fetchXor(codec, value, addr);
     } catch (error) {
       throw toGuestMemoryError(error);
     }

@@ -4,10 +4,12 @@
  * @module
  */
 import { ADDRESS_SPACE_END, type GuestAddress, type GuestUsize } from "./address.ts";
+import { type GuestAddressSpace, GuestMemoryLoadGuard } from "./address_space.ts";
 import { GuestMemory } from "./guest_memory.ts";
 import { Holds } from "./holds.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { GuestMemoryRegion } from "./region.ts";
+import { RegionIndex } from "./region_index.ts";
 import { InvalidGuestRegion, MemoryRegionOverlap } from "./region_collection_error.ts";
 import { NoMemoryRegion, UnsortedMemoryRegions } from "./region_collection_error.ts";
 import { MemoryClosed } from "./volatile_memory_error.ts";
@@ -35,11 +37,10 @@ import { MemoryClosed } from "./volatile_memory_error.ts";
  */
 export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegion>
   extends GuestMemory<R>
-  implements Disposable {
+  implements GuestAddressSpace<GuestRegionCollection<R>>, Disposable {
   #regions: readonly R[];
   readonly #holds: Holds = new Holds("guest memory", () => this.#close());
-  // The region found last: accesses that follow each other mostly go to the same region.
-  #recent: R | undefined;
+  #index: RegionIndex;
 
   /**
    * Takes regions that are in order. Use {@linkcode GuestRegionCollection.fromRegions}; without
@@ -50,6 +51,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     checkRegions(regions);
     // A copy: the list must not change under the collection.
     this.#regions = [...regions];
+    this.#index = new RegionIndex(this.#regions);
     let held = 0;
     try {
       for (; held < this.#regions.length; held++) this.#regions[held]!.retain();
@@ -57,6 +59,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       for (const region of this.#regions.slice(0, held)) region.release();
       throw error;
     }
+    for (const region of this.#regions) region.handOver();
   }
 
   /**
@@ -113,9 +116,9 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
 
   /** The region that holds an address, or `undefined` in a hole. */
   findRegion(addr: GuestAddress): R | undefined {
-    const recent = this.#recent;
-    if (recent !== undefined && addr >= recent.startAddr && addr <= recent.lastAddr) return recent;
-    return this.#search(addr);
+    const region = this.#regions[this.#index.find(addr)];
+    if (region === undefined && this.closed) throw new MemoryClosed("guest memory");
+    return region;
   }
 
   /** How many regions there are. */
@@ -133,7 +136,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     return this.#holds.released;
   }
 
-  /** Adds a holder, as a region has them: see {@linkcode GuestMemoryRegion.retain}. */
+  /** Adds a holder. The memory is closed when it and whoever made the memory are gone. */
   retain(): void {
     this.#holds.retain();
   }
@@ -141,6 +144,15 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   /** Removes a holder. */
   release(): void {
     this.#holds.release();
+  }
+
+  /**
+   * This memory as an address space whose map never changes: see {@linkcode GuestAddressSpace}.
+   *
+   * @returns A guard that keeps it open.
+   */
+  memory(): GuestMemoryLoadGuard<this> {
+    return new GuestMemoryLoadGuard(this);
   }
 
   /**
@@ -166,41 +178,41 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     return this.#regions;
   }
 
-  // Binary search for the last region that starts at or below the address.
-  #search(addr: GuestAddress): R | undefined {
-    const regions = this.#open();
-    let low = 0;
-    let high = regions.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (regions[middle]!.startAddr <= addr) low = middle + 1;
-      else high = middle;
-    }
-    const found = regions[low - 1];
-    if (found === undefined || !(addr <= found.lastAddr)) return undefined;
-    return this.#recent = found;
-  }
-
   #close(): void {
     const regions = this.#regions;
     this.#regions = [];
-    this.#recent = undefined;
-    for (const region of regions) region.release();
+    this.#index = new RegionIndex([]);
+    const errors: unknown[] = [];
+    for (const region of regions) {
+      try {
+        region.release();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length === 1) throw errors[0];
+    if (errors.length > 1) throw new AggregateError(errors, "Cannot close all regions");
   }
 }
 
 function checkRegions(regions: readonly GuestMemoryRegion[]): void {
   let previous: GuestMemoryRegion | undefined;
   for (const region of regions) {
-    if (!(region.len > 0 && region.startAddr + region.len <= ADDRESS_SPACE_END)) {
-      throw new InvalidGuestRegion(
-        `Cannot hold a region at ${hex(region.startAddr)} of ${region.len} bytes: ` +
-          "it is empty or ends beyond 2^53",
-      );
-    }
+    checkRange(region);
     if (previous !== undefined) checkOrder(previous, region);
     previous = region;
   }
+}
+
+// A region of one's own may say anything; lookups rely on this much.
+function checkRange({ startAddr, len, lastAddr }: GuestMemoryRegion): void {
+  const isRange = Number.isSafeInteger(startAddr) && startAddr >= 0 && Number.isSafeInteger(len) &&
+    len > 0 && len <= ADDRESS_SPACE_END - startAddr && lastAddr === startAddr + (len - 1);
+  if (isRange) return;
+  throw new InvalidGuestRegion(
+    `Cannot hold a region at ${hex(startAddr)} of ${len} bytes: ` +
+      "it is empty, ends beyond 2^53 or has another last address",
+  );
 }
 
 function checkOrder(previous: GuestMemoryRegion, next: GuestMemoryRegion): void {

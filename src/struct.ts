@@ -38,6 +38,7 @@ export interface StructOptions {
  * @param fields Each field's codec, in the order of the structure.
  * @param options How it is laid out.
  * @returns The codec of an object with the same keys.
+ * @throws {TypeError} A key is a number: JavaScript would not keep its place.
  *
  * @example A virtqueue descriptor (virtio 1.2, 2.7.5)
  * ```ts
@@ -62,6 +63,9 @@ export function struct<const F extends Record<string, ByteValued<unknown>>>(
   let end = 0;
   let alignment = 1;
   for (const [name, codec] of Object.entries(fields)) {
+    if (/^\d+$/.test(name)) {
+      throw new TypeError(`Cannot make a structure with field ${name}: JavaScript reorders it`);
+    }
     const unit = options.packed ? 1 : codec.alignment;
     names.push(name);
     codecs.push(codec);

@@ -10,8 +10,10 @@
  * @module
  */
 import type { ByteValued } from "./byte_valued.ts";
+import { AtomicRef } from "./atomic_ref.ts";
+import type { AtomicAccess } from "./scalar.ts";
 import { VolatileArrayRef } from "./volatile_array_ref.ts";
-import { OutOfBounds, Overflow, TooBig } from "./volatile_memory_error.ts";
+import { Misaligned, OutOfBounds, Overflow, TooBig } from "./volatile_memory_error.ts";
 import { VolatileRef } from "./volatile_ref.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
 
@@ -64,10 +66,25 @@ export abstract class VolatileMemory {
    */
   getArrayRef<T>(codec: ByteValued<T>, offset: number, length: number): VolatileArrayRef<T> {
     const size = codec.byteLength * length;
-    if (!(size >= 0 && size < 2 ** 53)) {
+    if (!(Number.isSafeInteger(length) && size >= 0 && size < 2 ** 53)) {
       throw new TooBig(length, codec.byteLength);
     }
     return new VolatileArrayRef(codec, this.getSlice(offset, size), length);
+  }
+
+  /**
+   * A reference to an integer that is accessed atomically. Writes through it are marked dirty.
+   *
+   * @param codec The integer's type.
+   * @param offset Where it lies, a multiple of its size.
+   * @throws {OutOfBounds} It does not fit.
+   * @throws {Misaligned} The offset is not a multiple of its size.
+   */
+  getAtomicRef<T extends number | bigint>(codec: AtomicAccess<T>, offset: number): AtomicRef<T> {
+    const slice = this.getSlice(offset, codec.byteLength);
+    const { byteLength } = codec;
+    if ((slice.start & (byteLength - 1)) !== 0) throw new Misaligned(slice.start, byteLength);
+    return new AtomicRef(codec, slice);
   }
 
   /**

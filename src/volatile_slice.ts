@@ -12,6 +12,7 @@ import { writeAllFrom, writeFrom, type WriteSink } from "./io.ts";
 import { showAsText } from "./inspect.ts";
 import { byteSize } from "./number_format.ts";
 import type { AtomicAccess } from "./scalar.ts";
+import { readSplit, writeSplit } from "./split_value.ts";
 import { VolatileMemory } from "./volatile_memory.ts";
 import { AccessDenied, MemoryClosed } from "./volatile_memory_error.ts";
 import { Misaligned, OutOfBounds, PartialBuffer } from "./volatile_memory_error.ts";
@@ -80,8 +81,11 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     bitmapStart: number = 0,
   ) {
     super();
-    if (!(start >= 0 && len >= 0 && start + len <= memory.u8.length) && !memory.closed) {
-      throw new OutOfBounds(start + len, memory.u8.length);
+    const end = start + len;
+    const isRange = start >= 0 && len >= 0 && Number.isSafeInteger(start) &&
+      Number.isSafeInteger(end);
+    if (!isRange || end > memory.u8.length && !memory.closed) {
+      throw new OutOfBounds(end, memory.u8.length);
     }
     this.memory = memory;
     this.start = start;
@@ -140,6 +144,28 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   readOnlyView(): Uint8Array {
     this.#demandReadable(0, this.len);
     return this.memory.u8.subarray(this.start, this.start + this.len);
+  }
+
+  /**
+   * Throws unless all of the slice may be accessed so: for streams that pass its address on.
+   *
+   * @param access What will be done.
+   * @throws {MemoryClosed} The memory is closed.
+   * @throws {AccessDenied} Its protection does not allow it.
+   */
+  demand(access: "read" | "write"): void {
+    if (access === "read") this.#demandReadable(0, this.len);
+    else this.#demandWritable(0, this.len);
+  }
+
+  /**
+   * The same memory with another bitmap.
+   *
+   * @param bitmap Who is told of writes.
+   * @param bitmapStart The offset in it of the slice's first byte.
+   */
+  withBitmap(bitmap: Bitmap, bitmapStart: number = 0): VolatileSlice {
+    return new VolatileSlice(this.memory, this.start, this.len, bitmap, bitmapStart);
   }
 
   /**
@@ -234,20 +260,22 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
 
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   readObj<T>(codec: ByteValued<T>, addr: number): T {
-    this.#demandWhole(codec.byteLength, addr);
-    this.#demandReadable(addr, codec.byteLength);
+    const size = codec.byteLength;
+    if (!this.#holds(size, addr)) return readSplit(this, codec, addr);
+    this.#demandReadable(addr, size);
     return codec.read(this.memory, this.start + addr);
   }
 
   /** Writes a value: see {@linkcode Bytes.writeObj}. */
   writeObj<T>(codec: ByteValued<T>, value: T, addr: number): void {
-    this.#demandWhole(codec.byteLength, addr);
-    this.#demandWritable(addr, codec.byteLength);
+    const size = codec.byteLength;
+    if (!this.#holds(size, addr)) return writeSplit(this, codec, value, addr);
+    this.#demandWritable(addr, size);
     try {
       codec.write(this.memory, this.start + addr, value);
     } finally {
       // Also when the codec threw: it may have written a part.
-      this.#bitmap.markDirty(this.#bitmapStart + addr, codec.byteLength);
+      this.#bitmap.markDirty(this.#bitmapStart + addr, size);
     }
   }
 
@@ -264,6 +292,55 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     this.#demandWritable(addr, codec.byteLength);
     Atomics.store(codec.elements(this.memory) as Uint32Array, index, value as number);
     this.#bitmap.markDirty(this.#bitmapStart + addr, codec.byteLength);
+  }
+
+  /** Puts in a value and returns the old one: see {@linkcode Bytes.exchange}. */
+  exchange<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(
+      codec,
+      addr,
+      (array, index) => Atomics.exchange(array, index, value as number),
+    );
+  }
+
+  /** Puts in a value where the old one is as expected: see {@linkcode Bytes.compareExchange}. */
+  compareExchange<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    expected: T,
+    replacement: T,
+    addr: number,
+  ): T {
+    return this.#update(
+      codec,
+      addr,
+      (array, index) =>
+        Atomics.compareExchange(array, index, expected as number, replacement as number),
+    );
+  }
+
+  /** Adds to an integer and returns the old value: see {@linkcode Bytes.fetchAdd}. */
+  fetchAdd<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(codec, addr, (array, index) => Atomics.add(array, index, value as number));
+  }
+
+  /** Subtracts from an integer and returns the old value: see {@linkcode Bytes.fetchSub}. */
+  fetchSub<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(codec, addr, (array, index) => Atomics.sub(array, index, value as number));
+  }
+
+  /** Ands an integer and returns the old value: see {@linkcode Bytes.fetchAnd}. */
+  fetchAnd<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(codec, addr, (array, index) => Atomics.and(array, index, value as number));
+  }
+
+  /** Ors an integer and returns the old value: see {@linkcode Bytes.fetchOr}. */
+  fetchOr<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(codec, addr, (array, index) => Atomics.or(array, index, value as number));
+  }
+
+  /** Xors an integer and returns the old value: see {@linkcode Bytes.fetchXor}. */
+  fetchXor<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): T {
+    return this.#update(codec, addr, (array, index) => Atomics.xor(array, index, value as number));
   }
 
   /** Reads once from a stream into the slice: see {@linkcode Bytes.readVolatileFrom}. */
@@ -351,15 +428,14 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     throw new OutOfBounds(addr, this.len);
   }
 
-  #demandWhole(count: number, addr: number): void {
-    const completed = this.#clamp(count, addr);
-    if (completed !== count) throw new PartialBuffer(count, completed);
+  // Whether a value lies in the slice with all its bytes, at least one.
+  #holds(size: number, addr: number): boolean {
+    return size > 0 && addr >= 0 && addr + size <= this.len && Number.isSafeInteger(addr);
   }
 
   #upTo(addr: number, count: number): VolatileSlice {
-    this.computeEndOffset(addr, 0);
-    const available = this.len - addr;
-    return this.getSlice(addr, count < available ? count : available);
+    const available = this.len - this.computeEndOffset(addr, 0);
+    return this.getSlice(addr, count > available ? available : count);
   }
 
   #atomicIndex<T extends number | bigint>(codec: AtomicAccess<T>, addr: number): number {
@@ -368,6 +444,20 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const begin = this.start + addr;
     if ((begin & (size - 1)) !== 0) throw new Misaligned(begin, size);
     return begin / size;
+  }
+
+  #update<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    addr: number,
+    operate: (array: Uint32Array, index: number) => number,
+  ): T {
+    const index = this.#atomicIndex(codec, addr);
+    this.#demandWritable(addr, codec.byteLength);
+    this.#demandReadable(addr, codec.byteLength);
+    // The elements are of the codec's type; Atomics has one signature for all integers of a kind.
+    const old = operate(codec.elements(this.memory) as Uint32Array, index);
+    this.markDirty(addr, codec.byteLength);
+    return old as T;
   }
 
   #demandReadable(addr: number, count: number): void {

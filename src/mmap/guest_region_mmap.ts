@@ -41,7 +41,8 @@ export class GuestRegionMmap extends GuestMemoryRegion implements Disposable {
   readonly #holds: Holds;
 
   /**
-   * Gives a mapping a place. The region becomes its holder. Mirrors `new` and `with_arc`.
+   * Gives a mapping a place. The region holds it from here on, in place of whoever mapped it; give
+   * it to several regions at once, or keep it with `retain()`. Mirrors `new` and `with_arc`.
    *
    * @param mmap The mapping.
    * @param startAddr The guest address of its first byte.
@@ -49,7 +50,7 @@ export class GuestRegionMmap extends GuestMemoryRegion implements Disposable {
    */
   constructor(mmap: MmapRegion, startAddr: GuestAddress) {
     super();
-    if (startAddr + mmap.len > ADDRESS_SPACE_END) {
+    if (mmap.len > ADDRESS_SPACE_END - startAddr) {
       throw new InvalidGuestRegion(
         `Cannot place ${mmap.len} bytes at ${hex(startAddr)}: they would end beyond 2^53`,
       );
@@ -59,6 +60,7 @@ export class GuestRegionMmap extends GuestMemoryRegion implements Disposable {
     this.mmap = mmap;
     this.#slice = mmap.asVolatileSlice();
     mmap.retain();
+    mmap.close();
     this.#holds = new Holds("region", () => mmap.release());
   }
 
@@ -75,7 +77,13 @@ export class GuestRegionMmap extends GuestMemoryRegion implements Disposable {
     size: GuestUsize,
     options: MmapRegionOptions = {},
   ): GuestRegionMmap {
-    const mmap = new MmapRegion(size, options);
+    const { bitmap } = options;
+    const mmap = new MmapRegion(
+      size,
+      bitmap === undefined
+        ? options
+        : { ...options, bitmap: (length) => bitmap(length, startAddr) },
+    );
     try {
       return new GuestRegionMmap(mmap, startAddr);
     } catch (error) {
@@ -131,6 +139,11 @@ export class GuestRegionMmap extends GuestMemoryRegion implements Disposable {
   /** Removes a holder. */
   override release(): void {
     this.#holds.release();
+  }
+
+  /** Ends the hold of whoever made the region, now that a map holds it. */
+  override handOver(): void {
+    this.#holds.close();
   }
 
   /** Gives the region back to whoever removed it from a map. */

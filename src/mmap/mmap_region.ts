@@ -5,9 +5,10 @@
  */
 import { fileStatus } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
-import { adviseMemory, mapMemory, pageSize } from "../../ffi/memory.ts";
-import { PROT, protectMemory, syncMemory } from "../../ffi/memory.ts";
+import { adviseMemory, countResidentPages, mapMemory } from "../../ffi/memory.ts";
+import { pageSize, PROT, protectMemory, syncMemory } from "../../ffi/memory.ts";
 import type { Advice } from "../../ffi/platform.ts";
+import { GuestAddress } from "../address.ts";
 import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
 import type { RegionOptions } from "../heap.ts";
 import { Holds } from "../holds.ts";
@@ -94,10 +95,13 @@ export class MmapRegion extends VolatileMemory implements Disposable {
    * @throws {MapFixed} The flags ask for `MAP_FIXED`.
    * @throws {InvalidPointer} The foreign mapping is not page-aligned.
    * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
-   * @throws {RangeError} A number is not an integer in [0, 2^53).
+   * @throws {RangeError} A number is not an integer in [0, 2^53), or the size not one of huge pages.
    */
   constructor(size: number, options: MmapRegionOptions = {}) {
     super();
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new RangeError(`Cannot map ${size} bytes: not an integer in [0, 2^53)`);
+    }
     const { file, pointer, protection = Permissions.ReadWrite } = options;
     this.len = size;
     this.flags = mapFlags(options);
@@ -105,8 +109,9 @@ export class MmapRegion extends VolatileMemory implements Disposable {
     this.fileOffset = file;
     this.isHugetlbfs = options.hugetlbfs;
     this.#protection = protection;
+    checkHugePages(this.flags, size);
     // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
-    const bitmap = options.bitmap?.(size) ?? NoBitmap;
+    const bitmap = options.bitmap?.(size, GuestAddress(0)) ?? NoBitmap;
     const address = pointer === undefined
       ? this.#map(size, protection, file)
       : checkPointer(pointer, size);
@@ -190,11 +195,15 @@ export class MmapRegion extends VolatileMemory implements Disposable {
    * @throws {SystemError} The kernel refuses.
    * @throws {OutOfBounds} The range is not in the memory.
    */
-  advise(advice: Advice, offset: number = 0, length: number = this.len - offset): void {
+  advise(advice: Advice, offset: number = 0, length?: number): void {
     this.#demandOpen();
-    this.computeEndOffset(offset, length);
-    adviseMemory(this.#memory.address + offset, length, advice);
-    if (DISCARDS.has(advice)) this.#slice.markDirty(offset, length);
+    const count = length ?? this.len - this.computeEndOffset(offset, 0);
+    const end = this.computeEndOffset(offset, count);
+    adviseMemory(this.#memory.address + offset, count, advice);
+    if (!DISCARDS.has(advice)) return;
+    // The kernel discards whole pages.
+    const lastEnd = Math.min(Math.ceil(end / pageSize()) * pageSize(), this.len);
+    this.#slice.markDirty(offset, lastEnd - offset);
   }
 
   /**
@@ -209,6 +218,17 @@ export class MmapRegion extends VolatileMemory implements Disposable {
   }
 
   /**
+   * Counts the bytes of the memory that are in the host's RAM, in whole pages: `mincore(2)`. For a
+   * file, that includes what others have read of it. It takes time in proportion to the size.
+   *
+   * @throws {SystemError} The kernel refuses.
+   */
+  residentBytes(): number {
+    this.#demandOpen();
+    return countResidentPages(this.#memory.address, this.len) * pageSize();
+  }
+
+  /**
    * Whether this and another region map the same bytes of the same descriptor.
    *
    * @param other The other.
@@ -220,7 +240,7 @@ export class MmapRegion extends VolatileMemory implements Disposable {
       a.start < b.start + other.len && b.start < a.start + this.len;
   }
 
-  /** Adds a holder: a region of a guest that lies in this mapping. */
+  /** Adds a holder: a region that lies in the mapping. */
   retain(): void {
     this.#holds.retain();
   }
@@ -283,6 +303,17 @@ function mapFlags({ file, shared, reserve, flags = 0 }: MmapRegionOptions): numb
   }
   const sharing = shared ?? file !== undefined ? map.shared : map.private;
   return flags | sharing | (file === undefined ? map.anonymous : 0) | (reserve ? 0 : map.noReserve);
+}
+
+// The kernel rounds the size of such a mapping up by itself, and then refuses to unmap less.
+function checkHugePages(flags: number, size: number): void {
+  if ((flags & libc().platform.map.hugeTlb) === 0) return;
+  // MAP_HUGE_SHIFT of linux/mman.h; without, the default size, which is 2 MiB nearly everywhere.
+  const hugePage = 2 ** (flags >>> 26 || 21);
+  if (size % hugePage === 0) return;
+  throw new RangeError(
+    `Cannot map ${size} bytes in huge pages: not a multiple of ${byteSize(hugePage)}`,
+  );
 }
 
 function protBits(protection: Permissions): number {

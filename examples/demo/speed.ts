@@ -1,0 +1,66 @@
+/**
+ * How long two actions take, measured side by side.
+ *
+ * @module
+ */
+import type { Paint } from "./terminal.ts";
+import { speed } from "./units.ts";
+
+/**
+ * Runs two actions in turn and keeps the best time of each, so that both meet the same weather.
+ *
+ * @param rounds How often.
+ * @param first One.
+ * @param second The other.
+ * @returns The best times, in milliseconds.
+ */
+export function bestOf(
+  rounds: number,
+  first: () => void,
+  second: () => void,
+): [first: number, second: number] {
+  let [best, bestSecond] = [Infinity, Infinity];
+  for (let round = 0; round < rounds; round++) {
+    best = Math.min(best, time(first));
+    bestSecond = Math.min(bestSecond, time(second));
+  }
+  return [best, bestSecond];
+}
+
+/** How long an action takes, in milliseconds. */
+export function time(action: () => void): number {
+  const start = performance.now();
+  action();
+  // The clock may be too coarse for a small file; a speed needs more than 0.
+  return Math.max(performance.now() - start, 0.001);
+}
+
+/** What a bar shows. */
+export interface Bar {
+  /** In front of it. */
+  readonly label: string;
+  /** How long it took, in milliseconds. */
+  readonly time: number;
+  /** Behind it. */
+  readonly note: string;
+}
+
+const WIDTH = 24;
+
+/**
+ * A bar for each speed, the fastest as long as there is room.
+ *
+ * @param bytes What each took its time for.
+ * @param bars The times.
+ * @param paint Gives the text its colours.
+ */
+export function drawBars(bytes: number, bars: readonly Bar[], paint: Paint): string[] {
+  const least = Math.min(...bars.map((bar) => bar.time));
+  return bars.map(({ label, time, note }) => {
+    const bar = "━".repeat(Math.max(1, Math.round(least / time * WIDTH))).padEnd(WIDTH);
+    const figure = speed(bytes, time).padStart(11);
+    return `  ${label.padEnd(12)}${paint("cyan", bar)}${paint("bold", figure)}  ${
+      paint("dim", note)
+    }`;
+  });
+}

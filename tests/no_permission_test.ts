@@ -1,0 +1,71 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  asSlice,
+  Cursor,
+  fromSlice,
+  GuestAddress,
+  GuestMemoryHeap,
+  GuestMemoryMmap,
+  InvalidGuestAddress,
+  LibcUnavailable,
+  MemoryClosed,
+  MmapRegion,
+  struct,
+  u16,
+  u32,
+  u64,
+  u8,
+  VolatileSlice,
+} from "../mod.ts";
+
+const A = GuestAddress;
+
+// With all permissions there is nothing to refuse.
+const ffiAllowed = Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+
+Deno.test("heap memory reads and writes without permission", () => {
+  for (const shared of [false, true]) {
+    using memory = GuestMemoryHeap.fromRanges([[A(0), 16], [A(16), 16]], { shared });
+    assertEquals(memory.write(Uint8Array.of(1, 2, 3, 4), A(14)), 4);
+    assertEquals(memory.readObj(u32, A(14)), 0x04030201);
+    memory.store(u64, 7n, A(24));
+    assertEquals(memory.load(u64, A(24)), 7n);
+    assertThrows(() => memory.readObj(u8, A(32)), InvalidGuestAddress);
+  }
+});
+
+Deno.test("heap memory reads and writes structures without permission", () => {
+  using memory = GuestMemoryHeap.fromRanges([[A(2 ** 32), 0x1000]]);
+  const Header = struct({ magic: u32, version: u16, length: u64 });
+  const header = { magic: 1, version: 2, length: 3n };
+  memory.writeObj(Header, header, A(2 ** 32 + 1));
+  assertEquals(memory.readObj(Header, A(2 ** 32 + 1)), header);
+  assertEquals(fromSlice(Header, asSlice(Header, header)), header);
+});
+
+Deno.test("heap memory takes streams without permission", () => {
+  using memory = GuestMemoryHeap.fromRanges([[A(0), 16]]);
+  memory.readExactVolatileFrom(A(4), new Cursor(Uint8Array.of(1, 2, 3)), 3);
+  const sink = new Cursor(new Uint8Array(3));
+  memory.writeAllVolatileTo(A(4), sink, 3);
+  assertEquals(sink.bytes, Uint8Array.of(1, 2, 3));
+});
+
+Deno.test("heap memory is inspected and closed without permission", () => {
+  const memory = GuestMemoryHeap.fromRanges([[A(0), 16]]);
+  assertStringIncludes(Deno.inspect(memory), "16 B");
+  memory.close();
+  assertThrows(() => memory.readObj(u8, A(0)), MemoryClosed);
+  assertEquals(VolatileSlice.from(Uint8Array.of(1, 2)).readObj(u16, 0), 0x0201);
+});
+
+Deno.test({
+  name: "new MmapRegion() without permission says which flag it takes",
+  ignore: ffiAllowed,
+  fn() {
+    const error = assertThrows(() => new MmapRegion(4096), LibcUnavailable, "--allow-ffi");
+    assertEquals(error.name, "LibcUnavailable");
+    assert(error.cause instanceof Deno.errors.NotCapable);
+    assertThrows(() => GuestMemoryMmap.fromRanges([[A(0), 4096]]), LibcUnavailable, "--allow-ffi");
+  },
+});
