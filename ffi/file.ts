@@ -48,6 +48,23 @@ function describe(mode: number, size: bigint, inode: bigint): FileStatus {
   return { isRegular: (mode & S_IFMT) === S_IFREG, size: Number(size), inode: Number(inode) };
 }
 
+/**
+ * Bytes of the huge pages that a file consists of, or `undefined` where it is of ordinary pages.
+ *
+ * @param fd An open file descriptor.
+ */
+export function hugePageSize(fd: number): number | undefined {
+  const { symbols, platform } = libc();
+  if (platform.map.hugeTlb === 0) return undefined;
+  // struct statfs of asm-generic/statfs.h: f_type at 0, f_bsize at 8, words of 64 bits.
+  const view = new DataView(new ArrayBuffer(256));
+  if (symbols.fstatfs?.(fd, view) !== 0) return undefined;
+  return view.getUint32(0, true) === HUGETLBFS_MAGIC ? view.getUint32(8, true) : undefined;
+}
+
+// linux/magic.h
+const HUGETLBFS_MAGIC = 0x958458f6;
+
 /** The part of `Deno.FsFile` that it takes to find its descriptor. */
 export interface OpenFile {
   /** Moves the file's position. */

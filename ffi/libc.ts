@@ -37,6 +37,8 @@ const SYMBOLS = {
   pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
   // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
+  // int fstatfs(int fd, struct statfs *buf);  used on Linux only
+  fstatfs: { parameters: ["i32", "buffer"], result: "i32", optional: true },
   // int fstat(int fd, struct stat *buf);  macOS on arm64, where the inode is always 64 bits wide
   fstat: { parameters: ["i32", "buffer"], result: "i32", optional: true },
   // The same on macOS for x86-64.
@@ -73,6 +75,7 @@ export interface LibcSymbols {
       buf: BufferSource,
     ) => number)
     | null;
+  fstatfs: ((fd: number, buf: BufferSource) => number) | null;
   fstat: ((fd: number, buf: BufferSource) => number) | null;
   fstat64: ((fd: number, buf: BufferSource) => number) | null;
 }

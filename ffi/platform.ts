@@ -47,6 +47,8 @@ export interface Platform {
     readonly private: number;
     readonly fixed: number;
     readonly anonymous: number;
+    /** `MAP_FIXED_NOREPLACE`; 0 where there is none. */
+    readonly fixedNoReplace: number;
     readonly noReserve: number;
     /** `MAP_HUGETLB`; 0 where there is none. */
     readonly hugeTlb: number;
@@ -104,6 +106,7 @@ const LINUX: Platform = {
     private: 0x02,
     fixed: 0x10,
     anonymous: 0x20,
+    fixedNoReplace: 0x100000,
     noReserve: 0x4000,
     hugeTlb: 0x40000,
   },
@@ -143,7 +146,15 @@ const DARWIN: Platform = {
   libc: ["libSystem.B.dylib"],
   errnoLocation: "__error",
   scPageSize: 29,
-  map: { shared: 0x01, private: 0x02, fixed: 0x10, anonymous: 0x1000, noReserve: 0x40, hugeTlb: 0 },
+  map: {
+    shared: 0x01,
+    private: 0x02,
+    fixed: 0x10,
+    anonymous: 0x1000,
+    fixedNoReplace: 0,
+    noReserve: 0x40,
+    hugeTlb: 0,
+  },
   advice: { ...COMMON_ADVICE, free: 5 },
   msSync: 0x10,
   errno: {

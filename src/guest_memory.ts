@@ -13,6 +13,7 @@
 import { Address, ADDRESS_SPACE_END, type GuestAddress } from "./address.ts";
 import type { MemoryRegionAddress } from "./address.ts";
 import type { ByteValued } from "./byte_valued.ts";
+import { callerBuffer, type CopySide } from "./copy.ts";
 import { CallbackOutOfRange, GuestAddressOverflow } from "./guest_memory_error.ts";
 import { InvalidGuestAddress } from "./guest_memory_error.ts";
 import { showAsText } from "./inspect.ts";
@@ -20,8 +21,10 @@ import type { ReadSource, WriteSink } from "./io.ts";
 import { type AccessCallback, checkCount, IoMemory, sliceOf } from "./io_memory.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { Permissions } from "./permissions.ts";
-import type { GuestMemoryRegion } from "./region.ts";
+import { GuestMemoryRegion } from "./region.ts";
 import type { AtomicAccess } from "./scalar.ts";
+import { borrowScratch, returnScratch } from "./scratch.ts";
+import { PartialBuffer } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
 
 /**
@@ -193,28 +196,28 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
   /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
   override read(buf: Uint8Array, addr: GuestAddress): number {
     const region = this.#regionOf(addr, buf.length);
-    if (region === undefined) return super.read(buf, addr);
+    if (region === undefined) return this.#readAcross(buf, callerBuffer(buf), buf.length, addr);
     return checkDone(region.read(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
   /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
   override write(buf: Uint8Array, addr: GuestAddress): number {
     const region = this.#regionOf(addr, buf.length);
-    if (region === undefined) return super.write(buf, addr);
+    if (region === undefined) return this.#writeAcross(buf, callerBuffer(buf), buf.length, addr);
     return checkDone(region.write(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
     const region = this.#regionOf(addr, codec.byteLength);
-    if (region === undefined) return super.readObj(codec, addr);
+    if (region === undefined) return this.#readSplit(codec, addr);
     return region.readObj(codec, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Writes a value: see {@linkcode Bytes.writeObj}. */
   override writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
     const region = this.#regionOf(addr, codec.byteLength);
-    if (region === undefined) return super.writeObj(codec, value, addr);
+    if (region === undefined) return this.#writeSplit(codec, value, addr);
     region.writeObj(codec, value, addr - region.startAddr as MemoryRegionAddress);
   }
 
@@ -280,6 +283,51 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     const region = length > 0 ? this.findRegion(addr) : undefined;
     if (region === undefined || addr - region.startAddr + length > region.len) return undefined;
     return region;
+  }
+
+  // Over several regions. One that has a way of its own to read is asked to; of the others, parts are
+  // copied without making a subarray for each.
+  #readAcross(buf: Uint8Array, to: CopySide, length: number, addr: GuestAddress): number {
+    return this.tryAccess(length, addr, (total, count, offset, region) => {
+      if (region.read !== GuestMemoryRegion.prototype.read) {
+        return region.read(buf.subarray(total, total + count), offset);
+      }
+      return region.asVolatileSlice().copyOut(to, total, count, offset);
+    });
+  }
+
+  #writeAcross(buf: Uint8Array, from: CopySide, length: number, addr: GuestAddress): number {
+    return this.tryAccess(length, addr, (total, count, offset, region) => {
+      if (region.write !== GuestMemoryRegion.prototype.write) {
+        return region.write(buf.subarray(total, total + count), offset);
+      }
+      return region.asVolatileSlice().copyIn(from, total, count, offset);
+    });
+  }
+
+  #readSplit<T>(codec: ByteValued<T>, addr: GuestAddress): T {
+    const size = codec.byteLength;
+    this.demandLarge(codec, addr);
+    const scratch = borrowScratch(size);
+    try {
+      const completed = this.#readAcross(scratch.u8, scratch, size, addr);
+      if (completed !== size) throw new PartialBuffer(size, completed);
+      return codec.read(scratch, 0);
+    } finally {
+      returnScratch(scratch);
+    }
+  }
+
+  #writeSplit<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
+    const size = codec.byteLength;
+    const scratch = borrowScratch(size);
+    try {
+      codec.write(scratch, 0, value);
+      const completed = this.#writeAcross(scratch.u8, scratch, size, addr);
+      if (completed !== size) throw new PartialBuffer(size, completed);
+    } finally {
+      returnScratch(scratch);
+    }
   }
 
   // tryAccess without its error: 0 where the first byte is in no region.

@@ -22,6 +22,8 @@ export class HostMemory {
   readableLength: number;
   /** Bytes from 0 that may be written: all of them, or none. */
   writableLength: number;
+  /** The buffer that holds the memory. */
+  readonly buffer: ArrayBufferLike;
   /** The memory as bytes. */
   readonly u8: Uint8Array;
   /** The memory as 16-bit unsigned integers of the host's endianness. */
@@ -59,6 +61,7 @@ export class HostMemory {
     const length = buffer.byteLength;
     this.readableLength = 0;
     this.writableLength = 0;
+    this.buffer = buffer;
     this.u8 = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
     this.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));

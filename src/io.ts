@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { callerBuffer } from "./copy.ts";
 import { GuestMemoryError } from "./guest_memory_error.ts";
 import { IOError } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
@@ -101,6 +102,38 @@ export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
   return attempt(slice.len, () => sink.writeSync(view));
 }
 
+/**
+ * Reads once from a source into several slices, where the source can.
+ *
+ * @returns Bytes read, or `undefined` where it cannot.
+ */
+export function readVectored(
+  slices: () => readonly VolatileSlice[],
+  source: ReadSource,
+): number | undefined {
+  if (!("readVectoredVolatile" in source)) return undefined;
+  const all = slices();
+  return attempt(totalOf(all), () => all.length > 0 ? source.readVectoredVolatile!(all) : 0);
+}
+
+/**
+ * Writes once from several slices to a sink, where the sink can.
+ *
+ * @returns Bytes written, or `undefined` where it cannot.
+ */
+export function writeVectored(
+  slices: () => readonly VolatileSlice[],
+  sink: WriteSink,
+): number | undefined {
+  if (!("writeVectoredVolatile" in sink)) return undefined;
+  const all = slices();
+  return attempt(totalOf(all), () => all.length > 0 ? sink.writeVectoredVolatile!(all) : 0);
+}
+
+function totalOf(slices: readonly VolatileSlice[]): number {
+  return slices.reduce((total, { len }) => total + len, 0);
+}
+
 /** Fills all of a slice, in as many reads as it takes. */
 export function readExactInto(slice: VolatileSlice, source: ReadSource): void {
   while (slice.len > 0) {
@@ -173,19 +206,23 @@ export class Cursor implements ReadVolatile, WriteVolatile {
 
   /** Copies the next bytes into memory. */
   readVolatile(slice: VolatileSlice): number {
-    const count = slice.write(this.#next(slice.len), 0);
+    const count = slice.copyIn(callerBuffer(this.bytes), this.position, this.#left(slice), 0);
     this.position += count;
     return count;
   }
 
   /** Copies memory over the next bytes. */
   writeVolatile(slice: VolatileSlice): number {
-    const count = slice.read(this.#next(slice.len), 0);
+    const count = slice.copyOut(callerBuffer(this.bytes), this.position, this.#left(slice), 0);
     this.position += count;
     return count;
   }
 
-  #next(count: number): Uint8Array {
-    return this.bytes.subarray(this.position, this.position + count);
+  #left({ len }: VolatileSlice): number {
+    const { bytes, position } = this;
+    if (!(Number.isSafeInteger(position) && position >= 0)) {
+      throw new RangeError(`Cannot go on at position ${position} of a buffer`);
+    }
+    return Math.min(len, Math.max(bytes.length - position, 0));
   }
 }

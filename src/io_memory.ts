@@ -8,10 +8,11 @@ import type { ByteValued } from "./byte_valued.ts";
 import type { Bytes } from "./bytes.ts";
 import { InvalidBackendAddress, InvalidGuestAddress } from "./guest_memory_error.ts";
 import type { GuestMemory } from "./guest_memory.ts";
-import type { ReadSource, WriteSink } from "./io.ts";
+import { type ReadSource, readVectored, type WriteSink, writeVectored } from "./io.ts";
 import { hex } from "./number_format.ts";
 import { Permissions } from "./permissions.ts";
 import type { AtomicAccess } from "./scalar.ts";
+import { SCRATCH_SIZE } from "./scratch.ts";
 import { readSplit, writeSplit } from "./split_value.ts";
 import { IOError, PartialBuffer, toGuestMemoryError } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
@@ -135,6 +136,7 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
+    this.demandLarge(codec, addr);
     return readSplit(this, codec, addr);
   }
 
@@ -233,10 +235,8 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
   readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
-    if ("readVectoredVolatile" in src && src.readVectoredVolatile !== undefined) {
-      const slices = this.#slices(addr, count, Permissions.Write);
-      return slices.length === 0 ? 0 : src.readVectoredVolatile(slices);
-    }
+    const done = readVectored(() => this.#slices(addr, count, Permissions.Write), src);
+    if (done !== undefined) return done;
     return this.#untilShort(
       count,
       addr,
@@ -257,10 +257,8 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
   writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
-    if ("writeVectoredVolatile" in dst && dst.writeVectoredVolatile !== undefined) {
-      const slices = this.#slices(addr, count, Permissions.Read);
-      return slices.length === 0 ? 0 : dst.writeVectoredVolatile(slices);
-    }
+    const done = writeVectored(() => this.#slices(addr, count, Permissions.Read), dst);
+    if (done !== undefined) return done;
     return this.#untilShort(
       count,
       addr,
@@ -277,6 +275,15 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
       return written;
     });
     demandAll(count, completed);
+  }
+
+  /**
+   * Throws unless the bytes of a large value are there, before memory is taken to put it together.
+   */
+  protected demandLarge(codec: ByteValued<unknown>, addr: GuestAddress): void {
+    const size = codec.byteLength;
+    if (size <= SCRATCH_SIZE) return;
+    demandAll(size, this.access(size, addr, Permissions.Read, (_total, count) => count));
   }
 
   // The slices of a range up to a hole.

@@ -6,9 +6,29 @@
  */
 import { HostMemory } from "./host_memory.ts";
 
-const SCRATCH_SIZE = 4096;
+/** Bytes up to which scratch memory is lent from stock. */
+export const SCRATCH_SIZE = 4096;
 
 let idle: HostMemory | undefined;
+
+/**
+ * Lends memory of at least `size` bytes. What it contains is not specified.
+ *
+ * A codec may borrow too while it is lent, and then gets another.
+ */
+export function borrowScratch(size: number): HostMemory {
+  const memory = idle;
+  if (memory === undefined || size > SCRATCH_SIZE) {
+    return new HostMemory(new ArrayBuffer(Math.max(size, SCRATCH_SIZE)));
+  }
+  idle = undefined;
+  return memory;
+}
+
+/** Takes back what was lent. */
+export function returnScratch(memory: HostMemory): void {
+  if (memory.u8.length === SCRATCH_SIZE) idle = memory;
+}
 
 /**
  * Lends zeroed memory to a function for the time of its call.
@@ -17,17 +37,15 @@ let idle: HostMemory | undefined;
  * @param use The function: gets the memory, and its first `size` bytes.
  * @returns What the function returned.
  */
-export function withScratch<T>(size: number, use: (memory: HostMemory, bytes: Uint8Array) => T): T {
-  // A codec may use scratch memory itself, so what is lent is not idle meanwhile.
-  const memory = size <= SCRATCH_SIZE && idle !== undefined
-    ? idle
-    : new HostMemory(new ArrayBuffer(Math.max(size, SCRATCH_SIZE)));
-  idle = undefined;
-  const bytes = memory.u8.subarray(0, size);
-  bytes.fill(0);
+export function withScratch<T>(
+  size: number,
+  use: (memory: HostMemory, bytes: Uint8Array) => T,
+): T {
+  const memory = borrowScratch(size);
+  const bytes = memory.u8.subarray(0, size).fill(0);
   try {
     return use(memory, bytes);
   } finally {
-    if (memory.u8.length === SCRATCH_SIZE) idle = memory;
+    returnScratch(memory);
   }
 }

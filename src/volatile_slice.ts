@@ -4,15 +4,16 @@
  * @module
  */
 import { type Bitmap, NoBitmap } from "./bitmap/bitmap.ts";
-import type { ByteValued } from "./byte_valued.ts";
+import { type ByteValued, zeroed } from "./byte_valued.ts";
 import type { Bytes } from "./bytes.ts";
+import { callerBuffer, copyBytes, type CopySide } from "./copy.ts";
 import { HostMemory } from "./host_memory.ts";
 import { readExactInto, readInto, type ReadSource } from "./io.ts";
 import { writeAllFrom, writeFrom, type WriteSink } from "./io.ts";
 import { showAsText } from "./inspect.ts";
 import { byteSize } from "./number_format.ts";
 import type { AtomicAccess } from "./scalar.ts";
-import { readSplit, writeSplit } from "./split_value.ts";
+import { writeSplit } from "./split_value.ts";
 import { VolatileMemory } from "./volatile_memory.ts";
 import { AccessDenied, MemoryClosed } from "./volatile_memory_error.ts";
 import { Misaligned, OutOfBounds, PartialBuffer } from "./volatile_memory_error.ts";
@@ -224,20 +225,45 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
 
   /** Copies from the slice into a buffer: see {@linkcode Bytes.read}. */
   read(buf: Uint8Array, addr: number): number {
-    const count = this.#clamp(buf.length, addr);
-    if (count === 0) return 0;
-    this.#demandReadable(addr, count);
-    const begin = this.start + addr;
-    buf.set(this.memory.u8.subarray(begin, begin + count));
-    return count;
+    return this.copyOut(callerBuffer(buf), 0, buf.length, addr);
   }
 
   /** Copies from a buffer into the slice: see {@linkcode Bytes.write}. */
   write(buf: Uint8Array, addr: number): number {
-    const count = this.#clamp(buf.length, addr);
+    return this.copyIn(callerBuffer(buf), 0, buf.length, addr);
+  }
+
+  /**
+   * {@linkcode VolatileSlice.read} to a part of a buffer.
+   *
+   * @param to The buffer.
+   * @param at The offset in it.
+   * @param length Bytes that are wanted.
+   * @param addr Where to copy from.
+   * @returns Bytes copied.
+   */
+  copyOut(to: CopySide, at: number, length: number, addr: number): number {
+    const count = this.#clamp(length, addr);
+    if (count === 0) return 0;
+    this.#demandReadable(addr, count);
+    copyBytes(to, at, this.memory, this.start + addr, count);
+    return count;
+  }
+
+  /**
+   * {@linkcode VolatileSlice.write} from a part of a buffer.
+   *
+   * @param from The buffer.
+   * @param at The offset in it.
+   * @param length Bytes that it has from there.
+   * @param addr Where to copy to.
+   * @returns Bytes copied.
+   */
+  copyIn(from: CopySide, at: number, length: number, addr: number): number {
+    const count = this.#clamp(length, addr);
     if (count === 0) return 0;
     this.#demandWritable(addr, count);
-    this.memory.u8.set(count === buf.length ? buf : buf.subarray(0, count), this.start + addr);
+    copyBytes(this.memory, this.start + addr, from, at, count);
     this.#bitmap.markDirty(this.#bitmapStart + addr, count);
     return count;
   }
@@ -261,7 +287,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   readObj<T>(codec: ByteValued<T>, addr: number): T {
     const size = codec.byteLength;
-    if (!this.#holds(size, addr)) return readSplit(this, codec, addr);
+    if (!this.#holds(size, addr)) return this.#readOutside(codec, addr);
     this.#demandReadable(addr, size);
     return codec.read(this.memory, this.start + addr);
   }
@@ -426,6 +452,13 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
       return count < available ? count : available;
     }
     throw new OutOfBounds(addr, this.len);
+  }
+
+  // A value that does not lie in the slice: what it takes no bytes for, or an error.
+  #readOutside<T>(codec: ByteValued<T>, addr: number): T {
+    const size = codec.byteLength;
+    if (size > 0) throw new PartialBuffer(size, this.#clamp(size, addr));
+    return zeroed(codec);
   }
 
   // Whether a value lies in the slice with all its bytes, at least one.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { fileStatus } from "../../ffi/file.ts";
+import { fileStatus, hugePageSize } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
 import { adviseMemory, countResidentPages, mapMemory } from "../../ffi/memory.ts";
 import { pageSize, PROT, protectMemory, syncMemory } from "../../ffi/memory.ts";
@@ -32,7 +32,10 @@ export interface MmapOptions extends RegionOptions {
    * (`MAP_PRIVATE`). By default shared with a file, private without.
    */
   readonly shared?: boolean;
-  /** Whether swap space is reserved, so that a lack of memory shows now (no `MAP_NORESERVE`). */
+  /**
+   * Whether memory is reserved, so that a lack of it shows now (no `MAP_NORESERVE`). By default so
+   * for huge pages, whose lack would end the process later.
+   */
   readonly reserve?: boolean;
   /** More `MAP_*` bits, as the platform numbers them. `MAP_FIXED` is refused. */
   readonly flags?: number;
@@ -104,12 +107,19 @@ export class MmapRegion extends VolatileMemory implements Disposable {
     }
     const { file, pointer, protection = Permissions.ReadWrite } = options;
     this.len = size;
-    this.flags = mapFlags(options);
+    demandNotFixed(options);
+    const hugePage = hugePageOf(options);
+    if (hugePage !== undefined && size % hugePage !== 0) {
+      // The kernel would round it up by itself, and then refuse to unmap less.
+      throw new RangeError(
+        `Cannot map ${size} bytes in huge pages: not a multiple of ${byteSize(hugePage)}`,
+      );
+    }
+    this.flags = mapFlags(options, hugePage !== undefined);
     this.owned = pointer === undefined;
     this.fileOffset = file;
     this.isHugetlbfs = options.hugetlbfs;
     this.#protection = protection;
-    checkHugePages(this.flags, size);
     // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
     const bitmap = options.bitmap?.(size, GuestAddress(0)) ?? NoBitmap;
     const address = pointer === undefined
@@ -296,24 +306,26 @@ export class MmapRegion extends VolatileMemory implements Disposable {
 
 const DISCARDS: ReadonlySet<Advice> = new Set<Advice>(["dontneed", "free", "remove"]);
 
-function mapFlags({ file, shared, reserve, flags = 0 }: MmapRegionOptions): number {
+function mapFlags(options: MmapRegionOptions, huge: boolean): number {
   const { map } = libc().platform;
-  if ((flags & map.fixed) !== 0) {
-    throw new MapFixed("Cannot map memory with MAP_FIXED: it would replace what is mapped there");
-  }
-  const sharing = shared ?? file !== undefined ? map.shared : map.private;
+  const { file, shared = file !== undefined, reserve = huge, flags = 0 } = options;
+  const sharing = shared ? map.shared : map.private;
   return flags | sharing | (file === undefined ? map.anonymous : 0) | (reserve ? 0 : map.noReserve);
 }
 
-// The kernel rounds the size of such a mapping up by itself, and then refuses to unmap less.
-function checkHugePages(flags: number, size: number): void {
-  if ((flags & libc().platform.map.hugeTlb) === 0) return;
+function demandNotFixed({ flags = 0 }: MmapRegionOptions): void {
+  const { map } = libc().platform;
+  if ((flags & (map.fixed | map.fixedNoReplace)) === 0) return;
+  throw new MapFixed("Cannot map memory with MAP_FIXED: where it goes is the kernel's choice");
+}
+
+// The size of the huge pages that are asked for, by flags or by the kind of file.
+function hugePageOf({ flags = 0, file, pointer }: MmapRegionOptions): number | undefined {
+  if (pointer !== undefined) return undefined;
+  if (file !== undefined) return hugePageSize(file.fd);
+  if ((flags & libc().platform.map.hugeTlb) === 0) return undefined;
   // MAP_HUGE_SHIFT of linux/mman.h; without, the default size, which is 2 MiB nearly everywhere.
-  const hugePage = 2 ** (flags >>> 26 || 21);
-  if (size % hugePage === 0) return;
-  throw new RangeError(
-    `Cannot map ${size} bytes in huge pages: not a multiple of ${byteSize(hugePage)}`,
-  );
+  return 2 ** (flags >>> 26 || 21);
 }
 
 function protBits(protection: Permissions): number {

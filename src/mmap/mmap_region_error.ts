@@ -17,7 +17,7 @@ export class InvalidPointer extends MmapRegionError {
   override readonly name: string = "InvalidPointer";
 }
 
-/** `MAP_FIXED` would replace what is mapped at that address, V8's heap for instance. */
+/** `MAP_FIXED`, and its like, would replace what is mapped there, V8's heap for instance. */
 export class MapFixed extends MmapRegionError {
   /** The name of the class. */
   override readonly name: string = "MapFixed";

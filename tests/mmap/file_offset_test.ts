@@ -13,6 +13,7 @@ import {
 import { linuxTest, mappingAt, mappingsOf, temporaryFile } from "../proc_maps.ts";
 
 const PAGE = 4096;
+const MFD_HUGETLB = 4;
 const readWrite: Deno.OpenOptions = { read: true, write: true };
 
 /** Page n of the content is filled with n + 1. */
@@ -308,6 +309,30 @@ linuxTest("MmapRegion of a memfd is shared by name, and grows with it", () => {
   assertStringIncludes(mappingAt(third.hostAddress())!.path, "/memfd:guest");
 });
 
+// The memfd needs no huge page: nothing is accessed.
+const hasHugePages = Deno.build.os === "linux" &&
+  Deno.readTextFileSync("/proc/meminfo").includes("Hugepagesize");
+
+Deno.test({
+  name: "MmapRegion of a memfd in huge pages is refused or unmapped whole, whatever its size" +
+    (hasHugePages ? "" : " (ignored: needs a kernel with hugetlbfs)"),
+  ignore: !hasHugePages,
+  fn() {
+    using memfd = makeMemfd(2 ** 21, MFD_HUGETLB);
+    const file = new FileOffset(memfd.fd);
+    let region: MmapRegion;
+    try {
+      region = MmapRegion.fromFile(file, PAGE);
+    } catch (error) {
+      assert(error instanceof SystemError || error instanceof RangeError);
+      return;
+    }
+    const address = region.hostAddress();
+    region.close();
+    assertEquals(mappingAt(address), undefined);
+  },
+});
+
 function namedPipe(): { path: string } & Disposable {
   const directory = Deno.makeTempDirSync();
   const path = `${directory}/pipe`;
@@ -316,9 +341,9 @@ function namedPipe(): { path: string } & Disposable {
   return { path, [Symbol.dispose]: () => Deno.removeSync(directory, { recursive: true }) };
 }
 
-function makeMemfd(size: number): { fd: number } & Disposable {
+function makeMemfd(size: number, flags: number = 0): { fd: number } & Disposable {
   const { symbols, close } = openLibc();
-  const fd = symbols.memfd_create(new TextEncoder().encode("guest\0"), 0);
+  const fd = symbols.memfd_create(new TextEncoder().encode("guest\0"), flags);
   assert(fd >= 0, "memfd_create failed");
   assertEquals(symbols.ftruncate(fd, BigInt(size)), 0);
   return {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  bytes,
   FileOffset,
   GuestAddress,
   GuestMemoryMmap,
@@ -196,6 +197,13 @@ Deno.test("GuestMemoryMmap of 8 TiB is read and written at both ends and far ins
   assertThrows(() => memory.readObj(u64, GuestAddress(start + last + 1)), PartialBuffer);
   assertThrows(() => memory.readObj(u8, GuestAddress(start + 8 * TiB)), InvalidGuestAddress);
   assertEquals(memory.toString().split("\n")[0], "GuestRegionCollection 8 TiB in 1 region");
+});
+
+Deno.test("GuestMemoryMmap.readObj() of more bytes than there are allocates none of them", () => {
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), PAGE]]);
+  // A guest names the length of a buffer: more than V8 can allocate here, so that the attempt shows.
+  assertThrows(() => memory.readObj(bytes(TiB), GuestAddress(0)), PartialBuffer);
+  assertThrows(() => memory.readObj(bytes(TiB), GuestAddress(PAGE)), InvalidGuestAddress);
 });
 
 linuxTest("GuestMemoryMmap of 4,096 regions reaches every one of them, and unmaps them all", () => {

@@ -1,0 +1,100 @@
+/**
+ * The one way bytes move between two buffers.
+ *
+ * `TypedArray.prototype.set` is a memmove, but its cost is in the call and in making the subarray
+ * that names its source: some 25 ns, whatever the length. Below {@linkcode LOOP_LIMIT} a loop over
+ * 64-bit elements beats it where both sides are aligned to 8 bytes, and below
+ * {@linkcode BYTE_LOOP_LIMIT} a loop over bytes does (`bench/copy_bench.ts`).
+ *
+ * @module
+ */
+
+/** Bytes to copy from or to, with the views that copying takes. */
+export interface CopySide {
+  /** The bytes. */
+  readonly u8: Uint8Array;
+  /** The same bytes as 64-bit words, from the same start; `undefined` where they are not aligned. */
+  readonly u64: BigUint64Array | undefined;
+  /** The buffer they lie in. */
+  readonly buffer: ArrayBufferLike | undefined;
+}
+
+const LOOP_LIMIT = 512;
+const BYTE_LOOP_LIMIT = 16;
+
+/**
+ * Copies bytes. The ranges are in bounds; they may overlap.
+ *
+ * @param to Where to copy to.
+ * @param at The offset there.
+ * @param from Where to copy from.
+ * @param offset The offset there.
+ * @param count Bytes.
+ */
+export function copyBytes(
+  to: CopySide,
+  at: number,
+  from: CopySide,
+  offset: number,
+  count: number,
+): void {
+  // A loop forward is no memmove: in one buffer the ranges may overlap.
+  const known = to.buffer !== undefined && from.buffer !== undefined;
+  if (count <= LOOP_LIMIT && known && to.buffer !== from.buffer) {
+    const source = from.u64;
+    const target = to.u64;
+    if (((at | offset | count) & 7) === 0 && source !== undefined && target !== undefined) {
+      const words = count / 8;
+      const first = offset / 8;
+      const firstTarget = at / 8;
+      for (let i = 0; i < words; i++) target[firstTarget + i] = source[first + i]!;
+      return;
+    }
+    if (count <= BYTE_LOOP_LIMIT) {
+      for (let i = 0; i < count; i++) to.u8[at + i] = from.u8[offset + i]!;
+      return;
+    }
+  }
+  const source = from.u8;
+  to.u8.set(count === source.length ? source : source.subarray(offset, offset + count), at);
+}
+
+let recent: CallerBuffer | undefined;
+
+/**
+ * A buffer of the caller's as a side of a copy.
+ *
+ * The last one is remembered, and given its 64-bit view when it comes a second time: programs pass
+ * the same buffer again and again, and making a view for one use costs more than it saves.
+ */
+export function callerBuffer(bytes: Uint8Array): CopySide {
+  if (recent !== undefined && recent.u8 === bytes) {
+    if (!recent.seenTwice) recent.addWords();
+    return recent;
+  }
+  return recent = new CallerBuffer(bytes);
+}
+
+// Memory that a buffer keeps alive by being remembered here.
+const REMEMBERED_LIMIT = 65_536;
+
+class CallerBuffer implements CopySide {
+  readonly u8: Uint8Array;
+  u64: BigUint64Array | undefined = undefined;
+  buffer: ArrayBufferLike | undefined = undefined;
+  seenTwice = false;
+
+  constructor(bytes: Uint8Array) {
+    this.u8 = bytes;
+  }
+
+  addWords(): void {
+    const { buffer, byteOffset, byteLength } = this.u8;
+    this.seenTwice = true;
+    // A view over a buffer that can shrink would lose writes.
+    const fixed = buffer instanceof ArrayBuffer ? !buffer.resizable : !buffer.growable;
+    if (byteOffset % 8 !== 0 || !fixed || buffer.byteLength > REMEMBERED_LIMIT) return;
+    this.buffer = buffer;
+    this.u64 = new BigUint64Array(buffer, byteOffset, Math.floor(byteLength / 8));
+  }
+}

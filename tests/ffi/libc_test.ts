@@ -1,0 +1,216 @@
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { lastError, libc } from "../../ffi/libc.ts";
+import { mapMemory, unmapMemory } from "../../ffi/memory.ts";
+import { MmapRegion, SystemError } from "../../mod.ts";
+import { runDeno } from "../mmap/crash/run.ts";
+import { linuxTest } from "../proc_maps.ts";
+
+const mod = new URL("../../mod.ts", import.meta.url).href;
+
+Deno.test("libc() opens the library once and knows the page size", () => {
+  assertStrictEquals(libc(), libc());
+  const { stdout } = new Deno.Command("getconf", { args: ["PAGESIZE"] }).outputSync();
+  assertEquals(libc().pageSize, Number(new TextDecoder().decode(stdout)));
+});
+
+linuxTest("lastError() tells the errno of the call that failed, and its name", () => {
+  const { symbols } = libc();
+  const buffer = new Uint8Array(256);
+  const failures: readonly (readonly [string, number, () => unknown])[] = [
+    ["EINVAL", 22, () => symbols.munmap(1n, 4096n)],
+    ["EBADF", 9, () => symbols.lseek(2 ** 31 - 1, 0n, 0)],
+    ["ENOMEM", 12, () => symbols.mprotect(4096n, 4096n, 0)],
+    ["ENOMEM", 12, () => symbols.mmap(0n, 2n ** 60n, 3, 0x22, -1, 0n)],
+    ["ENOENT", 2, () => symbols.statx!(-100, new TextEncoder().encode("/none\0"), 0, 1, buffer)],
+  ];
+  for (const [code, errno, fail] of failures) {
+    fail();
+    const error = lastError("call", { first: 1, second: "two" });
+    assertEquals([error.code, error.errno, error.call], [code, errno, "call"]);
+    assertEquals(error.message, `Cannot call(first: 1, second: two): ${code} (errno ${errno})`);
+  }
+});
+
+linuxTest("lastError() names every errno that the calls of this library leave", () => {
+  const { errno } = libc();
+  const names = {
+    ...{ 1: "EPERM", 2: "ENOENT", 4: "EINTR", 5: "EIO", 6: "ENXIO", 9: "EBADF", 11: "EAGAIN" },
+    ...{ 12: "ENOMEM", 13: "EACCES", 14: "EFAULT", 16: "EBUSY", 17: "EEXIST", 19: "ENODEV" },
+    ...{ 22: "EINVAL", 23: "ENFILE", 24: "EMFILE", 26: "ETXTBSY", 27: "EFBIG", 28: "ENOSPC" },
+    ...{ 29: "ESPIPE", 32: "EPIPE", 38: "ENOSYS", 75: "EOVERFLOW", 95: "EOPNOTSUPP" },
+    ...{ 104: "ECONNRESET", 107: "ENOTCONN", 133: "EHWPOISON" },
+  };
+  for (const [value, name] of Object.entries(names)) {
+    errno[0] = Number(value);
+    assertEquals(lastError("x").code, name);
+  }
+});
+
+Deno.test("lastError() gives the number where it knows no name", () => {
+  libc().errno[0] = 4000;
+  const error = lastError("x");
+  assertEquals([error.code, error.errno, error.message], [
+    "errno 4000",
+    4000,
+    "Cannot x(): errno 4000 (errno 4000)",
+  ]);
+});
+
+Deno.test("SystemError carries the call, the errno and its name", () => {
+  const error = new SystemError("madvise", 22, "EINVAL", { address: "0x1000", length: 8 });
+  assert(error instanceof Error);
+  assertEquals([error.name, error.call, error.errno, error.code], [
+    "SystemError",
+    "madvise",
+    22,
+    "EINVAL",
+  ]);
+  assertEquals(error.message, "Cannot madvise(address: 0x1000, length: 8): EINVAL (errno 22)");
+});
+
+Deno.test("mapMemory() refuses numbers that FFI would wrap", () => {
+  const request = { length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
+  for (const number of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+    assertThrows(
+      () => mapMemory({ ...request, length: number }),
+      RangeError,
+      `length is ${number}`,
+    );
+    assertThrows(
+      () => mapMemory({ ...request, offset: number }),
+      RangeError,
+      `offset is ${number}`,
+    );
+  }
+});
+
+Deno.test("unmapMemory() throws what the kernel says", () => {
+  const error = assertThrows(() => unmapMemory(1, 4096), SystemError, "munmap(address: 0x1");
+  assertEquals([error.call, error.code], ["munmap", "EINVAL"]);
+});
+
+/** Runs a program that maps memory in a process with some permissions, and returns its error. */
+async function mapWith(...permissions: string[]): Promise<[name: string, message: string]> {
+  const { stdout, stderr, code } = await runDeno(
+    [...permissions, "-"],
+    `import { MmapRegion } from "${mod}";
+    try {
+      new MmapRegion(4096).close();
+      console.log(JSON.stringify(["", ""]));
+    } catch (error) {
+      console.log(JSON.stringify([error.name, error.message]));
+    }`,
+  );
+  assertEquals([code, stderr], [0, ""]);
+  return JSON.parse(stdout);
+}
+
+for (
+  const permissions of [
+    [],
+    ["--deny-ffi"],
+    ["--allow-ffi", "--deny-ffi"],
+    ["--allow-ffi=/usr/lib"],
+    ["--allow-read", "--allow-write"],
+  ]
+) {
+  Deno.test(`MmapRegion with permissions [${permissions}] asks for --allow-ffi`, async () => {
+    const [name, message] = await mapWith(...permissions);
+    assertEquals(name, "LibcUnavailable");
+    assert(message.includes("run with --allow-ffi (without a path)"), message);
+  });
+}
+
+Deno.test("MmapRegion needs no permission but --allow-ffi", async () => {
+  assertEquals(await mapWith("--allow-ffi"), ["", ""]);
+});
+
+Deno.test("mod.ts is imported and used without any permission", async () => {
+  const { stdout, stderr, code } = await runDeno(
+    ["-"],
+    `import { GuestAddress, GuestMemoryHeap, GuestMemoryMmap, u32 } from "${mod}";
+    const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 4096]]);
+    memory.writeObj(u32, 7, GuestAddress(8));
+    console.log(memory.readObj(u32, GuestAddress(8)), typeof GuestMemoryMmap.fromRanges);`,
+  );
+  assertEquals([code, stderr, stdout], [0, "", "7 function"]);
+});
+
+Deno.test("mod.ts opens no library when it is imported, only when memory is mapped", async () => {
+  const { stdout, stderr, code } = await runDeno(
+    ["--allow-ffi", "-"],
+    `let opened = 0;
+    const { dlopen } = Deno;
+    Deno.dlopen = (...args) => (opened++, dlopen(...args));
+    const { FileOffset, GuestAddress, GuestMemoryHeap, MmapRegion } = await import("${mod}");
+    GuestMemoryHeap.fromRanges([[GuestAddress(0), 4096]]).close();
+    new FileOffset(0);
+    const before = opened;
+    new MmapRegion(4096).close();
+    const first = opened;
+    new MmapRegion(4096).close();
+    console.log(JSON.stringify([before, first > 0, opened === first]));`,
+  );
+  assertEquals([code, stderr, stdout], [0, "", "[0,true,true]"]);
+});
+
+for (
+  const [where, deno, shown] of [
+    ["another system", `{ build: { ...Deno.build, os: "windows" } }`, "this is windows on"],
+    ["another machine", `{ build: { ...Deno.build, arch: "riscv64" } }`, "on riscv64"],
+    ["another runtime", "undefined", "this runtime is not Deno"],
+  ] as const
+) {
+  Deno.test(`MmapRegion on ${where} says that the heap works everywhere`, async () => {
+    const { stdout, stderr, code } = await runDeno(
+      ["--allow-ffi", "-"],
+      `const { MmapRegion } = await import("${mod}");
+      Object.defineProperty(globalThis, "Deno", { value: ${deno} });
+      try {
+        new MmapRegion(4096);
+      } catch (error) {
+        console.log(error.name, error.message);
+      }`,
+    );
+    assertEquals([code, stderr], [0, ""]);
+    assert(stdout.startsWith("LibcUnavailable") && stdout.includes(shown), stdout);
+    assert(stdout.includes("GuestMemoryHeap"), stdout);
+  });
+}
+
+Deno.test("a Worker has an errno of its own", async () => {
+  const rounds = 2000;
+  const code = `
+    import { GuestAddress, GuestMemoryMmap, MmapRegion, u64 } from "${mod}";
+    onmessage = () => {
+      using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 4096]]);
+      memory.writeObj(u64, 42n, GuestAddress(8));
+      const codes = {};
+      for (let i = 0; i < ${rounds}; i++) {
+        try {
+          new MmapRegion(2 ** 52);
+        } catch ({ code }) {
+          codes[code] = (codes[code] ?? 0) + 1;
+        }
+      }
+      postMessage([memory.readObj(u64, GuestAddress(8)), codes]);
+    };
+    postMessage("ready");`;
+  const worker = new Worker(`data:text/javascript,${encodeURIComponent(code)}`, { type: "module" });
+  try {
+    const answer = () =>
+      new Promise((resolve) => worker.onmessage = (event) => resolve(event.data));
+    assertEquals(await answer(), "ready");
+    const answered = answer();
+    worker.postMessage("go");
+    const codes: Record<string, number> = {};
+    for (let i = 0; i < rounds; i++) {
+      const { code } = assertThrows(() => new MmapRegion(0), SystemError);
+      codes[code] = (codes[code] ?? 0) + 1;
+    }
+    assertEquals(codes, { EINVAL: rounds });
+    assertEquals(await answered, [42n, { ENOMEM: rounds }]);
+  } finally {
+    worker.terminate();
+  }
+});
