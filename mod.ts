@@ -74,6 +74,7 @@ export {
   type WriteSink,
   type WriteVolatile,
 } from "./src/io.ts";
+export type { CopySide } from "./src/copy.ts";
 export { readFromStream, writeToStream } from "./src/web_stream.ts";
 export { computeOffset, VolatileMemory } from "./src/volatile_memory.ts";
 export { type TypedArray, VolatileSlice } from "./src/volatile_slice.ts";
@@ -84,6 +85,7 @@ export { VolatileArrayRef } from "./src/volatile_array_ref.ts";
 // Dirty tracking
 export { AtomicBitmap } from "./src/bitmap/atomic_bitmap.ts";
 export { type Bitmap, NoBitmap } from "./src/bitmap/bitmap.ts";
+export type { BitmapHandle } from "./src/bitmap/bitmap_handle.ts";
 export { BitmapGroup } from "./src/bitmap/bitmap_group.ts";
 export { BitmapSlice } from "./src/bitmap/bitmap_slice.ts";
 export type { DirtyBitmap, DirtyRun, RunCallback } from "./src/bitmap/dirty_bitmap.ts";
@@ -127,9 +129,14 @@ export {
 } from "./src/heap.ts";
 export { Fd } from "./src/mmap/fd.ts";
 export { FileOffset } from "./src/mmap/file_offset.ts";
-export { GuestMemoryMmap } from "./src/mmap/guest_memory_mmap.ts";
+export { type GuestMemoryHandle, GuestMemoryMmap } from "./src/mmap/guest_memory_mmap.ts";
 export { GuestRegionMmap } from "./src/mmap/guest_region_mmap.ts";
-export { type MmapOptions, MmapRegion, type MmapRegionOptions } from "./src/mmap/mmap_region.ts";
+export {
+  type MmapOptions,
+  MmapRegion,
+  type MmapRegionHandle,
+  type MmapRegionOptions,
+} from "./src/mmap/mmap_region.ts";
 export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";
 

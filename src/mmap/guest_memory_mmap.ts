@@ -7,7 +7,7 @@ import type { GuestAddress, GuestUsize } from "../address.ts";
 import { GuestRegionCollection } from "../region_collection.ts";
 import type { FileOffset } from "./file_offset.ts";
 import { GuestRegionMmap } from "./guest_region_mmap.ts";
-import type { MmapOptions } from "./mmap_region.ts";
+import { type MmapOptions, MmapRegion, type MmapRegionHandle } from "./mmap_region.ts";
 
 /** Guest memory in mappings. Mirrors `GuestMemoryMmap`. */
 export type GuestMemoryMmap = GuestRegionCollection<GuestRegionMmap>;
@@ -49,7 +49,7 @@ export const GuestMemoryMmap: {
    * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
    */
   fromRangesWithFiles(
-    ranges: Iterable<readonly [GuestAddress, GuestUsize, FileOffset?]>,
+    ranges: Iterable<readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?]>,
     options?: MmapOptions,
   ): GuestMemoryMmap;
   /**
@@ -58,14 +58,45 @@ export const GuestMemoryMmap: {
    * @param regions The regions by rising start.
    */
   fromRegions(regions: readonly GuestRegionMmap[]): GuestMemoryMmap;
+  /**
+   * A handle of a memory for another thread of the program, to be sent with `postMessage`. It holds
+   * every region until it is attached; see {@linkcode MmapRegion.share}.
+   *
+   * @param memory The memory.
+   * @returns The handle: one for each thread.
+   */
+  share(memory: GuestMemoryMmap): GuestMemoryHandle;
+  /**
+   * Attaches memory that another thread shared: the same regions at the same addresses.
+   *
+   * @param handle What the other thread sent. It can be used once.
+   * @returns The memory, to be closed by itself. What it maps is unmapped when every thread has
+   * closed it.
+   * @throws {MemoryClosed} The handle was used already.
+   */
+  attach(handle: GuestMemoryHandle): GuestMemoryMmap;
 } = {
   fromRanges: (ranges, options) => mapAll(ranges, options),
   fromRangesWithFiles: (ranges, options) => mapAll(ranges, options),
   fromRegions: (regions) => GuestRegionCollection.fromRegions(regions),
+  share: (memory) =>
+    Array.from(memory, ({ startAddr, mmap }) => ({ startAddr, mapping: mmap.share() })),
+  attach: (handle) =>
+    GuestRegionCollection.fromRegions(
+      handle.map(({ startAddr, mapping }) =>
+        new GuestRegionMmap(MmapRegion.attach(mapping), startAddr)
+      ),
+    ),
 };
 
+/** Guest memory on its way to another thread: each region's start and mapping. */
+export type GuestMemoryHandle = readonly {
+  readonly startAddr: GuestAddress;
+  readonly mapping: MmapRegionHandle;
+}[];
+
 function mapAll(
-  ranges: Iterable<readonly [GuestAddress, GuestUsize, FileOffset?]>,
+  ranges: Iterable<readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?]>,
   options: MmapOptions = {},
 ): GuestMemoryMmap {
   const regions: GuestRegionMmap[] = [];

@@ -8,34 +8,45 @@ import { HostMemory } from "../host_memory.ts";
 import type { Permissions } from "../permissions.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
 
-/** Where a mapping lies in the host. */
-interface Mapping {
+/** Where a mapping lies in the host, and who holds it. */
+export interface Mapping {
+  /** The host address of byte 0. */
   readonly address: number;
+  /** Bytes. */
   readonly length: number;
+  /** Whether the last holder unmaps it. */
+  readonly owned: boolean;
+  /** The number of threads, and of handles on their way to one, that hold it; one thread without. */
+  holders?: Int32Array<SharedArrayBuffer> | undefined;
 }
 
 // Forgotten mappings. The key is the buffer: as long as any view of it lives, so does the buffer,
 // so no live view ever points at memory that was unmapped here (rule 3).
-const forgotten = new FinalizationRegistry<Mapping>(({ address, length }) =>
-  unmapMemory(address, length)
-);
+const forgotten = new FinalizationRegistry<Mapping>(letGo);
 
-/** Host memory that was mapped, and is unmapped when closed if it belongs to us. */
+/** Ends a hold of a mapping, and unmaps it with the last. */
+export function letGo({ address, length, owned, holders }: Mapping): void {
+  const last = holders === undefined || Atomics.sub(holders, 0, 1) === 1;
+  if (owned && last) unmapMemory(address, length);
+}
+
+/** Host memory that was mapped. */
 export class MappedMemory extends HostMemory {
   /** The host address of byte 0. Whoever hands it out calls `hostAddress` instead. */
   readonly address: number;
-  readonly #owned: boolean;
+  readonly #mapping: Mapping;
 
   /**
+   * Takes over a hold of a mapping.
+   *
    * @param mapping Where it lies.
    * @param permissions What may be done with it.
-   * @param owned Whether closing it, or forgetting it, unmaps it.
    */
-  constructor(mapping: Mapping, permissions: Permissions, owned: boolean) {
+  constructor(mapping: Mapping, permissions: Permissions) {
     super(bufferAt(mapping.address, mapping.length), permissions);
     this.address = mapping.address;
-    this.#owned = owned;
-    if (owned) forgotten.register(this.u8.buffer, mapping, this);
+    this.#mapping = mapping;
+    forgotten.register(this.buffer, mapping, this);
   }
 
   /**
@@ -48,17 +59,28 @@ export class MappedMemory extends HostMemory {
     return BigInt(this.address);
   }
 
-  /** Empties every view of the memory, then unmaps it. */
+  /** Adds a hold for another thread, which takes it over with the mapping that is returned. */
+  share(): Mapping {
+    if (this.closed) throw new MemoryClosed();
+    const mapping = this.#mapping;
+    if (mapping.holders === undefined) {
+      mapping.holders = new Int32Array(new SharedArrayBuffer(4));
+      mapping.holders[0] = 1;
+    }
+    Atomics.add(mapping.holders, 0, 1);
+    return mapping;
+  }
+
+  /** Empties every view of the memory, then unmaps it if nobody else holds it. */
   override close(): void {
     if (this.closed) return;
     super.close();
-    const buffer = this.u8.buffer as ArrayBuffer;
-    const length = buffer.byteLength;
+    const buffer = this.buffer as ArrayBuffer;
     forgotten.unregister(this);
     if (buffer.detached) {
       throw new TypeError("Cannot unmap memory: its buffer was transferred, so views may be alive");
     }
     buffer.transfer(0);
-    if (this.#owned) unmapMemory(this.address, length);
+    letGo(this.#mapping);
   }
 }

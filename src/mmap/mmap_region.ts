@@ -10,6 +10,7 @@ import { pageSize, PROT, protectMemory, syncMemory } from "../../ffi/memory.ts";
 import type { Advice } from "../../ffi/platform.ts";
 import { GuestAddress } from "../address.ts";
 import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
+import { attachBitmap, type BitmapHandle, shareBitmap } from "../bitmap/bitmap_handle.ts";
 import type { RegionOptions } from "../heap.ts";
 import { Holds } from "../holds.ts";
 import { showAsText } from "../inspect.ts";
@@ -18,8 +19,8 @@ import { Permissions } from "../permissions.ts";
 import { VolatileMemory } from "../volatile_memory.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
 import { VolatileSlice } from "../volatile_slice.ts";
-import type { FileOffset } from "./file_offset.ts";
-import { MappedMemory } from "./mapped_memory.ts";
+import { FileOffset } from "./file_offset.ts";
+import { MappedMemory, type Mapping } from "./mapped_memory.ts";
 import { InvalidOffsetLength, InvalidPointer, MapFixed } from "./mmap_region_error.ts";
 import { MappingPastEof } from "./mmap_region_error.ts";
 
@@ -53,6 +54,36 @@ export interface MmapRegionOptions extends MmapOptions {
   /** What `isHugetlbfs` says. It does not make huge pages: that takes `flags` or the file. */
   readonly hugetlbfs?: boolean;
 }
+
+/**
+ * Memory on its way to another thread: see {@linkcode MmapRegion.share}. It can be cloned with
+ * `postMessage`; what it consists of is for {@linkcode MmapRegion.attach} to know.
+ */
+export interface MmapRegionHandle {
+  /** The host address. */
+  readonly address: number;
+  /** Bytes. */
+  readonly length: number;
+  /** Whether the last holder unmaps it. */
+  readonly owned: boolean;
+  /** Counts the holders. */
+  readonly holders: SharedArrayBuffer | undefined;
+  /** Says whether the handle was attached. */
+  readonly ticket: SharedArrayBuffer;
+  /** What may be done with the memory. */
+  readonly protection: Permissions;
+  /** `MAP_*` bits it was mapped with. */
+  readonly flags: number;
+  /** The file it maps. */
+  readonly file: { readonly fd: number; readonly start: number } | undefined;
+  /** What is known of huge pages. */
+  readonly hugetlbfs: boolean | undefined;
+  /** The bitmap, if there is one. */
+  readonly bitmap: BitmapHandle | undefined;
+}
+
+// What only attaching sets, beside the options that everybody may.
+const attachments = new WeakMap<MmapRegionOptions, Pick<Mapping, "owned" | "holders">>();
 
 /**
  * A mapping in the host. Mirrors `MmapRegion` and `MmapRegionBuilder`.
@@ -102,12 +133,13 @@ export class MmapRegion extends VolatileMemory implements Disposable {
    */
   constructor(size: number, options: MmapRegionOptions = {}) {
     super();
+    const attachment = attachments.get(options);
     if (!Number.isSafeInteger(size) || size < 0) {
       throw new RangeError(`Cannot map ${size} bytes: not an integer in [0, 2^53)`);
     }
     const { file, pointer, protection = Permissions.ReadWrite } = options;
     this.len = size;
-    demandNotFixed(options);
+    if (pointer === undefined) demandNotFixed(options);
     const hugePage = hugePageOf(options);
     if (hugePage !== undefined && size % hugePage !== 0) {
       // The kernel would round it up by itself, and then refuse to unmap less.
@@ -115,8 +147,10 @@ export class MmapRegion extends VolatileMemory implements Disposable {
         `Cannot map ${size} bytes in huge pages: not a multiple of ${byteSize(hugePage)}`,
       );
     }
-    this.flags = mapFlags(options, hugePage !== undefined);
-    this.owned = pointer === undefined;
+    this.flags = pointer === undefined
+      ? mapFlags(options, hugePage !== undefined)
+      : options.flags ?? 0;
+    this.owned = attachment?.owned ?? pointer === undefined;
     this.fileOffset = file;
     this.isHugetlbfs = options.hugetlbfs;
     this.#protection = protection;
@@ -125,7 +159,11 @@ export class MmapRegion extends VolatileMemory implements Disposable {
     const address = pointer === undefined
       ? this.#map(size, protection, file)
       : checkPointer(pointer, size);
-    this.#memory = new MappedMemory({ address, length: size }, protection, this.owned);
+    const { owned } = this;
+    this.#memory = new MappedMemory(
+      { address, length: size, owned, holders: attachment?.holders },
+      protection,
+    );
     this.#slice = new VolatileSlice(this.#memory, 0, size, bitmap);
     this.#holds = new Holds("mapping", () => this.#memory.close());
   }
@@ -139,6 +177,62 @@ export class MmapRegion extends VolatileMemory implements Disposable {
    */
   static fromFile(file: FileOffset, size: number, options: MmapOptions = {}): MmapRegion {
     return new MmapRegion(size, { ...options, file });
+  }
+
+  /**
+   * Attaches memory that another thread shared with {@linkcode MmapRegion.share}.
+   *
+   * @param handle What the other thread sent. It can be used once.
+   * @returns The same memory. It is unmapped when every thread has closed it.
+   * @throws {MemoryClosed} The handle was used already.
+   */
+  static attach(handle: MmapRegionHandle): MmapRegion {
+    if (Atomics.exchange(new Int32Array(handle.ticket), 0, 0) !== 1) {
+      throw new MemoryClosed("a handle that was used");
+    }
+    const { address, length, owned, protection, flags, file, hugetlbfs, bitmap } = handle;
+    const options: MmapRegionOptions = {
+      pointer: BigInt(address),
+      protection,
+      flags,
+      bitmap: () => attachBitmap(bitmap),
+      ...(file === undefined ? {} : { file: new FileOffset(file.fd, file.start) }),
+      ...(hugetlbfs === undefined ? {} : { hugetlbfs }),
+    };
+    attachments.set(options, {
+      owned,
+      holders: handle.holders === undefined ? undefined : new Int32Array(handle.holders),
+    });
+    return new MmapRegion(length, options);
+  }
+
+  /**
+   * A handle of this memory for another thread of the program, to be sent with `postMessage` and
+   * attached there with {@linkcode MmapRegion.attach}. It holds the memory until it is attached, and
+   * both threads mark the same bitmap.
+   *
+   * @returns The handle: one for each thread.
+   * @throws {MemoryClosed} The memory is closed.
+   * @throws {TypeError} Its bitmap cannot be shared: it is no {@linkcode AtomicBitmap}, nor a slice
+   * of one.
+   */
+  share(): MmapRegionHandle {
+    const bitmap = shareBitmap(this.#slice.bitmap);
+    const { address, length, owned, holders } = this.#memory.share();
+    const ticket = new SharedArrayBuffer(4);
+    new Int32Array(ticket)[0] = 1;
+    return {
+      address,
+      length,
+      owned,
+      holders: holders?.buffer,
+      ticket,
+      protection: this.#protection,
+      flags: this.flags,
+      file: this.fileOffset && { fd: this.fileOffset.fd, start: this.fileOffset.start },
+      hugetlbfs: this.isHugetlbfs,
+      bitmap,
+    };
   }
 
   /** What may be done with the memory. */
