@@ -25,9 +25,17 @@ const SYMBOLS = {
   sysconf: { parameters: ["i32"], result: "i64" },
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
-  // ssize_t readv(int fd, const struct iovec *iov, int iovcnt);
+  // ssize_t read(int fd, void *buf, size_t count);
   // A transfer is at most 0x7ffff000 bytes (MAX_RW_COUNT of linux/fs.h; INT_MAX on macOS), so the
-  // result of these four fits an i32, which needs no bigint.
+  // result of these eight fits an i32, which needs no bigint.
+  read: { parameters: ["i32", "usize", "usize"], result: "i32" },
+  // ssize_t write(int fd, const void *buf, size_t count);
+  write: { parameters: ["i32", "usize", "usize"], result: "i32" },
+  // ssize_t pread(int fd, void *buf, size_t count, off_t offset);
+  pread: { parameters: ["i32", "usize", "usize", "i64"], result: "i32" },
+  // ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset);
+  pwrite: { parameters: ["i32", "usize", "usize", "i64"], result: "i32" },
+  // ssize_t readv(int fd, const struct iovec *iov, int iovcnt);
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   // ssize_t writev(int fd, const struct iovec *iov, int iovcnt);
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
@@ -62,6 +70,10 @@ export interface LibcSymbols {
   mincore(address: bigint, length: bigint, vector: BufferSource): number;
   sysconf(name: number): bigint;
   lseek(fd: number, offset: bigint, whence: number): bigint;
+  read(fd: number, buffer: bigint, count: bigint): number;
+  write(fd: number, buffer: bigint, count: bigint): number;
+  pread(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
+  pwrite(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
   readv(fd: number, vector: Deno.PointerValue, count: number): number;
   writev(fd: number, vector: Deno.PointerValue, count: number): number;
   preadv(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;

@@ -12,6 +12,7 @@ export const MAX_VECTORS = 1024;
 
 // struct iovec of sys/uio.h: void *iov_base at 0, size_t iov_len at 8; 16 bytes on 64 bits.
 const words = new Uint32Array(MAX_VECTORS * 4);
+const entries = new BigUint64Array(words.buffer);
 let pointer: Deno.PointerValue = null;
 
 /**
@@ -29,55 +30,76 @@ export function setVector(index: number, address: number, length: number): void 
   words[word + 3] = length / 2 ** 32;
 }
 
-/** A system call that takes the vector. */
-export type VectorCall = "readv" | "writev" | "preadv" | "pwritev";
+/** Which way data goes. */
+export type Direction = "read" | "write";
 
 /**
- * Makes a call with the vector, again where a signal interrupted it.
+ * Transfers between a descriptor and the memory in the vector, again where a signal interrupted.
  *
- * @param call Which.
+ * @param direction Into memory (`read`), or out of it (`write`).
  * @param fd The descriptor.
  * @param count Entries of the vector.
- * @param position The position in the file, for the positioned forms.
+ * @param position The position in the file; `undefined` for the descriptor's own.
  * @returns Bytes transferred.
  * @throws {SystemError} The call failed.
  */
 export function transferVector(
-  call: VectorCall,
+  direction: Direction,
   fd: number,
   count: number,
-  position: number,
+  position: number | undefined,
 ): number {
   const { symbols, errno } = libc();
-  pointer ??= Deno.UnsafePointer.of(words);
   for (;;) {
     // SAFETY: the entries name memory of slices that their caller keeps alive and has checked.
-    const done = callOnce(symbols, call, fd, count, position);
+    const done = position === undefined
+      ? transferOnce(symbols, direction, fd, count)
+      : transferOnceAt(symbols, direction, fd, count, BigInt(position));
     if (done >= 0) return done;
-    if (errno[0] !== EINTR) throw lastError(call, { fd, count });
+    if (errno[0] !== EINTR) {
+      throw lastError(`${position === undefined ? "" : "p"}${direction}v`, { fd, count });
+    }
   }
 }
 
 // The same on every platform.
 const EINTR = 4;
 
-function callOnce(
+// One entry goes by read(2) and write(2): the kernel takes some 100 ns more to import a vector. The
+// bigints are elements of the vector itself, which optimised code passes on without making them.
+function transferOnce(
   symbols: LibcSymbols,
-  call: VectorCall,
+  direction: Direction,
   fd: number,
   count: number,
-  position: number,
 ): number {
-  switch (call) {
-    case "readv":
-      return symbols.readv(fd, pointer, count);
-    case "writev":
-      return symbols.writev(fd, pointer, count);
-    case "preadv":
-      return symbols.preadv(fd, pointer, count, BigInt(position));
-    case "pwritev":
-      return symbols.pwritev(fd, pointer, count, BigInt(position));
+  if (count === 1) {
+    return direction === "read"
+      ? symbols.read(fd, entries[0]!, entries[1]!)
+      : symbols.write(fd, entries[0]!, entries[1]!);
   }
+  pointer ??= Deno.UnsafePointer.of(words);
+  return direction === "read"
+    ? symbols.readv(fd, pointer, count)
+    : symbols.writev(fd, pointer, count);
+}
+
+function transferOnceAt(
+  symbols: LibcSymbols,
+  direction: Direction,
+  fd: number,
+  count: number,
+  position: bigint,
+): number {
+  if (count === 1) {
+    return direction === "read"
+      ? symbols.pread(fd, entries[0]!, entries[1]!, position)
+      : symbols.pwrite(fd, entries[0]!, entries[1]!, position);
+  }
+  pointer ??= Deno.UnsafePointer.of(words);
+  return direction === "read"
+    ? symbols.preadv(fd, pointer, count, position)
+    : symbols.pwritev(fd, pointer, count, position);
 }
 
 /** The address of a byte of a buffer on the heap, valid while the buffer is in use. */

@@ -21,6 +21,10 @@ export interface CopySide {
 
 const LOOP_LIMIT = 512;
 const BYTE_LOOP_LIMIT = 16;
+// Offsets whose index in 64-bit words is a 32-bit integer: V8 calculates others in floating point.
+const INDEX_LIMIT = 2 ** 34;
+// A source that is copied whole needs no subarray: above this, set is the fastest then.
+const WHOLE_LIMIT = 128;
 
 /**
  * Copies bytes. The ranges are in bounds; they may overlap.
@@ -39,24 +43,36 @@ export function copyBytes(
   count: number,
 ): void {
   // A loop forward is no memmove: in one buffer the ranges may overlap.
+  const source = from.u8;
+  if (count === source.length && count > WHOLE_LIMIT) {
+    to.u8.set(source, at);
+    return;
+  }
   const known = to.buffer !== undefined && from.buffer !== undefined;
   if (count <= LOOP_LIMIT && known && to.buffer !== from.buffer) {
-    const source = from.u64;
+    const words = from.u64;
     const target = to.u64;
-    if (((at | offset | count) & 7) === 0 && source !== undefined && target !== undefined) {
-      const words = count / 8;
-      const first = offset / 8;
-      const firstTarget = at / 8;
-      for (let i = 0; i < words; i++) target[firstTarget + i] = source[first + i]!;
+    const aligned = ((at | offset | count) & 7) === 0 && at < INDEX_LIMIT && offset < INDEX_LIMIT;
+    if (aligned && words !== undefined && target !== undefined) {
+      copyWords(target, at / 8 | 0, words, offset / 8 | 0, count >>> 3);
       return;
     }
     if (count <= BYTE_LOOP_LIMIT) {
-      for (let i = 0; i < count; i++) to.u8[at + i] = from.u8[offset + i]!;
+      for (let i = 0; i < count; i++) to.u8[at + i] = source[offset + i]!;
       return;
     }
   }
-  const source = from.u8;
-  to.u8.set(count === source.length ? source : source.subarray(offset, offset + count), at);
+  to.u8.set(source.subarray(offset, offset + count), at);
+}
+
+function copyWords(
+  to: BigUint64Array,
+  at: number,
+  from: BigUint64Array,
+  first: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) to[at + i] = from[first + i]!;
 }
 
 let recent: CallerBuffer | undefined;

@@ -77,14 +77,25 @@ export type WriteSink = WriteVolatile | WriterSync;
  * is not known.
  */
 export function readInto(slice: VolatileSlice, source: ReadSource): number {
-  if ("readVolatile" in source) {
-    return attempt(slice.len, () => source.readVolatile(slice));
+  for (;;) {
+    try {
+      const count = "readVolatile" in source ? source.readVolatile(slice) : readView(slice, source);
+      return checkCount(count, slice.len);
+    } catch (error) {
+      if (!isInterruption(error)) throw toIOError(error);
+    }
   }
+}
+
+function readView(slice: VolatileSlice, source: ReaderSync): number {
   const view = slice.rawView();
   // What was written is not known when the source fails, or lies.
   let written = slice.len;
   try {
-    return written = attempt(slice.len, () => source.readSync(view) ?? 0);
+    return written = checkCount(source.readSync(view) ?? 0, slice.len);
+  } catch (error) {
+    if (isInterruption(error)) written = 0;
+    throw error;
   } finally {
     slice.markDirty(0, written);
   }
@@ -97,9 +108,16 @@ export function readInto(slice: VolatileSlice, source: ReadSource): number {
  * @throws {IOError} The sink failed.
  */
 export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
-  if ("writeVolatile" in sink) return attempt(slice.len, () => sink.writeVolatile(slice));
-  const view = slice.readOnlyView();
-  return attempt(slice.len, () => sink.writeSync(view));
+  for (;;) {
+    try {
+      const count = "writeVolatile" in sink
+        ? sink.writeVolatile(slice)
+        : sink.writeSync(slice.readOnlyView());
+      return checkCount(count, slice.len);
+    } catch (error) {
+      if (!isInterruption(error)) throw toIOError(error);
+    }
+  }
 }
 
 /**
@@ -152,22 +170,29 @@ export function writeAllFrom(slice: VolatileSlice, sink: WriteSink): void {
   }
 }
 
-// One operation of a stream, which is somebody else's code: it may be interrupted, fail in any way,
-// and claim to have transferred more than it was given.
+// A stream is somebody else's code: it may be interrupted, fail in any way, and claim to have
+// transferred more than it was given.
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof Error && error.name === "Interrupted";
+}
+
+function toIOError(error: unknown): unknown {
+  return error instanceof GuestMemoryError ? error : new IOError("Other", { cause: error });
+}
+
+function checkCount(count: number, limit: number): number {
+  if (Number.isInteger(count) && count >= 0 && count <= limit) return count;
+  throw new RangeError(`The stream reports ${count} bytes of ${limit}`);
+}
+
 function attempt(limit: number, transfer: () => number): number {
   for (;;) {
-    let count;
     try {
-      count = transfer();
+      return checkCount(transfer(), limit);
     } catch (error) {
-      if (error instanceof GuestMemoryError) throw error;
-      if (error instanceof Error && error.name === "Interrupted") continue;
-      throw new IOError("Other", { cause: error });
+      if (!isInterruption(error)) throw toIOError(error);
     }
-    if (Number.isInteger(count) && count >= 0 && count <= limit) return count;
-    throw new IOError("Other", {
-      cause: new RangeError(`The stream reports ${count} bytes of ${limit}`),
-    });
   }
 }
 

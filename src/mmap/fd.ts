@@ -3,15 +3,9 @@
  *
  * @module
  */
-import {
-  addressOf,
-  MAX_VECTORS,
-  setVector,
-  transferVector,
-  type VectorCall,
-} from "../../ffi/vector_io.ts";
+import { addressOf, type Direction, MAX_VECTORS } from "../../ffi/vector_io.ts";
+import { setVector, transferVector } from "../../ffi/vector_io.ts";
 import type { ReadVolatile, WriteVolatile } from "../io.ts";
-import { IOError } from "../volatile_memory_error.ts";
 import type { VolatileSlice } from "../volatile_slice.ts";
 import { MappedMemory } from "./mapped_memory.ts";
 
@@ -64,14 +58,23 @@ export class Fd implements ReadVolatile, WriteVolatile {
     this.position = position;
   }
 
-  /** Reads once: `read(2)`. */
+  /** Reads once: `read(2)`. Marks what was read dirty; where the call fails, the whole slice. */
   readVolatile(slice: VolatileSlice): number {
-    return this.readVectoredVolatile([slice]);
+    slice.demand("write");
+    putVector(0, slice);
+    let done = slice.len;
+    try {
+      return done = this.#transfer("read", 1);
+    } finally {
+      slice.markDirty(0, done);
+    }
   }
 
   /** Writes once: `write(2)`. */
   writeVolatile(slice: VolatileSlice): number {
-    return this.writeVectoredVolatile([slice]);
+    slice.demand("read");
+    putVector(0, slice);
+    return this.#transfer("write", 1);
   }
 
   /**
@@ -80,35 +83,25 @@ export class Fd implements ReadVolatile, WriteVolatile {
    */
   readVectoredVolatile(slices: readonly VolatileSlice[]): number {
     const count = putVectors(slices, "write");
-    let left;
+    let left = Infinity;
     try {
-      left = this.#transfer(this.position === undefined ? "readv" : "preadv", count);
-    } catch (error) {
-      for (const slice of slices) slice.markDirty(0, slice.len);
-      throw error;
+      return left = this.#transfer("read", count);
+    } finally {
+      for (let i = 0; i < count && left > 0; i++) {
+        const length = Math.min(left, slices[i]!.len);
+        slices[i]!.markDirty(0, length);
+        left -= length;
+      }
     }
-    const done = left;
-    for (let i = 0; i < count && left > 0; i++) {
-      const length = Math.min(left, slices[i]!.len);
-      slices[i]!.markDirty(0, length);
-      left -= length;
-    }
-    return done;
   }
 
   /** Writes once from several slices: `writev(2)`. */
   writeVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    const count = putVectors(slices, "read");
-    return this.#transfer(this.position === undefined ? "writev" : "pwritev", count);
+    return this.#transfer("write", putVectors(slices, "read"));
   }
 
-  #transfer(call: VectorCall, count: number): number {
-    let done;
-    try {
-      done = transferVector(call, this.fd, count, this.position ?? 0);
-    } catch (error) {
-      throw new IOError("Other", { cause: error });
-    }
+  #transfer(direction: Direction, count: number): number {
+    const done = transferVector(direction, this.fd, count, this.position);
     if (this.position !== undefined) this.position += done;
     return done;
   }
@@ -118,11 +111,13 @@ export class Fd implements ReadVolatile, WriteVolatile {
 function putVectors(slices: readonly VolatileSlice[], access: "read" | "write"): number {
   const count = Math.min(slices.length, MAX_VECTORS);
   for (let i = 0; i < count; i++) {
-    const slice = slices[i]!;
-    slice.demand(access);
-    const { memory, start, len } = slice;
-    const base = memory instanceof MappedMemory ? memory.address : addressOf(memory.u8);
-    setVector(i, base + start, len);
+    slices[i]!.demand(access);
+    putVector(i, slices[i]!);
   }
   return count;
+}
+
+function putVector(index: number, { memory, start, len }: VolatileSlice): void {
+  const base = memory instanceof MappedMemory ? memory.address : addressOf(memory.u8);
+  setVector(index, base + start, len);
 }
