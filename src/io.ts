@@ -174,7 +174,9 @@ export function writeAllFrom(slice: VolatileSlice, sink: WriteSink): void {
 // transferred more than it was given.
 
 function isInterruption(error: unknown): boolean {
-  return error instanceof Error && error.name === "Interrupted";
+  // Deno's error, and that of Node's API and of system calls.
+  return error instanceof Error &&
+    (error.name === "Interrupted" || "code" in error && error.code === "EINTR");
 }
 
 function toIOError(error: unknown): unknown {

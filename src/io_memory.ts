@@ -101,7 +101,12 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
       yield slice;
       done += slice.len;
     }
-    if (done < count) throw new InvalidGuestAddress(addr + done as GuestAddress);
+    // An access at the hole says what is wrong there, in physical addresses.
+    if (done < count) {
+      const hole = addr + done as GuestAddress;
+      this.access(1, hole, permissions, () => 0);
+      throw new InvalidGuestAddress(hole);
+    }
   }
 
   /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
@@ -250,6 +255,7 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
     const completed = this.#untilDone(
       count,
       addr,
+      Permissions.Write,
       (cursor, rest) => this.readVolatileFrom(cursor, src, rest),
     );
     demandAll(count, completed);
@@ -269,7 +275,7 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Writes memory exactly to a stream: see {@linkcode Bytes.writeAllVolatileTo}. */
   writeAllVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): void {
-    const completed = this.#untilDone(count, addr, (cursor, rest) => {
+    const completed = this.#untilDone(count, addr, Permissions.Read, (cursor, rest) => {
       const written = this.writeVolatileTo(cursor, dst, rest);
       if (written === 0) throw new IOError("WriteZero");
       return written;
@@ -338,12 +344,13 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
   #untilDone(
     count: number,
     addr: GuestAddress,
+    permissions: Permissions,
     transfer: (cursor: GuestAddress, rest: number) => number,
   ): number {
     let completed = 0;
     while (completed < count) {
       const cursor = addr + completed as GuestAddress;
-      if (completed > 0 && !this.checkRange(cursor, 1)) break;
+      if (completed > 0 && !this.checkRange(cursor, 1, permissions)) break;
       const done = transfer(cursor, count - completed);
       if (done === 0) break;
       completed += done;

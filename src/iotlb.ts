@@ -101,7 +101,7 @@ export class Iotlb {
       const mapping = this.#mappings[last]!;
       if (mapping.start < iova) rests.push({ ...mapping, end: iova });
       if (mapping.end > end) {
-        rests.push({ ...mapping, start: end, target: mapping.target + end - mapping.start });
+        rests.push({ ...mapping, start: end, target: mapping.target + (end - mapping.start) });
       }
     }
     this.#mappings.splice(first, last - first, ...rests);
@@ -138,7 +138,10 @@ export class Iotlb {
       const from = Math.max(start, cursor);
       const count = Math.min(mapping.end, end) - from;
       if (Permissions.allow(mapping.permissions, permissions)) {
-        found.push({ base: mapping.target + from - mapping.start as GuestAddress, length: count });
+        found.push({
+          base: mapping.target + (from - mapping.start) as GuestAddress,
+          length: count,
+        });
       } else {
         accessFails.push({ base: from, length: count });
       }
@@ -168,7 +171,7 @@ function follows(a: Mapping, b: Mapping): boolean {
 }
 
 function demandRange(base: number, length: number): void {
-  if (base >= 0 && length > 0 && base + length <= ADDRESS_SPACE_END && Number.isInteger(length)) {
+  if (base >= 0 && length > 0 && length <= ADDRESS_SPACE_END - base && Number.isInteger(length)) {
     return;
   }
   throw new IommuMisconfigured(

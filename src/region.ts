@@ -154,6 +154,7 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** Copies from the region into a buffer: see {@linkcode Bytes.read}. */
   read(buf: Uint8Array, addr: MemoryRegionAddress): number {
+    if (buf.length === 0) return 0;
     try {
       return this.asVolatileSlice().read(buf, addr);
     } catch (error) {
@@ -163,6 +164,7 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** Copies from a buffer into the region: see {@linkcode Bytes.write}. */
   write(buf: Uint8Array, addr: MemoryRegionAddress): number {
+    if (buf.length === 0) return 0;
     try {
       return this.asVolatileSlice().write(buf, addr);
     } catch (error) {
@@ -172,6 +174,7 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** Fills a buffer from the region: see {@linkcode Bytes.readSlice}. */
   readSlice(buf: Uint8Array, addr: MemoryRegionAddress): void {
+    if (buf.length === 0) return;
     try {
       this.asVolatileSlice().readSlice(buf, addr);
     } catch (error) {
@@ -181,6 +184,7 @@ export abstract class GuestMemoryRegion implements Bytes<MemoryRegionAddress> {
 
   /** Copies all of a buffer into the region: see {@linkcode Bytes.writeSlice}. */
   writeSlice(buf: Uint8Array, addr: MemoryRegionAddress): void {
+    if (buf.length === 0) return;
     try {
       this.asVolatileSlice().writeSlice(buf, addr);
     } catch (error) {
