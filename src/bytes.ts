@@ -191,8 +191,8 @@ export interface Bytes<A extends number> {
    * @param addr Where to write.
    * @param src The stream.
    * @param count Bytes.
-   * @throws {IOError} The stream failed, or ended early.
-   * @throws {PartialBuffer} The memory ends early.
+   * @throws {IOError} The stream failed; or it ended early, in a region or a slice.
+   * @throws {PartialBuffer} The memory ends early; or the stream does, in guest memory.
    */
   readExactVolatileFrom(addr: A, src: ReadSource, count: number): void;
   /**

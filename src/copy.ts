@@ -19,7 +19,7 @@ export interface CopySide {
   readonly buffer: ArrayBufferLike | undefined;
 }
 
-const LOOP_LIMIT = 512;
+const LOOP_LIMIT = 256;
 const BYTE_LOOP_LIMIT = 16;
 // Offsets whose index in 64-bit words is a 32-bit integer: V8 calculates others in floating point.
 const INDEX_LIMIT = 2 ** 34;
@@ -62,7 +62,14 @@ export function copyBytes(
       return;
     }
   }
-  to.u8.set(source.subarray(offset, offset + count), at);
+  to.u8.set(subarray(source, offset, count), at);
+}
+
+// Offsets above 2^31 are heap numbers when they are passed on; below, they need not be.
+function subarray(bytes: Uint8Array, offset: number, count: number): Uint8Array {
+  if (offset > 2 ** 31 - 1 - count) return bytes.subarray(offset, offset + count);
+  const first = offset | 0;
+  return bytes.subarray(first, first + count | 0);
 }
 
 function copyWords(

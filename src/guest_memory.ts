@@ -337,12 +337,13 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     while (total < count) {
       const cursor = addr + total as GuestAddress;
       const region = this.findRegion(cursor);
+      if (region === undefined) break;
+      const offset = cursor - region.startAddr as MemoryRegionAddress;
       // A memory of one's own may return a region that does not hold the address.
-      const offset = region?.toRegionAddr(cursor);
-      if (offset === undefined) break;
-      const length = Math.min(region!.len - offset, count - total);
+      if (!(offset >= 0 && offset < region.len)) break;
+      const length = Math.min(region.len - offset, count - total);
       if (length > ADDRESS_SPACE_END - cursor) throw new GuestAddressOverflow();
-      const done = callback(total, length, offset, region!);
+      const done = callback(total, length, offset, region);
       if (done === 0) break;
       total += checkDone(done, length);
     }

@@ -252,12 +252,12 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Reads exactly from a stream into memory: see {@linkcode Bytes.readExactVolatileFrom}. */
   readExactVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): void {
-    const completed = this.#untilDone(
-      count,
-      addr,
-      Permissions.Write,
-      (cursor, rest) => this.readVolatileFrom(cursor, src, rest),
-    );
+    let completed = this.readVolatileFrom(addr, src, count);
+    while (this.#goesOn(addr, completed, count, Permissions.Write)) {
+      const done = this.readVolatileFrom(addr + completed as GuestAddress, src, count - completed);
+      if (done === 0) break;
+      completed += done;
+    }
     demandAll(count, completed);
   }
 
@@ -275,11 +275,12 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Writes memory exactly to a stream: see {@linkcode Bytes.writeAllVolatileTo}. */
   writeAllVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): void {
-    const completed = this.#untilDone(count, addr, Permissions.Read, (cursor, rest) => {
-      const written = this.writeVolatileTo(cursor, dst, rest);
-      if (written === 0) throw new IOError("WriteZero");
-      return written;
-    });
+    let completed = 0;
+    do {
+      const done = this.writeVolatileTo(addr + completed as GuestAddress, dst, count - completed);
+      if (done === 0 && count > 0) throw new IOError("WriteZero");
+      completed += done;
+    } while (this.#goesOn(addr, completed, count, Permissions.Read));
     demandAll(count, completed);
   }
 
@@ -340,22 +341,10 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
     });
   }
 
-  // As many operations as it takes, up to a hole or to the first that does nothing.
-  #untilDone(
-    count: number,
-    addr: GuestAddress,
-    permissions: Permissions,
-    transfer: (cursor: GuestAddress, rest: number) => number,
-  ): number {
-    let completed = 0;
-    while (completed < count) {
-      const cursor = addr + completed as GuestAddress;
-      if (completed > 0 && !this.checkRange(cursor, 1, permissions)) break;
-      const done = transfer(cursor, count - completed);
-      if (done === 0) break;
-      completed += done;
-    }
-    return completed;
+  // Whether an exact transfer has more to do, and memory to do it with.
+  #goesOn(addr: GuestAddress, completed: number, count: number, permissions: Permissions): boolean {
+    return completed > 0 && completed < count &&
+      this.checkRange(addr + completed as GuestAddress, 1, permissions);
   }
 }
 

@@ -119,6 +119,7 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     length: number,
     permissions: Permissions = Permissions.ReadWrite,
   ): boolean {
+    if (!(Number.isInteger(length) && length >= 0)) return false;
     if (!this.enabled) return this.backend.checkRange(base, length);
     try {
       return this.#translate(base, length, permissions)
@@ -163,10 +164,11 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     if (length === 0) return [];
     const ranges = [];
     let total = 0;
-    for (const range of this.iommu.translate(iova, length, permissions)) {
-      if (!(range.length > 0 && Number.isSafeInteger(range.base) && range.base >= 0)) break;
-      ranges.push(range);
-      total += range.length;
+    // Copies: what is checked here must not change until it is used.
+    for (const { base, length: size } of this.iommu.translate(iova, length, permissions)) {
+      if (!(Number.isSafeInteger(base) && base >= 0 && Number.isInteger(size) && size > 0)) break;
+      ranges.push({ base, length: size });
+      total += size;
       if (total >= length) break;
     }
     if (total === length) return ranges;

@@ -40,7 +40,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   implements GuestAddressSpace<GuestRegionCollection<R>>, Disposable {
   #regions: readonly R[];
   readonly #holds: Holds = new Holds("guest memory", () => this.#close());
-  #index: RegionIndex;
+  #index: RegionIndex<R>;
 
   /**
    * Takes regions that are in order. Use {@linkcode GuestRegionCollection.fromRegions}; without
@@ -116,8 +116,8 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
 
   /** The region that holds an address, or `undefined` in a hole. */
   findRegion(addr: GuestAddress): R | undefined {
-    const region = this.#regions[this.#index.find(addr)];
-    if (region === undefined && this.closed) throw new MemoryClosed("guest memory");
+    const region = this.#index.find(addr);
+    if (region === undefined) this.#open();
     return region;
   }
 
@@ -181,7 +181,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   #close(): void {
     const regions = this.#regions;
     this.#regions = [];
-    this.#index = new RegionIndex([]);
+    this.#index = new RegionIndex<R>([]);
     const errors: unknown[] = [];
     for (const region of regions) {
       try {

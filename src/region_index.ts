@@ -1,9 +1,8 @@
 /**
- * Which of many sorted ranges holds an address.
+ * Which of many sorted regions holds an address.
  *
  * @module
  */
-import { ADDRESS_SPACE_END } from "./address.ts";
 
 /** A range of addresses. */
 interface Range {
@@ -12,61 +11,63 @@ interface Range {
 }
 
 /**
- * Finds ranges by address, in the time of a few array reads however many there are.
+ * Finds regions by address, in the time of two array reads however many there are.
  *
- * The space they span is cut into equal buckets of a power of two. A table says for each bucket
- * which ranges begin before its start and before its end; only between those is searched. Ranges of
- * like sizes, as memory has them, leave at most one step.
+ * The space they span is cut into equal buckets of a power of two, four for each region, and a table
+ * has the region that holds most of each bucket's addresses. It is a guess, which is checked; a
+ * binary search knows better. Regions of like sizes, as memory has them, leave it nothing to do.
+ *
+ * @typeParam R The kind of region.
  */
-export class RegionIndex {
-  readonly #starts: Float64Array;
-  readonly #ends: Float64Array;
-  // For bucket b: at 2b the last range that starts at or before the bucket does, at 2b + 1 the last
-  // that starts in it. -1 where there is none.
-  readonly #table: Int32Array;
+export class RegionIndex<R extends Range> {
+  readonly #regions: readonly R[];
+  readonly #buckets: readonly (R | undefined)[];
   readonly #base: number;
   readonly #bucketsPerByte: number;
-  readonly #buckets: number;
 
-  /** @param ranges The ranges, sorted and apart. */
-  constructor(ranges: readonly Range[]) {
-    const count = ranges.length;
-    this.#starts = Float64Array.from(ranges, (range) => range.startAddr);
-    this.#ends = Float64Array.from(ranges, (range) => range.startAddr + range.len);
-    this.#base = count === 0 ? 0 : this.#starts[0]!;
-    const span = count === 0 ? 0 : this.#ends[count - 1]! - this.#base;
-    // Four buckets a range, so that most hold one start at the most; powers of two divide exactly.
-    const exponent = Math.max(0, Math.ceil(Math.log2(span / (count * 4 || 1))));
+  /** @param regions The regions, sorted and apart. */
+  constructor(regions: readonly R[]) {
+    const last = regions.at(-1);
+    this.#regions = regions;
+    this.#base = regions[0]?.startAddr ?? 0;
+    const span = last === undefined ? 0 : last.startAddr - this.#base + last.len;
+    // A power of two divides exactly.
+    const exponent = Math.ceil(Math.log2(Math.max(span / (regions.length * 4 || 1), 1)));
     const bucketSize = 2 ** exponent;
     this.#bucketsPerByte = 1 / bucketSize;
-    this.#buckets = Math.ceil(span / bucketSize);
-    this.#table = new Int32Array(this.#buckets * 2);
-    let next = 0;
-    for (let bucket = 0; bucket < this.#buckets; bucket++) {
-      const start = this.#base + bucket * bucketSize;
-      const end = Math.min(start + bucketSize, ADDRESS_SPACE_END);
-      while (next < count && this.#starts[next]! <= start) next++;
-      this.#table[bucket * 2] = next - 1;
-      while (next < count && this.#starts[next]! < end) next++;
-      this.#table[bucket * 2 + 1] = next - 1;
-    }
+    const base = this.#base;
+    this.#buckets = Array.from(
+      { length: Math.ceil(span / bucketSize) },
+      (_, bucket) => this.#search(base + (bucket + 0.5) * bucketSize),
+    );
   }
 
   /**
-   * The range that holds an address.
+   * The region that holds an address.
    *
-   * @returns Its index, or -1.
+   * @returns The region, or `undefined` in a hole.
    */
-  find(address: number): number {
-    const bucket = Math.floor((address - this.#base) * this.#bucketsPerByte);
-    if (!(bucket >= 0 && bucket < this.#buckets)) return -1;
-    let low = this.#table[bucket * 2]!;
-    let high = this.#table[bucket * 2 + 1]!;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (this.#starts[middle]! <= address) low = middle;
-      else high = middle - 1;
+  find(address: number): R | undefined {
+    // An address outside the span may get any bucket: the check is on the region.
+    const region = this.#buckets[(address - this.#base) * this.#bucketsPerByte | 0];
+    if (region !== undefined) {
+      const offset = address - region.startAddr;
+      if (offset >= 0 && offset < region.len) return region;
     }
-    return low >= 0 && address < this.#ends[low]! ? low : -1;
+    return this.#search(address);
+  }
+
+  // The last region that starts at or below the address, if it reaches that far.
+  #search(address: number): R | undefined {
+    const regions = this.#regions;
+    let low = 0;
+    let high = regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (regions[middle]!.startAddr <= address) low = middle + 1;
+      else high = middle;
+    }
+    const region = regions[low - 1];
+    return region !== undefined && address - region.startAddr < region.len ? region : undefined;
   }
 }

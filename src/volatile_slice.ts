@@ -59,6 +59,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   readonly start: number;
   /** Bytes. */
   readonly len: number;
+  #bytes: Uint8Array | undefined;
   readonly #bitmap: Bitmap;
   // Offset of the slice in the bitmap, so that a slice of a slice makes no bitmap slice.
   readonly #bitmapStart: number;
@@ -404,7 +405,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const count = Math.min(Math.floor(this.len / size), buf.length);
     if (count === 0) return 0;
     this.#demandReadable(0, count * size);
-    bytesOf(buf, count).set(this.memory.u8.subarray(this.start, this.start + count * size));
+    bytesOf(buf, count).set(this.#firstBytes(count * size));
     return count;
   }
 
@@ -435,13 +436,19 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     if (count === 0) return;
     this.#demandReadable(0, count);
     slice.#demandWritable(0, count);
-    slice.memory.u8.set(this.memory.u8.subarray(this.start, this.start + count), slice.start);
+    slice.memory.u8.set(this.#firstBytes(count), slice.start);
     slice.markDirty(0, count);
   }
 
   /** One line: how long the slice is. */
   override toString(): string {
     return `VolatileSlice ${byteSize(this.len)}${this.memory.closed ? " (closed)" : ""}`;
+  }
+
+  // A view of the first bytes. That of the whole slice is kept: a slice outlives many copies.
+  #firstBytes(count: number): Uint8Array {
+    if (count !== this.len) return this.memory.u8.subarray(this.start, this.start + count);
+    return this.#bytes ??= this.memory.u8.subarray(this.start, this.start + count);
   }
 
   // Bytes of an access that begins at addr and may be cut short at the end of the slice.
@@ -512,5 +519,6 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
 }
 
 function bytesOf(array: TypedArray, count: number): Uint8Array {
+  if (array instanceof Uint8Array && array.length === count) return array;
   return new Uint8Array(array.buffer, array.byteOffset, count * array.BYTES_PER_ELEMENT);
 }

@@ -5,6 +5,7 @@
  */
 import type { Bytes } from "./bytes.ts";
 import { InvalidBackendAddress, InvalidGuestAddress } from "./guest_memory_error.ts";
+import { checkCount } from "./io_memory.ts";
 import { OutOfBounds } from "./volatile_memory_error.ts";
 
 // What is read at a time for a stream, unless its consumer asks for less.
@@ -37,6 +38,7 @@ export async function readFromStream<A extends number>(
   stream: ReadableStream<Uint8Array>,
   count: number,
 ): Promise<number> {
+  checkCount(count);
   if (count === 0) return 0;
   let done = 0;
   // The next chunk is asked for when the last one is in memory: that is the backpressure.
@@ -79,6 +81,7 @@ export async function writeToStream<A extends number>(
   stream: WritableStream<Uint8Array>,
   count: number,
 ): Promise<number> {
+  checkCount(count);
   const writer = stream.getWriter();
   try {
     let done = 0;
@@ -87,6 +90,7 @@ export async function writeToStream<A extends number>(
       // A chunk of its own each time: it belongs to the stream from then on.
       const chunk = new Uint8Array(Math.min(CHUNK, count - done));
       const read = upToEnd(done, () => memory.read(chunk, addr + done as A));
+      if (read === 0) break;
       await writer.write(chunk.subarray(0, read));
       done += read;
       if (read < chunk.length) break;

@@ -49,10 +49,13 @@ export function pipe({ blocking = true }: { blocking?: boolean } = {}): Channel 
   return channel(fds);
 }
 
-/** Makes a pair of sockets that keeps the limits of messages: one read takes one message. */
+/**
+ * Makes a pair of sockets that keeps the limits of messages: one read takes one message. Reading
+ * where there is none is an error, so that a test that reads too often fails.
+ */
 export function datagrams(): Channel {
   const fds = new Int32Array(2);
-  check("socketpair", libc().socketpair(AF_UNIX, SOCK_DGRAM | O_CLOEXEC, 0, fds));
+  check("socketpair", libc().socketpair(AF_UNIX, SOCK_DGRAM | O_CLOEXEC | O_NONBLOCK, 0, fds));
   return channel(fds);
 }
 

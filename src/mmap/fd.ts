@@ -6,6 +6,7 @@
 import { addressOf, type Direction, MAX_VECTORS } from "../../ffi/vector_io.ts";
 import { setVector, transferVector } from "../../ffi/vector_io.ts";
 import type { ReadVolatile, WriteVolatile } from "../io.ts";
+import { MemoryClosed } from "../volatile_memory_error.ts";
 import type { VolatileSlice } from "../volatile_slice.ts";
 import { MappedMemory } from "./mapped_memory.ts";
 
@@ -118,6 +119,8 @@ function putVectors(slices: readonly VolatileSlice[], access: "read" | "write"):
 }
 
 function putVector(index: number, { memory, start, len }: VolatileSlice): void {
+  // The buffer of a region on the heap is its owner's, who may have transferred it.
+  if (start + len > memory.u8.length) throw new MemoryClosed();
   const base = memory instanceof MappedMemory ? memory.address : addressOf(memory.u8);
   setVector(index, base + start, len);
 }
