@@ -21,8 +21,8 @@ export interface CopySide {
 
 const LOOP_LIMIT = 256;
 const BYTE_LOOP_LIMIT = 16;
-// Offsets whose index in 64-bit words is a 32-bit integer: V8 calculates others in floating point.
-const INDEX_LIMIT = 2 ** 34;
+// Offsets that a shift divides; V8 calculates with larger ones in floating point.
+const INDEX_LIMIT = 2 ** 32;
 // A source that is copied whole needs no subarray: above this, set is the fastest then.
 const WHOLE_LIMIT = 128;
 
@@ -54,7 +54,7 @@ export function copyBytes(
     const target = to.u64;
     const aligned = ((at | offset | count) & 7) === 0 && at < INDEX_LIMIT && offset < INDEX_LIMIT;
     if (aligned && words !== undefined && target !== undefined) {
-      copyWords(target, at / 8 | 0, words, offset / 8 | 0, count >>> 3);
+      copyWords(target, at >>> 3, words, offset >>> 3, count >>> 3);
       return;
     }
     if (count <= BYTE_LOOP_LIMIT) {
@@ -79,7 +79,12 @@ function copyWords(
   first: number,
   count: number,
 ): void {
-  for (let i = 0; i < count; i++) to[at + i] = from[first + i]!;
+  const end = at + count;
+  while (at < end) {
+    to[at] = from[first]!;
+    at++;
+    first++;
+  }
 }
 
 let recent: CallerBuffer | undefined;
