@@ -121,12 +121,8 @@ export { Iotlb, type MappedRange } from "./src/iotlb.ts";
 export { type Iommu, IommuMemory, type IommuMemoryOptions } from "./src/iommu_memory.ts";
 
 // Backends
-export {
-  GuestMemoryHeap,
-  GuestRegionHeap,
-  type HeapOptions,
-  type RegionOptions,
-} from "./src/heap.ts";
+export { GuestMemoryHeap, GuestRegionHeap, type HeapOptions } from "./src/heap.ts";
+export { HostRegion, type RegionOptions } from "./src/host_region.ts";
 export { Fd } from "./src/mmap/fd.ts";
 export { FileOffset } from "./src/mmap/file_offset.ts";
 export { type GuestMemoryHandle, GuestMemoryMmap } from "./src/mmap/guest_memory_mmap.ts";

@@ -3,23 +3,12 @@
  *
  * @module
  */
-import type { GuestAddress, GuestUsize, MemoryRegionAddress } from "./address.ts";
-import { type Bitmap, NoBitmap } from "./bitmap/bitmap.ts";
-import { Holds } from "./holds.ts";
+import type { GuestAddress, GuestUsize } from "./address.ts";
+import { NoBitmap } from "./bitmap/bitmap.ts";
 import { HostMemory } from "./host_memory.ts";
-import { GuestMemoryRegion } from "./region.ts";
+import { HostRegion, type RegionOptions } from "./host_region.ts";
 import { GuestRegionCollection } from "./region_collection.ts";
-import { toGuestMemoryError } from "./volatile_memory_error.ts";
 import { VolatileSlice } from "./volatile_slice.ts";
-
-/** How the regions of a memory are made, whatever they consist of. */
-export interface RegionOptions {
-  /**
-   * Makes the bitmap of a region of `length` bytes at a guest address, which is 0 for a mapping
-   * that has no place yet. By default writes are not tracked.
-   */
-  readonly bitmap?: (length: number, startAddr: GuestAddress) => Bitmap;
-}
 
 /** How a region on the heap is made. */
 export interface HeapOptions extends RegionOptions {
@@ -41,15 +30,9 @@ export interface HeapOptions extends RegionOptions {
  * assertEquals(new Uint8Array(buffer)[1], 7);
  * ```
  */
-export class GuestRegionHeap extends GuestMemoryRegion implements Disposable {
-  /** The guest physical address of the first byte. */
-  readonly startAddr: GuestAddress;
-  /** Bytes. */
-  readonly len: GuestUsize;
+export class GuestRegionHeap extends HostRegion {
   /** The buffer that holds the region. */
   readonly buffer: ArrayBuffer | SharedArrayBuffer;
-  readonly #slice: VolatileSlice;
-  readonly #holds: Holds;
 
   /**
    * Makes a region.
@@ -63,73 +46,22 @@ export class GuestRegionHeap extends GuestMemoryRegion implements Disposable {
     memory: number | ArrayBuffer | SharedArrayBuffer,
     options: HeapOptions = {},
   ) {
-    super();
     const Buffer = options.shared ? SharedArrayBuffer : ArrayBuffer;
-    this.startAddr = startAddr;
-    this.buffer = typeof memory === "number" ? new Buffer(memory) : memory;
-    this.len = this.buffer.byteLength;
-    const host = new HostMemory(this.buffer);
-    const bitmap = options.bitmap?.(this.len, startAddr) ?? NoBitmap;
-    this.#slice = new VolatileSlice(host, 0, this.len, bitmap);
-    this.#holds = new Holds("region", () => host.close());
-  }
-
-  /** Who is told of writes. */
-  get bitmap(): Bitmap {
-    return this.#slice.bitmap;
-  }
-
-  /** All of the region's memory. */
-  override asVolatileSlice(): VolatileSlice {
-    return this.#slice;
-  }
-
-  /** A part of the region's memory. */
-  override getSlice(offset: MemoryRegionAddress, count: number): VolatileSlice {
-    try {
-      return this.#slice.getSlice(offset, count);
-    } catch (error) {
-      throw toGuestMemoryError(error);
-    }
-  }
-
-  /** Adds a holder. */
-  override retain(): void {
-    this.#holds.retain();
-  }
-
-  /** Removes a holder. */
-  override release(): void {
-    this.#holds.release();
-  }
-
-  /** Ends the hold of whoever made the region, now that a map holds it. */
-  override handOver(): void {
-    this.#holds.close();
-  }
-
-  /** Gives the region back to whoever removed it from a map. */
-  override handBack(): void {
-    this.#holds.handBack();
-  }
-
-  /**
-   * Ends the hold of whoever made the region. It is closed at once if it is in no map; else with the
-   * last map that holds it. Closing again does nothing.
-   */
-  close(): void {
-    this.#holds.close();
-  }
-
-  /** The same as {@linkcode GuestRegionHeap.close}, for `using`. */
-  [Symbol.dispose](): void {
-    this.close();
+    const buffer = typeof memory === "number" ? new Buffer(memory) : memory;
+    const bitmap = options.bitmap?.(buffer.byteLength, startAddr) ?? NoBitmap;
+    const host = new HostMemory(buffer);
+    super(
+      startAddr,
+      new VolatileSlice(host, 0, buffer.byteLength, bitmap),
+      () => host.close(),
+    );
+    this.buffer = buffer;
   }
 
   /** What `toString` says of the region beyond its range. */
   protected override describe(): string {
     const kind = this.buffer instanceof ArrayBuffer ? " heap" : " shared heap";
-    return this.#holds.released ? `${kind} (closed)` : kind;
+    return this.closed ? `${kind} (closed)` : kind;
   }
 }
 

@@ -11,7 +11,7 @@ import type { Advice } from "../../ffi/platform.ts";
 import { GuestAddress } from "../address.ts";
 import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
 import { attachBitmap, type BitmapHandle, shareBitmap } from "../bitmap/bitmap_handle.ts";
-import type { RegionOptions } from "../heap.ts";
+import type { RegionOptions } from "../host_region.ts";
 import { Holds } from "../holds.ts";
 import { showAsText } from "../inspect.ts";
 import { byteSize, hex } from "../number_format.ts";
