@@ -133,6 +133,7 @@ export {
   type MmapRegionHandle,
   type MmapRegionOptions,
 } from "./src/mmap/mmap_region.ts";
+export { synchronizeThreads } from "./ffi/barrier.ts";
 export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";
 

@@ -21,6 +21,8 @@ const SYMBOLS = {
   msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int mincore(void *addr, size_t length, unsigned char *vec);
   mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
+  // long syscall(long number, ...);  used on Linux only, whose ABI has no variadic calls of its own
+  membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64" },
   // long sysconf(int name);
   sysconf: { parameters: ["i32"], result: "i64" },
   // off_t lseek(int fd, off_t offset, int whence);
@@ -68,6 +70,7 @@ export interface LibcSymbols {
   madvise(address: bigint, length: bigint, advice: number): number;
   msync(address: bigint, length: bigint, flags: number): number;
   mincore(address: bigint, length: bigint, vector: BufferSource): number;
+  membarrier(number: bigint, command: number, flags: number, cpu: number): bigint;
   sysconf(name: number): bigint;
   lseek(fd: number, offset: bigint, whence: number): bigint;
   read(fd: number, buffer: bigint, count: bigint): number;

@@ -55,6 +55,8 @@ export interface Platform {
   };
   /** `MADV_*` of `madvise(2)`. */
   readonly advice: Readonly<Partial<Record<Advice, number>>>;
+  /** The number of the system call `membarrier(2)`; `undefined` where there is none. */
+  readonly membarrier: bigint | undefined;
   /** `MS_SYNC` of `msync(2)`. */
   readonly msSync: number;
   /** Symbolic names of errno values. */
@@ -127,6 +129,7 @@ const LINUX: Platform = {
     "populate-read": 22,
     "populate-write": 23,
   },
+  membarrier: undefined,
   msSync: 4,
   errno: {
     ...COMMON_ERRNO,
@@ -156,6 +159,7 @@ const DARWIN: Platform = {
     hugeTlb: 0,
   },
   advice: { ...COMMON_ADVICE, free: 5 },
+  membarrier: undefined,
   msSync: 0x10,
   errno: {
     ...COMMON_ERRNO,
@@ -175,5 +179,7 @@ export function currentPlatform(): Platform | undefined {
   if (typeof Deno === "undefined") return undefined;
   const { os, arch } = Deno.build;
   if (arch !== "x86_64" && arch !== "aarch64") return undefined;
-  return os === "linux" ? LINUX : os === "darwin" ? DARWIN : undefined;
+  // asm/unistd_64.h of x86, asm-generic/unistd.h for arm64
+  if (os === "linux") return { ...LINUX, membarrier: arch === "x86_64" ? 324n : 283n };
+  return os === "darwin" ? DARWIN : undefined;
 }

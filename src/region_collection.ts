@@ -43,8 +43,8 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   #index: RegionIndex<R>;
 
   /**
-   * Takes regions that are in order. Use {@linkcode GuestRegionCollection.fromRegions}; without
-   * argument, the collection is empty. Mirrors `new`.
+   * Holds regions that are in order, beside whoever holds them. Without argument, the collection is
+   * empty. Mirrors `new`; use {@linkcode GuestRegionCollection.fromRegions} to hand regions over.
    */
   constructor(regions: readonly R[] = []) {
     super();
@@ -59,7 +59,6 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       for (const region of this.#regions.slice(0, held)) region.release();
       throw error;
     }
-    for (const region of this.#regions) region.handOver();
   }
 
   /**
@@ -78,7 +77,9 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     if (regions.length === 0) {
       throw new NoMemoryRegion("Cannot make a collection of regions: there is no region");
     }
-    return new GuestRegionCollection(regions);
+    const collection = new GuestRegionCollection(regions);
+    for (const region of regions) region.handOver();
+    return collection;
   }
 
   /**
@@ -89,8 +90,10 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
    * @throws {MemoryRegionOverlap} It overlaps one that is there.
    */
   insertRegion(region: R): GuestRegionCollection<R> {
-    const regions = [...this.#open(), region];
-    return new GuestRegionCollection(regions.sort((a, b) => a.startAddr - b.startAddr));
+    const regions = [...this.#open(), region].sort((a, b) => a.startAddr - b.startAddr);
+    const collection = new GuestRegionCollection(regions);
+    region.handOver();
+    return collection;
   }
 
   /**

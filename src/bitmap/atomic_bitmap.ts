@@ -91,6 +91,9 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
    * @param additionalSize How many more.
    */
   enlarge(additionalSize: number): void {
+    if (!(Number.isSafeInteger(additionalSize) && additionalSize >= 0)) {
+      throw new RangeError(`Cannot enlarge a bitmap by ${additionalSize} bytes`);
+    }
     const byteSize = this.#byteSize + additionalSize;
     const pages = pagesOf(byteSize, this.pageSize);
     const words = new Int32Array(new SharedArrayBuffer(wordsOf(pages) * 4));
@@ -182,6 +185,9 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   /**
    * Moves every dirty mark to another bitmap, a word at a time: a mark that another thread makes
    * meanwhile is either moved or stays.
+   *
+   * While other threads write, call {@linkcode synchronizeThreads} before reading the pages that were
+   * taken.
    *
    * @param target A bitmap of as many pages, for example one that is kept for this.
    * @throws {RangeError} It has another number of pages.
@@ -336,9 +342,10 @@ function nextSet(words: Int32Array, page: number, last: number): number {
   if (page > last) return page;
   let word = Math.floor(page / 32);
   let bits = words[word]! & -1 << page;
-  if (bits === 0) {
+  // Another thread may clean a word between the search and this read.
+  while (bits === 0) {
     word = nextDirty(words, word + 1);
-    if (word === words.length) return last + 1;
+    if (word >= words.length) return last + 1;
     bits = words[word]!;
   }
   return word * 32 + trailingZeros(bits);
