@@ -17,7 +17,7 @@ import { callerBuffer, type CopySide } from "./copy.ts";
 import { CallbackOutOfRange, GuestAddressOverflow } from "./guest_memory_error.ts";
 import { InvalidGuestAddress } from "./guest_memory_error.ts";
 import { showAsText } from "./inspect.ts";
-import type { ReadSource, WriteSink } from "./io.ts";
+import { Cursor, type ReadSource, type WriteSink } from "./io.ts";
 import { type AccessCallback, checkCount, IoMemory, sliceOf } from "./io_memory.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { Permissions } from "./permissions.ts";
@@ -196,14 +196,14 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
   /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
   override read(buf: Uint8Array, addr: GuestAddress): number {
     const region = this.#regionOf(addr, buf.length);
-    if (region === undefined) return this.#readAcross(buf, callerBuffer(buf), buf.length, addr);
+    if (region === undefined) return this.#readAcross(callerBuffer(buf), 0, buf.length, addr);
     return checkDone(region.read(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
   /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
   override write(buf: Uint8Array, addr: GuestAddress): number {
     const region = this.#regionOf(addr, buf.length);
-    if (region === undefined) return this.#writeAcross(buf, callerBuffer(buf), buf.length, addr);
+    if (region === undefined) return this.#writeAcross(callerBuffer(buf), 0, buf.length, addr);
     return checkDone(region.write(buf, addr - region.startAddr as MemoryRegionAddress), buf.length);
   }
 
@@ -239,6 +239,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
   override readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
+    if (src instanceof Cursor) return this.#fill(addr, src, count);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.readVolatileFrom(addr, src, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -247,6 +248,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
   override writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
+    if (dst instanceof Cursor) return this.#drain(addr, dst, count);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.writeVolatileTo(addr, dst, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -287,22 +289,49 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   // Over several regions. One that has a way of its own to read is asked to; of the others, parts are
   // copied without making a subarray for each.
-  #readAcross(buf: Uint8Array, to: CopySide, length: number, addr: GuestAddress): number {
+  #readAcross(to: CopySide, at: number, length: number, addr: GuestAddress): number {
     return this.tryAccess(length, addr, (total, count, offset, region) => {
       if (region.read !== GuestMemoryRegion.prototype.read) {
-        return region.read(buf.subarray(total, total + count), offset);
+        return region.read(to.u8.subarray(at + total, at + total + count), offset);
       }
-      return region.asVolatileSlice().copyOut(to, total, count, offset);
+      return region.asVolatileSlice().copyOut(to, at + total, count, offset);
     });
   }
 
-  #writeAcross(buf: Uint8Array, from: CopySide, length: number, addr: GuestAddress): number {
+  #writeAcross(from: CopySide, at: number, length: number, addr: GuestAddress): number {
     return this.tryAccess(length, addr, (total, count, offset, region) => {
       if (region.write !== GuestMemoryRegion.prototype.write) {
-        return region.write(buf.subarray(total, total + count), offset);
+        return region.write(from.u8.subarray(at + total, at + total + count), offset);
       }
-      return region.asVolatileSlice().copyIn(from, total, count, offset);
+      return region.asVolatileSlice().copyIn(from, at + total, count, offset);
     });
+  }
+
+  // A cursor is bytes in a buffer: copying them takes no slice of each region, which takes longer to
+  // make than 512 bytes to copy.
+  #fill(addr: GuestAddress, source: Cursor, count: number): number {
+    checkCount(count);
+    const length = Math.min(source.left, count);
+    if (length === 0) return count === 0 ? 0 : this.#nothingAt(addr);
+    const { bytes, position } = source;
+    const done = this.#writeAcross(callerBuffer(bytes), position, length, addr);
+    source.position += done;
+    return done;
+  }
+
+  #drain(addr: GuestAddress, sink: Cursor, count: number): number {
+    checkCount(count);
+    const length = Math.min(sink.left, count);
+    if (length === 0) return count === 0 ? 0 : this.#nothingAt(addr);
+    const { bytes, position } = sink;
+    const done = this.#readAcross(callerBuffer(bytes), position, length, addr);
+    sink.position += done;
+    return done;
+  }
+
+  #nothingAt(addr: GuestAddress): number {
+    this.#regionAt(addr);
+    return 0;
   }
 
   #readSplit<T>(codec: ByteValued<T>, addr: GuestAddress): T {
@@ -310,7 +339,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     this.demandLarge(codec, addr);
     const scratch = borrowScratch(size);
     try {
-      const completed = this.#readAcross(scratch.u8, scratch, size, addr);
+      const completed = this.#readAcross(scratch, 0, size, addr);
       if (completed !== size) throw new PartialBuffer(size, completed);
       return codec.read(scratch, 0);
     } finally {
@@ -323,7 +352,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     const scratch = borrowScratch(size);
     try {
       codec.write(scratch, 0, value);
-      const completed = this.#writeAcross(scratch.u8, scratch, size, addr);
+      const completed = this.#writeAcross(scratch, 0, size, addr);
       if (completed !== size) throw new PartialBuffer(size, completed);
     } finally {
       returnScratch(scratch);

@@ -231,25 +231,28 @@ export class Cursor implements ReadVolatile, WriteVolatile {
     this.position = position;
   }
 
+  /** Bytes from the position to the end. */
+  get left(): number {
+    const { bytes, position } = this;
+    if (!(Number.isSafeInteger(position) && position >= 0)) {
+      throw new RangeError(`Cannot go on at position ${position} of a buffer`);
+    }
+    return position < bytes.length ? bytes.length - position : 0;
+  }
+
   /** Copies the next bytes into memory. */
   readVolatile(slice: VolatileSlice): number {
-    const count = slice.copyIn(callerBuffer(this.bytes), this.position, this.#left(slice), 0);
+    const length = Math.min(slice.len, this.left);
+    const count = slice.copyIn(callerBuffer(this.bytes), this.position, length, 0);
     this.position += count;
     return count;
   }
 
   /** Copies memory over the next bytes. */
   writeVolatile(slice: VolatileSlice): number {
-    const count = slice.copyOut(callerBuffer(this.bytes), this.position, this.#left(slice), 0);
+    const length = Math.min(slice.len, this.left);
+    const count = slice.copyOut(callerBuffer(this.bytes), this.position, length, 0);
     this.position += count;
     return count;
-  }
-
-  #left({ len }: VolatileSlice): number {
-    const { bytes, position } = this;
-    if (!(Number.isSafeInteger(position) && position >= 0)) {
-      throw new RangeError(`Cannot go on at position ${position} of a buffer`);
-    }
-    return Math.min(len, Math.max(bytes.length - position, 0));
   }
 }
