@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { MemoryClosed } from "./volatile_memory_error.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 
 /** Guest memory that counts its holders: {@linkcode GuestRegionCollection}, or one of your own. */
@@ -106,6 +107,7 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
   // Settled when the lock is free again; whoever wants it next waits for it.
   #free: Promise<void> = Promise.resolve();
   #locked = 0;
+  #closed = false;
 
   /**
    * Publishes a first map, and becomes its holder.
@@ -150,6 +152,7 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
 
   /** Lets go of the current map. Guards that are open keep theirs. Closing again does nothing. */
   close(): void {
+    this.#closed = true;
     this.#current.close();
   }
 
@@ -161,6 +164,7 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
   #guard(unlock: () => void): GuestMemoryExclusiveGuard<M> {
     return new GuestMemoryExclusiveGuard(this.#current.memory, (replacement) => {
       if (replacement !== undefined) {
+        if (this.#closed) throw new MemoryClosed("address space");
         const next = takeOver(replacement);
         this.#current.close();
         this.#current = next;

@@ -17,6 +17,8 @@ import { type DirtyBitmap, type DirtyRun, type RunCallback, runsOf } from "./dir
  * log: bit n of the little-endian bit string is page n.
  *
  * A mark tests the bit and writes only a clear one, so marking a dirty page again is a plain read.
+ * Whoever takes or clears marks while other threads write has to call {@linkcode synchronizeThreads}
+ * before reading the pages, or a write that is just being made is neither seen nor marked.
  *
  * What a consumer does:
  *
@@ -43,6 +45,8 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   #byteSize: number;
   #pages: number;
   #words: Int32Array<SharedArrayBuffer>;
+  // The same words two at a time, to pass over clean ones.
+  #pairs: BigInt64Array<SharedArrayBuffer>;
 
   /**
    * Makes a bitmap.
@@ -67,6 +71,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
       );
     }
     this.#words = new Int32Array(buffer ?? new SharedArrayBuffer(words * 4), 0, words);
+    this.#pairs = new BigInt64Array(this.#words.buffer, 0, words / 2);
   }
 
   /** Pages: the number of bits. */
@@ -99,6 +104,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
     const words = new Int32Array(new SharedArrayBuffer(wordsOf(pages) * 4));
     words.set(this.#words);
     this.#words = words;
+    this.#pairs = new BigInt64Array(words.buffer);
     this.#pages = pages;
     this.#byteSize = byteSize;
   }
@@ -193,9 +199,14 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
    * @throws {RangeError} It has another number of pages.
    */
   drainInto(target: AtomicBitmap): void {
-    this.#demandSameSize(target.#pages);
+    this.#demandSameShape(target);
     const source = this.#words;
-    for (let i = nextDirty(source, 0); i < source.length; i = nextDirty(source, i + 1)) {
+    const pairs = this.#pairs;
+    for (
+      let i = nextDirty(source, pairs, 0);
+      i < source.length;
+      i = nextDirty(source, pairs, i + 1)
+    ) {
       mark(target.#words, i, take(source, i));
     }
   }
@@ -209,9 +220,14 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
    */
   merge(marks: AtomicBitmap | Uint8Array, firstPage: number = 0): void {
     if (marks instanceof AtomicBitmap) {
-      this.#demandSameSize(marks.#pages);
+      this.#demandSameShape(marks);
       const source = marks.#words;
-      for (let i = nextDirty(source, 0); i < source.length; i = nextDirty(source, i + 1)) {
+      const pairs = marks.#pairs;
+      for (
+        let i = nextDirty(source, pairs, 0);
+        i < source.length;
+        i = nextDirty(source, pairs, i + 1)
+      ) {
         mark(this.#words, i, source[i]!);
       }
       return;
@@ -245,18 +261,41 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
     offset: number = 0,
     length: number = this.#byteSize - offset,
   ): void {
-    const words = this.#words;
     const { pageSize } = this;
     const begin = Math.max(offset, 0);
     const end = Math.min(offset + length, this.#byteSize);
     if (!(begin < end)) return;
+    const words = this.#words;
+    const pairs = this.#pairs;
+    const wordSize = 32 * pageSize;
+    const firstPage = Math.floor(begin / pageSize);
     const lastPage = Math.floor((end - 1) / pageSize);
-    let page = nextSet(words, Math.floor(begin / pageSize), lastPage);
-    while (page <= lastPage) {
-      const after = nextClear(words, page + 1, lastPage);
-      const from = Math.max(page * pageSize, begin);
-      callback(from, Math.min(after * pageSize, end) - from);
-      page = nextSet(words, after + 1, lastPage);
+    const lastWord = Math.floor(lastPage / 32);
+    const lastBits = -1 >>> 31 - (lastPage & 31);
+    // Each word is read once: another thread may change it meanwhile.
+    const bitsOf = (word: number) => word === lastWord ? words[word]! & lastBits : words[word]!;
+    let word = Math.floor(firstPage / 32);
+    let bits = bitsOf(word) & -1 << firstPage;
+    for (;;) {
+      while (bits === 0) {
+        word = nextDirty(words, pairs, word + 1, lastWord + 1);
+        if (word > lastWord) return;
+        bits = bitsOf(word);
+      }
+      const from = Math.max(word * wordSize + trailingZeros(bits) * pageSize, begin);
+      // Adding the lowest bit carries through the run, to the page after it.
+      let after = bits + (bits & -bits) | 0;
+      if (after === 0) {
+        // It reaches the end of the word.
+        do {
+          word++;
+          bits = word <= lastWord ? bitsOf(word) : 0;
+        } while (bits === -1);
+        after = bits + 1 | 0;
+      }
+      const to = Math.min(word * wordSize + trailingZeros(after) * pageSize, end);
+      callback(from, to - from);
+      bits &= after;
     }
   }
 
@@ -264,7 +303,8 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   get dirtyPages(): number {
     let count = 0;
     const words = this.#words;
-    for (let i = nextDirty(words, 0); i < words.length; i = nextDirty(words, i + 1)) {
+    const pairs = this.#pairs;
+    for (let i = nextDirty(words, pairs, 0); i < words.length; i = nextDirty(words, pairs, i + 1)) {
       count += bitCount(words[i]!);
     }
     return count;
@@ -286,10 +326,12 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
     );
   }
 
-  #demandSameSize(pages: number): void {
-    if (pages !== this.#pages) {
-      throw new RangeError(`Cannot combine bitmaps of ${this.#pages} and ${pages} pages`);
-    }
+  #demandSameShape(other: AtomicBitmap): void {
+    if (other.#pages === this.#pages && other.pageSize === this.pageSize) return;
+    throw new RangeError(
+      `Cannot combine bitmaps of ${this.#pages} pages of ${this.pageSize} bytes and of ` +
+        `${other.#pages} of ${other.pageSize}`,
+    );
   }
 }
 
@@ -324,42 +366,40 @@ function forWords(first: number, last: number, each: (word: number, bits: number
   }
 }
 
-// The first word from `word` on that is not zero, or the number of words.
-function nextDirty(words: Int32Array, word: number): number {
-  const { length } = words;
-  // Eight words a step: what limits an all-clean scan is then the memory.
-  for (; word + 8 <= length; word += 8) {
-    const any = words[word]! | words[word + 1]! | words[word + 2]! | words[word + 3]! |
-      words[word + 4]! | words[word + 5]! | words[word + 6]! | words[word + 7]!;
-    if (any !== 0) break;
+// How many words are looked at one by one before whole blocks are: dirty pages have neighbours.
+const NEAR_WORDS = 128;
+
+// The first word from `word` on, before `end`, that is not zero, or `end`.
+function nextDirty(
+  words: Int32Array,
+  pairs: BigInt64Array,
+  word: number,
+  end: number = words.length,
+): number {
+  const near = Math.min(word + NEAR_WORDS, end - 3);
+  for (; word < near; word += 4) {
+    if (words[word] !== 0) return word;
+    if (words[word + 1] !== 0) return word + 1;
+    if (words[word + 2] !== 0) return word + 2;
+    if (words[word + 3] !== 0) return word + 3;
   }
-  while (word < length && words[word] === 0) word++;
+  if (word >= end) return end;
+  if ((word & 1) !== 0) {
+    if (words[word] !== 0) return word;
+    word++;
+  }
+  // 16 pairs a step: what limits an all-clean scan is then the memory.
+  let i = word >>> 1;
+  for (const last = (end >>> 1) - 15; i < last; i += 16) {
+    const any = pairs[i]! | pairs[i + 1]! | pairs[i + 2]! | pairs[i + 3]! |
+      pairs[i + 4]! | pairs[i + 5]! | pairs[i + 6]! | pairs[i + 7]! |
+      pairs[i + 8]! | pairs[i + 9]! | pairs[i + 10]! | pairs[i + 11]! |
+      pairs[i + 12]! | pairs[i + 13]! | pairs[i + 14]! | pairs[i + 15]!;
+    if (BigInt.asIntN(64, any) !== 0n) break;
+  }
+  word = i * 2;
+  while (word < end && words[word] === 0) word++;
   return word;
-}
-
-// The first dirty page from `page` on, or a number above `last`.
-function nextSet(words: Int32Array, page: number, last: number): number {
-  if (page > last) return page;
-  let word = Math.floor(page / 32);
-  let bits = words[word]! & -1 << page;
-  // Another thread may clean a word between the search and this read.
-  while (bits === 0) {
-    word = nextDirty(words, word + 1);
-    if (word >= words.length) return last + 1;
-    bits = words[word]!;
-  }
-  return word * 32 + trailingZeros(bits);
-}
-
-// The first clean page from `page` on, at most last + 1.
-function nextClear(words: Int32Array, page: number, last: number): number {
-  while (page <= last) {
-    const word = Math.floor(page / 32);
-    const clear = ~words[word]! & -1 << page;
-    if (clear !== 0) return Math.min(word * 32 + trailingZeros(clear), last + 1);
-    page = (word + 1) * 32;
-  }
-  return last + 1;
 }
 
 function trailingZeros(bits: number): number {

@@ -304,8 +304,10 @@ Deno.test("AtomicBitmap.drainInto() and merge() put back what was taken", () => 
 Deno.test("AtomicBitmap.drainInto() and merge() refuse another number of pages, and change nothing", () => {
   const bitmap = bitmapOf(65, [64]);
   const other = bitmapOf(66, [65]);
-  assertThrows(() => bitmap.drainInto(other), RangeError, "65 and 66");
-  assertThrows(() => bitmap.merge(other), RangeError, "65 and 66");
+  const shapes = "65 pages of 4096 bytes and of 66 of 4096";
+  assertThrows(() => bitmap.drainInto(other), RangeError, shapes);
+  assertThrows(() => bitmap.merge(other), RangeError, shapes);
+  assertThrows(() => bitmap.merge(new AtomicBitmap(65 * 128, 128)), RangeError, "65 of 128");
   assertEquals([pagesOf(bitmap), pagesOf(other)], [[64], [65]]);
 });
 

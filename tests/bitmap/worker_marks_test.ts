@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { AtomicBitmap, synchronizeThreads, u32, VolatileSlice } from "../../mod.ts";
+import { linuxTest } from "../posix.ts";
 import { Control, type Order, PAGE_SIZE } from "./mark_worker.ts";
 
 const MARKS = 10 ** 7;
@@ -92,46 +93,45 @@ for (const [name, drain] of DRAINS) {
       { kind: "mark", first: 0, step: 40503, count: pages, length: 1 },
     ]);
     let sum = 0;
-    let drains = 0;
     Atomics.store(crew.control, Control.ROUND, 1);
     while (Atomics.load(crew.control, Control.DONE) === 0) {
-      const count = drain(bitmap, taken);
-      if (count > 0) drains++;
-      sum += count;
+      sum += drain(bitmap, taken);
     }
     await crew.done;
     sum += drain(bitmap, taken);
     assertEquals([taken.dirtyPages, sum, bitmap.dirtyPages], [pages, pages, 0]);
-    assertGreater(drains, 0);
   });
 }
 
 // What a migration relies on: it drains, and copies the pages that were dirty.
-Deno.test("AtomicBitmap.drainInto() while a Worker writes: a write is copied or marks its page again", async () => {
-  const bitmap = bitmapOf(64);
-  const taken = bitmapOf(64);
-  const memory = new SharedArrayBuffer(PAGE_SIZE);
-  const slice = VolatileSlice.from(new Uint8Array(memory));
-  using crew = await startWorkers(bitmap, [{ kind: "write", memory }]);
-  const { control } = crew;
-  const deadline = performance.now() + 2000;
-  let rounds = 0;
-  let lost = 0;
-  while (rounds < 10 ** 6 && performance.now() < deadline) {
-    bitmap.setBit(0);
-    Atomics.store(control, Control.ROUND, ++rounds);
-    // Now sooner, now later, so that the drain meets the write.
-    for (let turn = rounds % 16; turn > 0; turn--) Atomics.load(control, Control.READY);
-    bitmap.drainInto(taken);
-    synchronizeThreads();
-    const copy = slice.readObj(u32, 0);
-    waitForRound(control, rounds);
-    if (copy !== rounds && !bitmap.isBitSet(0)) lost++;
-  }
-  Atomics.store(control, Control.ROUND, -1);
-  await crew.done;
-  assertEquals(lost, 0, `${lost} writes of ${rounds} are neither copied nor marked`);
-});
+linuxTest(
+  "AtomicBitmap.drainInto() while a Worker writes: a write is copied or marks its page again",
+  async () => {
+    const bitmap = bitmapOf(64);
+    const taken = bitmapOf(64);
+    const memory = new SharedArrayBuffer(PAGE_SIZE);
+    const slice = VolatileSlice.from(new Uint8Array(memory));
+    using crew = await startWorkers(bitmap, [{ kind: "write", memory }]);
+    const { control } = crew;
+    const deadline = performance.now() + 2000;
+    let rounds = 0;
+    let lost = 0;
+    while (rounds < 10 ** 6 && performance.now() < deadline) {
+      bitmap.setBit(0);
+      Atomics.store(control, Control.ROUND, ++rounds);
+      // Now sooner, now later, so that the drain meets the write.
+      for (let turn = rounds % 16; turn > 0; turn--) Atomics.load(control, Control.READY);
+      bitmap.drainInto(taken);
+      synchronizeThreads();
+      const copy = slice.readObj(u32, 0);
+      waitForRound(control, rounds);
+      if (copy !== rounds && !bitmap.isBitSet(0)) lost++;
+    }
+    Atomics.store(control, Control.ROUND, -1);
+    await crew.done;
+    assertEquals(lost, 0, `${lost} writes of ${rounds} are neither copied nor marked`);
+  },
+);
 
 function waitForRound(control: Int32Array, round: number): void {
   for (let turn = 0; turn < 10 ** 9; turn++) {

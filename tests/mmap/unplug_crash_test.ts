@@ -26,14 +26,14 @@ linuxTest(
   "unplugging and closing regions while a Worker uses the same file does not crash",
   async () => {
     const { unplugged, accesses } = await hammer("worker");
-    assertGreater(unplugged, 100);
+    assertGreater(unplugged, 10);
     assertGreater(accesses, 1000);
   },
 );
 
 linuxTest("unplugging and closing regions while older maps are in use does not crash", async () => {
   const { unplugged, accesses, refused } = await hammer("snapshots");
-  assertGreater(unplugged, 100);
+  assertGreater(unplugged, 10);
   assertGreater(accesses, 1000);
-  assertGreater(refused, 100);
+  assertGreater(refused, 0);
 });

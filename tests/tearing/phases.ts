@@ -49,9 +49,11 @@ function phasesOf<T extends number | bigint>(
   const other = { bits, codec: signed, zeros, ones: minusOne } as const;
   return [
     { ...one, write: "writeObj", read: "readObj" },
-    { ...other, write: "store", read: "readObj" },
-    { ...one, write: "writeObj", read: "load" },
+    { ...other, write: "writeObj", read: "readObj" },
+    { ...one, write: "store", read: "load" },
     { ...other, write: "store", read: "load" },
+    { ...one, write: "writeObj", read: "load" },
+    { ...other, write: "store", read: "readObj" },
   ];
 }
 
