@@ -58,7 +58,7 @@ export function copyBytes(
       return;
     }
     if (count <= BYTE_LOOP_LIMIT) {
-      for (let i = 0; i < count; i++) to.u8[at + i] = source[offset + i]!;
+      copyFew(to.u8, at, source, offset, count);
       return;
     }
   }
@@ -70,6 +70,15 @@ function subarray(bytes: Uint8Array, offset: number, count: number): Uint8Array 
   if (offset > 2 ** 31 - 1 - count) return bytes.subarray(offset, offset + count);
   const first = offset | 0;
   return bytes.subarray(first, first + count | 0);
+}
+
+function copyFew(to: Uint8Array, at: number, from: Uint8Array, first: number, count: number): void {
+  const end = at + count;
+  while (at < end) {
+    to[at] = from[first]!;
+    at++;
+    first++;
+  }
 }
 
 function copyWords(
