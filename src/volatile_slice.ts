@@ -59,7 +59,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   readonly start: number;
   /** Bytes. */
   readonly len: number;
-  #bytes: Uint8Array | undefined;
+  #view: TypedArray | undefined;
   readonly #bitmap: Bitmap;
   // Offset of the slice in the bitmap, so that a slice of a slice makes no bitmap slice.
   readonly #bitmapStart: number;
@@ -405,7 +405,8 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const count = Math.min(Math.floor(this.len / size), buf.length);
     if (count === 0) return 0;
     this.#demandReadable(0, count * size);
-    bytesOf(buf, count).set(this.#firstBytes(count * size));
+    if (count * size === this.len && this.start % size === 0) setAll(buf, this.#viewLike(buf));
+    else bytesOf(buf, count).set(this.#firstBytes(count * size));
     return count;
   }
 
@@ -445,10 +446,22 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     return `VolatileSlice ${byteSize(this.len)}${this.memory.closed ? " (closed)" : ""}`;
   }
 
-  // A view of the first bytes. That of the whole slice is kept: a slice outlives many copies.
+  // A view of the first bytes.
   #firstBytes(count: number): Uint8Array {
-    if (count !== this.len) return this.memory.u8.subarray(this.start, this.start + count);
-    return this.#bytes ??= this.memory.u8.subarray(this.start, this.start + count);
+    if (count === this.len) return this.#viewLike(this.memory.u8) as Uint8Array;
+    return this.memory.u8.subarray(this.start, this.start + count);
+  }
+
+  // The whole slice as an array of the same type, kept for the next copy of that type.
+  #viewLike(array: TypedArray): TypedArray {
+    // Node's Buffer is a Uint8Array whose constructor does something else.
+    const View = array instanceof Uint8Array
+      ? Uint8Array
+      : array.constructor as Uint8ArrayConstructor;
+    const kept = this.#view;
+    if (kept !== undefined && kept.constructor === View) return kept;
+    const length = this.len / array.BYTES_PER_ELEMENT;
+    return this.#view = new View(this.memory.buffer, this.start, length);
   }
 
   // Bytes of an access that begins at addr and may be cut short at the end of the slice.
@@ -516,6 +529,11 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     if (this.memory.closed) throw new MemoryClosed();
     throw new AccessDenied(access);
   }
+}
+
+function setAll(to: TypedArray, from: TypedArray): void {
+  // The two are of one type, which TypeScript cannot say.
+  (to as Uint8Array).set(from as Uint8Array);
 }
 
 function bytesOf(array: TypedArray, count: number): Uint8Array {
