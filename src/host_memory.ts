@@ -24,6 +24,8 @@ export class HostMemory {
   writableLength: number;
   /** The buffer that holds the memory. */
   readonly buffer: ArrayBufferLike;
+  /** Where the memory begins in the buffer: at its start. */
+  readonly byteOffset = 0;
   /** The memory as bytes. */
   readonly u8: Uint8Array;
   /** The memory as 16-bit unsigned integers of the host's endianness. */
