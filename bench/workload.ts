@@ -1,0 +1,76 @@
+/**
+ * What the benchmarks have in common: how often they do a thing, and where.
+ *
+ * @module
+ */
+import { GuestAddress } from "@vmm/guest-memory";
+
+export const KIB: number = 2 ** 10;
+export const MIB: number = 2 ** 20;
+export const GIB: number = 2 ** 30;
+export const TIB: number = 2 ** 40;
+
+/**
+ * Accesses an iteration: so many that what calling the benchmark costs, and reading the clock, does
+ * not count; and 1,000, so that a time in µs an iteration is the time in ns an access.
+ */
+export const OPERATIONS = 1000;
+
+/** Said in the name of a group whose iterations are {@linkcode OPERATIONS} accesses. */
+export const EACH = "1,000 an iteration: µs = ns each";
+
+/** A table's length less 1: {@linkcode OPERATIONS} is not more, so an iteration uses each entry once. */
+export const MASK = 1023;
+
+/**
+ * A table of addresses, which no compiler knows: what is read at `table[i & MASK]` can neither be moved
+ * out of a loop nor be known from the iteration before.
+ *
+ * @param addressOf The address of each entry.
+ */
+export function addressTable(addressOf: (index: number) => number): readonly GuestAddress[] {
+  return Array.from({ length: MASK + 1 }, (_, i) => GuestAddress(addressOf(i)));
+}
+
+/**
+ * Integers that look random and are the same in every run.
+ *
+ * @returns A function of the next integer in [0, limit).
+ */
+export function randomIntegers(): (limit: number) => number {
+  // xorshift32 (G. Marsaglia, 2003).
+  let state = 0x9e37_79b9;
+  const next = () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+  return (limit) => Math.floor((next() / 2 ** 32 + next()) / 2 ** 32 * limit);
+}
+
+/**
+ * Bytes on the heap that begin at a multiple of the alignment in the host, as the Rust peer's do: where
+ * the allocator happens to put a buffer changes a 512-byte copy by up to a fifth.
+ *
+ * @param length How many.
+ * @param alignment Bytes: a cache line by default.
+ */
+export function alignedBytes(length: number, alignment: number = 64): Uint8Array<ArrayBuffer> {
+  const room = new Uint8Array(length + alignment);
+  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(room));
+  const offset = Number(-address & BigInt(alignment - 1));
+  return room.subarray(offset, offset + length);
+}
+
+/** A number of bytes as text, such as `64 KiB`. */
+export function sizeName(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const unit = Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
+  return `${bytes / 1024 ** unit} ${units[unit]}`;
+}
+
+/** Whether a permission is granted, so that what needs it is ignored where it is not. */
+export function isGranted(name: "ffi" | "read" | "write" | "run"): boolean {
+  return Deno.permissions.querySync({ name }).state === "granted";
+}
