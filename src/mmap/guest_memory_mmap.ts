@@ -79,14 +79,29 @@ export const GuestMemoryMmap: {
   fromRanges: (ranges, options) => mapAll(ranges, options),
   fromRangesWithFiles: (ranges, options) => mapAll(ranges, options),
   fromRegions: (regions) => GuestRegionCollection.fromRegions(regions),
-  share: (memory) =>
-    Array.from(memory, ({ startAddr, mmap }) => ({ startAddr, mapping: mmap.share() })),
-  attach: (handle) =>
-    GuestRegionCollection.fromRegions(
-      handle.map(({ startAddr, mapping }) =>
-        new GuestRegionMmap(MmapRegion.attach(mapping), startAddr)
-      ),
-    ),
+  share: (memory) => {
+    const handles: GuestMemoryHandle[number][] = [];
+    try {
+      for (const { startAddr, mmap } of memory) handles.push({ startAddr, mapping: mmap.share() });
+      return handles;
+    } catch (error) {
+      // Nobody will attach these: they must not hold their mappings for ever.
+      for (const { mapping } of handles) MmapRegion.attach(mapping).close();
+      throw error;
+    }
+  },
+  attach: (handle) => {
+    const regions: GuestRegionMmap[] = [];
+    try {
+      for (const { startAddr, mapping } of handle) {
+        regions.push(new GuestRegionMmap(MmapRegion.attach(mapping), startAddr));
+      }
+      return GuestRegionCollection.fromRegions(regions);
+    } catch (error) {
+      for (const region of regions) region.close();
+      throw error;
+    }
+  },
 };
 
 /** Guest memory on its way to another thread: each region's start and mapping. */
