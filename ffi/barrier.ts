@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { lastError, libc } from "./libc.ts";
+import { lastError, libc, pageCalls } from "./libc.ts";
 import { LibcUnavailable } from "./system_error.ts";
 
 // linux/membarrier.h
@@ -41,11 +41,11 @@ export function synchronizeThreads(): void {
 }
 
 function membarrier(command: number): void {
-  const { symbols, platform } = libc();
+  const { platform } = libc();
   if (platform.membarrier === undefined) {
     throw new LibcUnavailable("Cannot synchronize threads: it takes membarrier(2) of Linux");
   }
-  if (symbols.membarrier(platform.membarrier, command, 0, 0) !== 0n) {
+  if (pageCalls().membarrier(platform.membarrier, command, 0, 0) !== 0n) {
     throw lastError("membarrier", { command });
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { lastError, libc } from "./libc.ts";
+import { fileCalls, lastError, libc } from "./libc.ts";
 
 /** What the kernel says of an open file. */
 export interface FileStatus {
@@ -25,12 +25,12 @@ const S_IFREG = 0o100000;
  * @throws {SystemError} The call failed: `EBADF` when `fd` is not open.
  */
 export function fileStatus(fd: number): FileStatus {
-  const { symbols } = libc();
+  const calls = fileCalls();
   const view = new DataView(new ArrayBuffer(256));
-  if (symbols.statx !== null) {
+  if (calls.statx !== null) {
     // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40.
     // AT_EMPTY_PATH (0x1000) asks for the descriptor itself, STATX_BASIC_STATS is 0x7ff.
-    const status = symbols.statx(fd, new Uint8Array(1), 0x1000, 0x7ff, view);
+    const status = calls.statx(fd, new Uint8Array(1), 0x1000, 0x7ff, view);
     if (status !== 0) throw lastError("statx", { fd });
     return describe(
       view.getUint16(28, true),
@@ -39,7 +39,7 @@ export function fileStatus(fd: number): FileStatus {
     );
   }
   // struct stat of macOS with 64-bit inodes: st_mode u16 at 4, st_ino u64 at 8, st_size i64 at 96.
-  const status = (symbols.fstat64 ?? symbols.fstat)?.(fd, view);
+  const status = (calls.fstat64 ?? calls.fstat)?.(fd, view);
   if (status !== 0) throw lastError("fstat", { fd });
   return describe(view.getUint16(4, true), view.getBigUint64(96, true), view.getBigUint64(8, true));
 }
@@ -54,11 +54,10 @@ function describe(mode: number, size: bigint, inode: bigint): FileStatus {
  * @param fd An open file descriptor.
  */
 export function hugePageSize(fd: number): number | undefined {
-  const { symbols, platform } = libc();
-  if (platform.map.hugeTlb === 0) return undefined;
+  if (libc().platform.map.hugeTlb === 0) return undefined;
   // struct statfs of asm-generic/statfs.h: f_type at 0, f_bsize at 8, words of 64 bits.
   const view = new DataView(new ArrayBuffer(256));
-  if (symbols.fstatfs?.(fd, view) !== 0) return undefined;
+  if (fileCalls().fstatfs?.(fd, view) !== 0) return undefined;
   return view.getUint32(0, true) === HUGETLBFS_MAGIC ? view.getUint32(8, true) : undefined;
 }
 
@@ -80,8 +79,8 @@ export interface OpenFile {
  * @throws {TypeError} It cannot be told: the file cannot seek. Pass a raw descriptor then.
  */
 export function descriptorOf(file: OpenFile): number {
-  const { symbols } = libc();
-  const standsAt = (fd: number, at: number) => symbols.lseek(fd, 0n, SEEK_CUR) === BigInt(at);
+  const { lseek } = fileCalls();
+  const standsAt = (fd: number, at: number) => lseek(fd, 0n, SEEK_CUR) === BigInt(at);
   const inode = file.statSync().ino;
   try {
     const position = file.seekSync(0, SEEK_CUR);

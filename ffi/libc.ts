@@ -8,11 +8,18 @@ import { LibcUnavailable, SystemError } from "./system_error.ts";
 
 // 64-bit parameters are declared as 64-bit integers and take bigint: a number there leaves V8's
 // fast call path.
-const SYMBOLS = {
+// Declaring a function makes machine code for it, which takes 0.1 ms: the first mapping waits only for
+// these.
+const CORE = {
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
   mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
   // int munmap(void *addr, size_t length);
   munmap: { parameters: ["usize", "usize"], result: "i32" },
+  // long sysconf(int name);
+  sysconf: { parameters: ["i32"], result: "i64" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const PAGES = {
   // int mprotect(void *addr, size_t len, int prot);
   mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
@@ -23,10 +30,22 @@ const SYMBOLS = {
   mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
   // long syscall(long number, ...);  used on Linux only, whose ABI has no variadic calls of its own
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64" },
-  // long sysconf(int name);
-  sysconf: { parameters: ["i32"], result: "i64" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const FILES = {
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
+  // int fstatfs(int fd, struct statfs *buf);  used on Linux only
+  fstatfs: { parameters: ["i32", "buffer"], result: "i32", optional: true },
+  // int fstat(int fd, struct stat *buf);  macOS on arm64, where the inode is always 64 bits wide
+  fstat: { parameters: ["i32", "buffer"], result: "i32", optional: true },
+  // The same on macOS for x86-64.
+  fstat64: { name: "fstat$INODE64", parameters: ["i32", "buffer"], result: "i32", optional: true },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const IO = {
   // ssize_t read(int fd, void *buf, size_t count);
   // A transfer is at most 0x7ffff000 bytes (MAX_RW_COUNT of linux/fs.h; INT_MAX on macOS), so the
   // result of these eight fits an i32, which needs no bigint.
@@ -45,18 +64,10 @@ const SYMBOLS = {
   preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
   // ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset);
   pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
-  // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
-  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
-  // int fstatfs(int fd, struct statfs *buf);  used on Linux only
-  fstatfs: { parameters: ["i32", "buffer"], result: "i32", optional: true },
-  // int fstat(int fd, struct stat *buf);  macOS on arm64, where the inode is always 64 bits wide
-  fstat: { parameters: ["i32", "buffer"], result: "i32", optional: true },
-  // The same on macOS for x86-64.
-  fstat64: { name: "fstat$INODE64", parameters: ["i32", "buffer"], result: "i32", optional: true },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** The C functions, as TypeScript calls them. The optional ones are null where they are missing. */
-export interface LibcSymbols {
+/** The calls that make and remove mappings, as TypeScript calls them. */
+export interface CoreCalls {
   mmap(
     address: bigint,
     length: bigint,
@@ -66,21 +77,21 @@ export interface LibcSymbols {
     offset: bigint,
   ): bigint;
   munmap(address: bigint, length: bigint): number;
+  sysconf(name: number): bigint;
+}
+
+/** The calls that change pages of mappings. */
+export interface PageCalls {
   mprotect(address: bigint, length: bigint, prot: number): number;
   madvise(address: bigint, length: bigint, advice: number): number;
   msync(address: bigint, length: bigint, flags: number): number;
   mincore(address: bigint, length: bigint, vector: BufferSource): number;
   membarrier(number: bigint, command: number, flags: number, cpu: number): bigint;
-  sysconf(name: number): bigint;
+}
+
+/** The calls that tell of files. The optional ones are null where they are missing. */
+export interface FileCalls {
   lseek(fd: number, offset: bigint, whence: number): bigint;
-  read(fd: number, buffer: bigint, count: bigint): number;
-  write(fd: number, buffer: bigint, count: bigint): number;
-  pread(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
-  pwrite(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
-  readv(fd: number, vector: Deno.PointerValue, count: number): number;
-  writev(fd: number, vector: Deno.PointerValue, count: number): number;
-  preadv(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
-  pwritev(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
   statx:
     | ((
       dirfd: number,
@@ -95,10 +106,22 @@ export interface LibcSymbols {
   fstat64: ((fd: number, buf: BufferSource) => number) | null;
 }
 
+/** The calls that transfer data. */
+export interface IoCalls {
+  read(fd: number, buffer: bigint, count: bigint): number;
+  write(fd: number, buffer: bigint, count: bigint): number;
+  pread(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
+  pwrite(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
+  readv(fd: number, vector: Deno.PointerValue, count: number): number;
+  writev(fd: number, vector: Deno.PointerValue, count: number): number;
+  preadv(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
+  pwritev(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
+}
+
 /** The C functions and what depends on the platform. */
 export interface Libc {
-  /** The C functions, as declared in this file. */
-  readonly symbols: LibcSymbols;
+  /** The calls that make and remove mappings. The others are opened when they are needed. */
+  readonly core: CoreCalls;
   /** The platform's numbers. */
   readonly platform: Platform;
   /** Bytes in a page of host memory. */
@@ -108,6 +131,9 @@ export interface Libc {
 }
 
 let opened: Libc | undefined;
+let pages: PageCalls | undefined;
+let files: FileCalls | undefined;
+let io: IoCalls | undefined;
 
 /**
  * The C library, opened at the first call.
@@ -117,6 +143,21 @@ let opened: Libc | undefined;
  */
 export function libc(): Libc {
   return opened ??= open();
+}
+
+/** The calls that change pages of mappings, opened at the first call. */
+export function pageCalls(): PageCalls {
+  return pages ??= openLibrary(libc().platform.libc, PAGES);
+}
+
+/** The calls that tell of files, opened at the first call. */
+export function fileCalls(): FileCalls {
+  return files ??= openLibrary(libc().platform.libc, FILES);
+}
+
+/** The calls that transfer data, opened at the first call. */
+export function ioCalls(): IoCalls {
+  return io ??= openLibrary(libc().platform.libc, IO);
 }
 
 function open(): Libc {
@@ -130,8 +171,8 @@ function open(): Libc {
         "Memory on the heap works everywhere: see GuestMemoryHeap",
     );
   }
-  const symbols = openLibrary(platform.libc, SYMBOLS);
-  const { location: errnoLocation } = openLibrary(platform.libc, {
+  const { location: errnoLocation, ...core } = openLibrary(platform.libc, {
+    ...CORE,
     // int *__errno_location(void);
     location: { name: platform.errnoLocation, parameters: [], result: "pointer" },
   });
@@ -140,9 +181,9 @@ function open(): Libc {
     throw new LibcUnavailable("Cannot map host memory: errno has no address");
   }
   return {
-    symbols,
+    core,
     platform,
-    pageSize: Number(symbols.sysconf(platform.scPageSize)),
+    pageSize: Number(core.sysconf(platform.scPageSize)),
     // SAFETY: the C library keeps a thread's errno at one address for the thread's life, and
     // synchronous calls run on the thread of the isolate that makes them.
     errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)),

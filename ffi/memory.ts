@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { lastError, libc } from "./libc.ts";
+import { lastError, libc, pageCalls } from "./libc.ts";
 import { type Advice, MS_ASYNC, PROT } from "./platform.ts";
 
 export { PROT };
@@ -34,8 +34,7 @@ export interface MapRequest {
 export function mapMemory({ length, prot, flags, fd, offset }: MapRequest): number {
   checkSize("length", length);
   checkSize("offset", offset);
-  const { symbols } = libc();
-  const address = symbols.mmap(0n, BigInt(length), prot, flags, fd, BigInt(offset));
+  const address = libc().core.mmap(0n, BigInt(length), prot, flags, fd, BigInt(offset));
   if (address === MAP_FAILED) {
     throw lastError("mmap", { length, prot, flags, fd, offset });
   }
@@ -52,7 +51,7 @@ const MAP_FAILED = 2n ** 64n - 1n;
  */
 export function unmapMemory(address: number, length: number): void {
   // SAFETY: callers detach the one ArrayBuffer over the mapping first (src/mmap/mapped_memory.ts).
-  if (libc().symbols.munmap(BigInt(address), BigInt(length)) !== 0) {
+  if (libc().core.munmap(BigInt(address), BigInt(length)) !== 0) {
     throw lastError("munmap", { address: `0x${address.toString(16)}`, length });
   }
 }
@@ -64,7 +63,7 @@ export function unmapMemory(address: number, length: number): void {
  */
 export function protectMemory(address: number, length: number, prot: number): void {
   // SAFETY: callers narrow what JavaScript may access before they narrow the protection.
-  if (libc().symbols.mprotect(BigInt(address), BigInt(length), prot) !== 0) {
+  if (pageCalls().mprotect(BigInt(address), BigInt(length), prot) !== 0) {
     throw lastError("mprotect", { address: `0x${address.toString(16)}`, length, prot });
   }
 }
@@ -76,13 +75,12 @@ export function protectMemory(address: number, length: number, prot: number): vo
  * @throws {TypeError} The platform does not know the advice.
  */
 export function adviseMemory(address: number, length: number, advice: Advice): void {
-  const { symbols, platform } = libc();
-  const value = platform.advice[advice];
+  const value = libc().platform.advice[advice];
   if (value === undefined) {
     throw new TypeError(`Cannot advise "${advice}": not known here`);
   }
   // SAFETY: the range lies in a live mapping of the caller's; no advice unmaps it.
-  if (symbols.madvise(BigInt(address), BigInt(length), value) !== 0) {
+  if (pageCalls().madvise(BigInt(address), BigInt(length), value) !== 0) {
     throw lastError("madvise", { address: `0x${address.toString(16)}`, length, advice });
   }
 }
@@ -94,9 +92,9 @@ export function adviseMemory(address: number, length: number, advice: Advice): v
  * @throws {SystemError} The call failed.
  */
 export function syncMemory(address: number, length: number, wait: boolean): void {
-  const { symbols, platform } = libc();
+  const { platform } = libc();
   // SAFETY: the range lies in a live mapping of the caller's.
-  if (symbols.msync(BigInt(address), BigInt(length), wait ? platform.msSync : MS_ASYNC) !== 0) {
+  if (pageCalls().msync(BigInt(address), BigInt(length), wait ? platform.msSync : MS_ASYNC) !== 0) {
     throw lastError("msync", { address: `0x${address.toString(16)}`, length });
   }
 }
@@ -110,14 +108,14 @@ const RESIDENCY_STEP = 65_536;
  * @throws {SystemError} The call failed.
  */
 export function countResidentPages(address: number, length: number): number {
-  const { symbols, pageSize } = libc();
+  const { pageSize } = libc();
   const residency = new Uint8Array(RESIDENCY_STEP);
   let resident = 0;
   for (let done = 0; done < length; done += RESIDENCY_STEP * pageSize) {
     const step = Math.min(RESIDENCY_STEP * pageSize, length - done);
     // SAFETY: the range lies in a live mapping of the caller's, and the vector has a byte for each
     // of its pages.
-    if (symbols.mincore(BigInt(address + done), BigInt(step), residency) !== 0) {
+    if (pageCalls().mincore(BigInt(address + done), BigInt(step), residency) !== 0) {
       throw lastError("mincore", { address: `0x${(address + done).toString(16)}`, length: step });
     }
     const pages = Math.ceil(step / pageSize);

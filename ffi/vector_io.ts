@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { lastError, libc, type LibcSymbols } from "./libc.ts";
+import { type IoCalls, ioCalls, lastError, libc } from "./libc.ts";
 
 /** Vectors that one call takes: `IOV_MAX` of Linux and macOS. */
 export const MAX_VECTORS = 1024;
@@ -49,12 +49,13 @@ export function transferVector(
   count: number,
   position: number | undefined,
 ): number {
-  const { symbols, errno } = libc();
+  const calls = ioCalls();
+  const { errno } = libc();
   for (;;) {
     // SAFETY: the entries name memory of slices that their caller keeps alive and has checked.
     const done = position === undefined
-      ? transferOnce(symbols, direction, fd, count)
-      : transferOnceAt(symbols, direction, fd, count, BigInt(position));
+      ? transferOnce(calls, direction, fd, count)
+      : transferOnceAt(calls, direction, fd, count, BigInt(position));
     if (done >= 0) return done;
     if (errno[0] !== EINTR) {
       throw lastError(`${position === undefined ? "" : "p"}${direction}v`, { fd, count });
@@ -68,24 +69,22 @@ const EINTR = 4;
 // One entry goes by read(2) and write(2): the kernel takes some 100 ns more to import a vector. The
 // bigints are elements of the vector itself, which optimised code passes on without making them.
 function transferOnce(
-  symbols: LibcSymbols,
+  calls: IoCalls,
   direction: Direction,
   fd: number,
   count: number,
 ): number {
   if (count === 1) {
     return direction === "read"
-      ? symbols.read(fd, entries[0]!, entries[1]!)
-      : symbols.write(fd, entries[0]!, entries[1]!);
+      ? calls.read(fd, entries[0]!, entries[1]!)
+      : calls.write(fd, entries[0]!, entries[1]!);
   }
   pointer ??= Deno.UnsafePointer.of(words);
-  return direction === "read"
-    ? symbols.readv(fd, pointer, count)
-    : symbols.writev(fd, pointer, count);
+  return direction === "read" ? calls.readv(fd, pointer, count) : calls.writev(fd, pointer, count);
 }
 
 function transferOnceAt(
-  symbols: LibcSymbols,
+  calls: IoCalls,
   direction: Direction,
   fd: number,
   count: number,
@@ -93,13 +92,13 @@ function transferOnceAt(
 ): number {
   if (count === 1) {
     return direction === "read"
-      ? symbols.pread(fd, entries[0]!, entries[1]!, position)
-      : symbols.pwrite(fd, entries[0]!, entries[1]!, position);
+      ? calls.pread(fd, entries[0]!, entries[1]!, position)
+      : calls.pwrite(fd, entries[0]!, entries[1]!, position);
   }
   pointer ??= Deno.UnsafePointer.of(words);
   return direction === "read"
-    ? symbols.preadv(fd, pointer, count, position)
-    : symbols.pwritev(fd, pointer, count, position);
+    ? calls.preadv(fd, pointer, count, position)
+    : calls.pwritev(fd, pointer, count, position);
 }
 
 /** The address of a byte of a buffer on the heap, valid while the buffer is in use. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { lastError, libc } from "../../ffi/libc.ts";
+import { fileCalls, lastError, libc, pageCalls } from "../../ffi/libc.ts";
 import { mapMemory, unmapMemory } from "../../ffi/memory.ts";
 import { MmapRegion, SystemError } from "../../mod.ts";
 import { runDeno } from "../mmap/crash/run.ts";
@@ -14,7 +14,7 @@ Deno.test("libc() opens the library once and knows the page size", () => {
 });
 
 linuxTest("lastError() tells the errno of the call that failed, and its name", () => {
-  const { symbols } = libc();
+  const symbols = { ...libc().core, ...fileCalls(), ...pageCalls() };
   const buffer = new Uint8Array(256);
   const failures: readonly (readonly [string, number, () => unknown])[] = [
     ["EINVAL", 22, () => symbols.munmap(1n, 4096n)],
