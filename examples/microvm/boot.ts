@@ -1,0 +1,45 @@
+/**
+ * Boots a kernel whose console is this terminal.
+ *
+ * @module
+ */
+import { GuestMemoryMmap } from "@vmm/guest-memory";
+import { duration, size } from "../demo/units.ts";
+import type { Arguments } from "./arguments.ts";
+import { Console } from "./console.ts";
+import { describeReport, isRegular } from "./ending.ts";
+import { memoryRanges } from "./layout.ts";
+import { type BootOptions, prepareBoot } from "./linux_boot.ts";
+import { Machine } from "./machine.ts";
+import { MicrovmError } from "./microvm_error.ts";
+
+/**
+ * Boots a kernel and serves it until it ends.
+ *
+ * @param boot What to boot.
+ * @param options The machine.
+ * @param log Shows a line that is not the guest's.
+ * @returns The exit code: 130 where somebody stopped the machine.
+ */
+export async function bootKernel(
+  boot: BootOptions,
+  { device, memory: memorySize, cx16 }: Arguments,
+  log: (line: string) => void,
+): Promise<number> {
+  const memory = GuestMemoryMmap.fromRanges(memoryRanges(memorySize));
+  const options = { device, interrupts: true, floatingBus: true, cx16 };
+  await using machine = await Machine.create(memory, options);
+  const { description } = prepareBoot(machine.vcpuFds[0]!, memory, boot);
+  log(`${description}, ${size(memorySize)} of memory. Ctrl-C stops the machine.`);
+  using _console = new Console((bytes) => machine.type(bytes), () => machine.stop());
+  const reports = await machine.run((bytes) => writeAll(bytes));
+  const [report] = reports;
+  if (!isRegular(report!.ending)) throw new MicrovmError(describeReport(report!));
+  const exits = report!.exits.reduce((sum, count) => sum + count);
+  log(`${describeReport(report!)} after ${duration(performance.now())} and ${exits} exits.`);
+  return report!.ending.kind === "stopped" ? 130 : 0;
+}
+
+function writeAll(bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+}

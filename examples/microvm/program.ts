@@ -1,0 +1,36 @@
+/**
+ * The program: what the arguments ask for, or one line that says why not.
+ *
+ * @module
+ */
+import { painter } from "../demo/terminal.ts";
+import { argumentsOf, USAGE } from "./arguments.ts";
+import { reasonToStop } from "./microvm_error.ts";
+
+/**
+ * Does what the arguments ask for.
+ *
+ * @param args The arguments.
+ * @returns The exit code.
+ */
+export async function main(args: string[]): Promise<number> {
+  try {
+    const asked = await argumentsOf(args);
+    if (asked === undefined) {
+      console.log(USAGE);
+    } else if (asked.boot === undefined) {
+      const { sayHello } = await import("./hello.ts");
+      const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+      await sayHello(asked.device, (lines) => console.log(lines.join("\n")), paint);
+    } else {
+      const { bootKernel } = await import("./boot.ts");
+      return await bootKernel(asked.boot, asked, (line) => console.error(`microvm: ${line}`));
+    }
+    return 0;
+  } catch (error) {
+    const reason = reasonToStop(error);
+    if (reason === undefined) throw error;
+    console.error(`microvm: ${reason}`);
+    return 1;
+  }
+}
