@@ -17,6 +17,8 @@ export interface Mapping {
   readonly permissions: string;
   /** Offset in the file, in bytes. */
   readonly offset: number;
+  /** The file's inode; every shared anonymous mapping has one of its own, private ones have 0. */
+  readonly inode: number;
   /** The file's path, or what the kernel calls the mapping; empty for private anonymous memory. */
   readonly path: string;
 }
@@ -66,14 +68,15 @@ export function detailsAt(address: bigint): MappingDetails {
 }
 
 function parse(line: string): Mapping {
-  const match = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *(.*)$/m.exec(line);
+  const match = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ (\d+) *(.*)$/m.exec(line);
   if (match === null) throw new Error(`Cannot parse a line of maps: ${line}`);
-  const [, start, end, permissions, offset, path] = match;
+  const [, start, end, permissions, offset, inode, path] = match;
   return {
     start: parseInt(start!, 16),
     end: parseInt(end!, 16),
     permissions: permissions!,
     offset: parseInt(offset!, 16),
+    inode: Number(inode),
     path: path!,
   };
 }
