@@ -8,6 +8,7 @@ import { LibcUnavailable, SystemError } from "./system_error.ts";
 
 // 64-bit parameters are declared as 64-bit integers and take bigint: a number there leaves V8's
 // fast call path.
+
 // Declaring a function makes machine code for it, which takes 0.1 ms: the first mapping waits only for
 // these.
 const CORE = {

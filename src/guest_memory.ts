@@ -249,7 +249,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
   override readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
-    if (src instanceof Cursor) return this.#fill(addr, src, count);
+    if (src instanceof Cursor) return this.#copyCursor(addr, src, count, copyToRegion);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.readVolatileFrom(addr, src, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -258,7 +258,7 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
   override writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
-    if (dst instanceof Cursor) return this.#drain(addr, dst, count);
+    if (dst instanceof Cursor) return this.#copyCursor(addr, dst, count, copyFromRegion);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.writeVolatileTo(addr, dst, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -328,43 +328,14 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   // A cursor is bytes in a buffer: copying them takes no slice of each region, which takes longer to
   // make than 512 bytes to copy.
-  #fill(addr: GuestAddress, source: Cursor, count: number): number {
+  #copyCursor(addr: GuestAddress, cursor: Cursor, count: number, copy: RegionCopy): number {
     checkCount(count);
-    const length = Math.min(source.left, count);
-    if (length === 0) return count === 0 ? 0 : this.#nothingAt(addr);
-    const { bytes, position } = source;
-    const done = this.#copyAcross(
-      this.findRegion(addr),
-      addr,
-      callerBuffer(bytes),
-      position,
-      length,
-      copyToRegion,
-    );
-    source.position += done;
+    const { bytes, position } = cursor;
+    const length = Math.min(cursor.left, count);
+    const region = count > 0 ? this.#regionAt(addr) : undefined;
+    const done = this.#copyAcross(region, addr, callerBuffer(bytes), position, length, copy);
+    cursor.position += done;
     return done;
-  }
-
-  #drain(addr: GuestAddress, sink: Cursor, count: number): number {
-    checkCount(count);
-    const length = Math.min(sink.left, count);
-    if (length === 0) return count === 0 ? 0 : this.#nothingAt(addr);
-    const { bytes, position } = sink;
-    const done = this.#copyAcross(
-      this.findRegion(addr),
-      addr,
-      callerBuffer(bytes),
-      position,
-      length,
-      copyFromRegion,
-    );
-    sink.position += done;
-    return done;
-  }
-
-  #nothingAt(addr: GuestAddress): number {
-    this.#regionAt(addr);
-    return 0;
   }
 
   #readSplit<T>(first: R | undefined, codec: ByteValued<T>, addr: GuestAddress): T {

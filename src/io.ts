@@ -188,6 +188,8 @@ function checkCount(count: number, limit: number): number {
   throw new RangeError(`The stream reports ${count} bytes of ${limit}`);
 }
 
+// readInto and writeFrom have this written out: they serve every small transfer, and a closure each
+// time shows there.
 function attempt(limit: number, transfer: () => number): number {
   for (;;) {
     try {
