@@ -42,6 +42,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
 
   /** Bytes that one bit stands for. */
   readonly pageSize: number;
+  readonly #pagesPerByte: number;
   #byteSize: number;
   #pages: number;
   #words: Int32Array<SharedArrayBuffer>;
@@ -62,6 +63,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
       throw new RangeError(`Cannot make a bitmap with pages of ${pageSize} bytes`);
     }
     this.pageSize = pageSize;
+    this.#pagesPerByte = 1 / pageSize;
     this.#byteSize = byteSize;
     this.#pages = pagesOf(byteSize, pageSize);
     const words = wordsOf(this.#pages);
@@ -139,20 +141,20 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
 
   /** Marks the pages of `[offset, offset + length)` clean, as far as there are such pages. */
   resetAddrRange(offset: number, length: number): void {
-    if (!(length > 0)) return;
-    const first = Math.max(Math.floor(offset / this.pageSize), 0);
-    const last = Math.min(Math.floor((offset + length - 1) / this.pageSize), this.#pages - 1);
-    forWords(first, last, (word, mask) => Atomics.and(this.#words, word, ~mask));
+    this.#forPages(offset, length, (words, word, bits) => Atomics.and(words, word, ~bits));
   }
 
   /** Marks the pages of `[offset, offset + length)` dirty: see {@linkcode Bitmap.markDirty}. */
   markDirty(offset: number, length: number): void {
-    const first = Math.floor(offset / this.pageSize);
-    const last = Math.floor((offset + length - 1) / this.pageSize);
-    if (first === last && length > 0 && first >= 0 && first < this.#pages) {
-      mark(this.#words, Math.floor(first / 32), 1 << first);
+    // A division takes as long as the rest. The product may be rounded, to the page next to the
+    // right one, and it wraps around from 2^31 on: the comparisons find out.
+    const page = offset * this.#pagesPerByte | 0;
+    const start = page * this.pageSize;
+    const within = offset >= start && offset + length <= start + this.pageSize;
+    if (within && length > 0 && page >= 0 && page < this.#pages) {
+      mark(this.#words, page >>> 5, 1 << page);
     } else {
-      this.#markRange(first, last, length);
+      this.#forPages(offset, length, mark);
     }
   }
 
@@ -316,14 +318,17 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
       `pages of ${showBytes(this.pageSize)} dirty`;
   }
 
-  #markRange(first: number, last: number, length: number): void {
+  // The words of the pages of a range, as far as there are such pages, with the bits of those.
+  #forPages(
+    offset: number,
+    length: number,
+    each: (words: Int32Array, word: number, bits: number) => void,
+  ): void {
     if (!(length > 0)) return;
+    const first = Math.max(Math.floor(offset / this.pageSize), 0);
+    const last = Math.min(Math.floor((offset + length - 1) / this.pageSize), this.#pages - 1);
     const words = this.#words;
-    forWords(
-      Math.max(first, 0),
-      Math.min(last, this.#pages - 1),
-      (word, bits) => mark(words, word, bits),
-    );
+    forWords(first, last, (word, bits) => each(words, word, bits));
   }
 
   #demandSameShape(other: AtomicBitmap): void {
