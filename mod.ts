@@ -74,7 +74,6 @@ export {
   type WriteSink,
   type WriteVolatile,
 } from "./src/io.ts";
-export type { CopySide } from "./src/copy.ts";
 export { readFromStream, writeToStream } from "./src/web_stream.ts";
 export { computeOffset, VolatileMemory } from "./src/volatile_memory.ts";
 export { type TypedArray, VolatileSlice } from "./src/volatile_slice.ts";

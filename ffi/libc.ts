@@ -33,6 +33,12 @@ const PAGES = {
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+const COPIES = {
+  // void *memmove(void *dest, const void *src, size_t n);  once for each direction
+  read: { name: "memmove", parameters: ["buffer", "usize", "usize"], result: "void" },
+  write: { name: "memmove", parameters: ["usize", "buffer", "usize"], result: "void" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 const FILES = {
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
@@ -90,6 +96,12 @@ export interface PageCalls {
   membarrier(number: bigint, command: number, flags: number, cpu: number): bigint;
 }
 
+/** The calls that copy between host memory and a buffer. */
+export interface CopyCalls {
+  read(to: Uint8Array, from: bigint, count: bigint): void;
+  write(to: bigint, from: Uint8Array, count: bigint): void;
+}
+
 /** The calls that tell of files. The optional ones are null where they are missing. */
 export interface FileCalls {
   lseek(fd: number, offset: bigint, whence: number): bigint;
@@ -133,6 +145,7 @@ export interface Libc {
 
 let opened: Libc | undefined;
 let pages: PageCalls | undefined;
+let copies: CopyCalls | undefined;
 let files: FileCalls | undefined;
 let io: IoCalls | undefined;
 
@@ -149,6 +162,11 @@ export function libc(): Libc {
 /** The calls that change pages of mappings, opened at the first call. */
 export function pageCalls(): PageCalls {
   return pages ??= openLibrary(libc().platform.libc, PAGES);
+}
+
+/** The calls that copy, opened at the first call. */
+export function copyCalls(): CopyCalls {
+  return copies ??= openLibrary(libc().platform.libc, COPIES) as CopyCalls;
 }
 
 /** The calls that tell of files, opened at the first call. */
@@ -219,6 +237,15 @@ function openLibrary<S extends Deno.ForeignLibraryInterface>(
   throw new LibcUnavailable(`Cannot map host memory: none of ${names.join(", ")} can be opened`, {
     cause,
   });
+}
+
+/**
+ * An integer in [0, 2^53) as a 64-bit parameter of a call, to be written where the call is: optimised
+ * code then calculates it in registers. `BigInt(n)` of a number that has more than 32 bits makes an
+ * object, which takes longer than the call.
+ */
+export function u64(n: number): bigint {
+  return BigInt.asUintN(64, BigInt(n / 2 ** 22 | 0) * 0x40_0000n + BigInt(n & 0x3f_ffff));
 }
 
 /**

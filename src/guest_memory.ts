@@ -13,18 +13,15 @@
 import { Address, ADDRESS_SPACE_END, type GuestAddress } from "./address.ts";
 import type { MemoryRegionAddress } from "./address.ts";
 import type { ByteValued } from "./byte_valued.ts";
-import { callerBuffer, type CopySide } from "./copy.ts";
 import { CallbackOutOfRange, GuestAddressOverflow } from "./guest_memory_error.ts";
 import { InvalidGuestAddress } from "./guest_memory_error.ts";
 import { showAsText } from "./inspect.ts";
-import { Cursor, type ReadSource, type WriteSink } from "./io.ts";
+import type { ReadSource, WriteSink } from "./io.ts";
 import { type AccessCallback, checkCount, IoMemory, sliceOf } from "./io_memory.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { Permissions } from "./permissions.ts";
-import { GuestMemoryRegion } from "./region.ts";
+import type { GuestMemoryRegion } from "./region.ts";
 import type { AtomicAccess } from "./scalar.ts";
-import { borrowScratch, returnScratch } from "./scratch.ts";
-import { PartialBuffer } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
 
 /**
@@ -190,44 +187,17 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     return this;
   }
 
-  // What follows is the way of an access that lies in one region, which nearly all do: without it
-  // a closure and a subarray are made each time.
-
-  /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
-  override read(buf: Uint8Array, addr: GuestAddress): number {
-    const { length } = buf;
-    const region = length > 0 ? this.findRegion(addr) : undefined;
-    if (region === undefined || addr - region.startAddr + length > region.len) {
-      return this.#copyAcross(region, addr, callerBuffer(buf), 0, length, copyFromRegion);
-    }
-    return checkDone(region.read(buf, addr - region.startAddr as MemoryRegionAddress), length);
-  }
-
-  /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
-  override write(buf: Uint8Array, addr: GuestAddress): number {
-    const { length } = buf;
-    const region = length > 0 ? this.findRegion(addr) : undefined;
-    if (region === undefined || addr - region.startAddr + length > region.len) {
-      return this.#copyAcross(region, addr, callerBuffer(buf), 0, length, copyToRegion);
-    }
-    return checkDone(region.write(buf, addr - region.startAddr as MemoryRegionAddress), length);
-  }
-
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
-    const region = this.findRegion(addr);
-    if (region === undefined || addr - region.startAddr + codec.byteLength > region.len) {
-      return this.#readSplit(region, codec, addr);
-    }
+    const region = this.#regionOf(addr, codec.byteLength);
+    if (region === undefined) return super.readObj(codec, addr);
     return region.readObj(codec, addr - region.startAddr as MemoryRegionAddress);
   }
 
   /** Writes a value: see {@linkcode Bytes.writeObj}. */
   override writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
-    const region = this.findRegion(addr);
-    if (region === undefined || addr - region.startAddr + codec.byteLength > region.len) {
-      return this.#writeSplit(region, codec, value, addr);
-    }
+    const region = this.#regionOf(addr, codec.byteLength);
+    if (region === undefined) return super.writeObj(codec, value, addr);
     region.writeObj(codec, value, addr - region.startAddr as MemoryRegionAddress);
   }
 
@@ -249,7 +219,6 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
   override readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
-    if (src instanceof Cursor) return this.#copyCursor(addr, src, count, copyToRegion);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.readVolatileFrom(addr, src, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -258,7 +227,6 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
 
   /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
   override writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
-    if (dst instanceof Cursor) return this.#copyCursor(addr, dst, count, copyFromRegion);
     const region = this.#regionOf(addr, count);
     if (region === undefined) return super.writeVolatileTo(addr, dst, count);
     const offset = addr - region.startAddr as MemoryRegionAddress;
@@ -295,77 +263,6 @@ export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegio
     const region = length > 0 ? this.findRegion(addr) : undefined;
     if (region === undefined || addr - region.startAddr + length > region.len) return undefined;
     return region;
-  }
-
-  // tryAccess for copies, beginning with a region that was found already: a closure and a second
-  // lookup take as long as half of a copy of 512 bytes.
-  #copyAcross(
-    first: R | undefined,
-    addr: GuestAddress,
-    side: CopySide,
-    at: number,
-    length: number,
-    copy: RegionCopy,
-  ): number {
-    if (length === 0) return 0;
-    if (first === undefined) throw new InvalidGuestAddress(addr);
-    let region: R | undefined = first;
-    let total = 0;
-    while (region !== undefined) {
-      const cursor = addr + total;
-      const offset = cursor - region.startAddr as MemoryRegionAddress;
-      if (!(offset >= 0 && offset < region.len)) break;
-      const count = Math.min(region.len - offset, length - total);
-      if (count > ADDRESS_SPACE_END - cursor) throw new GuestAddressOverflow();
-      const done = copy(region, offset, side, at + total, count);
-      if (done === 0) break;
-      total += checkDone(done, count);
-      if (total === length) break;
-      region = this.findRegion(addr + total as GuestAddress);
-    }
-    return total;
-  }
-
-  // A cursor is bytes in a buffer: copying them takes no slice of each region, which takes longer to
-  // make than 512 bytes to copy.
-  #copyCursor(addr: GuestAddress, cursor: Cursor, count: number, copy: RegionCopy): number {
-    checkCount(count);
-    const { bytes, position } = cursor;
-    const length = Math.min(cursor.left, count);
-    const region = count > 0 ? this.#regionAt(addr) : undefined;
-    const done = this.#copyAcross(region, addr, callerBuffer(bytes), position, length, copy);
-    cursor.position += done;
-    return done;
-  }
-
-  #readSplit<T>(first: R | undefined, codec: ByteValued<T>, addr: GuestAddress): T {
-    const size = codec.byteLength;
-    this.demandLarge(codec, addr);
-    const scratch = borrowScratch(size);
-    try {
-      const completed = this.#copyAcross(first, addr, scratch, 0, size, copyFromRegion);
-      if (completed !== size) throw new PartialBuffer(size, completed);
-      return codec.read(scratch, 0);
-    } finally {
-      returnScratch(scratch);
-    }
-  }
-
-  #writeSplit<T>(
-    first: R | undefined,
-    codec: ByteValued<T>,
-    value: T,
-    addr: GuestAddress,
-  ): void {
-    const size = codec.byteLength;
-    const scratch = borrowScratch(size);
-    try {
-      codec.write(scratch, 0, value);
-      const completed = this.#copyAcross(first, addr, scratch, 0, size, copyToRegion);
-      if (completed !== size) throw new PartialBuffer(size, completed);
-    } finally {
-      returnScratch(scratch);
-    }
   }
 
   // tryAccess without its error: 0 where the first byte is in no region.
@@ -418,43 +315,6 @@ export function* stopOnError(
   } catch (error) {
     if (first) throw error;
   }
-}
-
-/** Copies between a part of a region and a part of a buffer. */
-type RegionCopy = (
-  region: GuestMemoryRegion,
-  offset: MemoryRegionAddress,
-  side: CopySide,
-  at: number,
-  count: number,
-) => number;
-
-// A region that has a way of its own to read is asked to; of the others, parts are copied without
-// making a subarray for each.
-function copyFromRegion(
-  region: GuestMemoryRegion,
-  offset: MemoryRegionAddress,
-  to: CopySide,
-  at: number,
-  count: number,
-): number {
-  if (region.read !== GuestMemoryRegion.prototype.read) {
-    return region.read(to.u8.subarray(at, at + count), offset);
-  }
-  return region.asVolatileSlice().copyOut(to, at, count, offset);
-}
-
-function copyToRegion(
-  region: GuestMemoryRegion,
-  offset: MemoryRegionAddress,
-  from: CopySide,
-  at: number,
-  count: number,
-): number {
-  if (region.write !== GuestMemoryRegion.prototype.write) {
-    return region.write(from.u8.subarray(at, at + count), offset);
-  }
-  return region.asVolatileSlice().copyIn(from, at, count, offset);
 }
 
 // A region or a callback that lies must not move an access out of its range.

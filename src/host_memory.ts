@@ -15,17 +15,8 @@ import { Permissions } from "./permissions.ts";
  * {@linkcode VolatileSlice}, which checks bounds.
  */
 export class HostMemory {
-  /**
-   * Bytes from 0 that may be read: all of them, or none once closed or where reading is refused.
-   * One comparison with it says whether an access is in the buffer, open and allowed.
-   */
-  readableLength: number;
-  /** Bytes from 0 that may be written: all of them, or none. */
-  writableLength: number;
   /** The buffer that holds the memory. */
   readonly buffer: ArrayBufferLike;
-  /** Where the memory begins in the buffer: at its start. */
-  readonly byteOffset = 0;
   /** The memory as bytes. */
   readonly u8: Uint8Array;
   /** The memory as 16-bit unsigned integers of the host's endianness. */
@@ -52,6 +43,8 @@ export class HostMemory {
    */
   readonly dataView: DataView;
   #closed = false;
+  #readableLength = 0;
+  #writableLength = 0;
 
   /**
    * Makes the typed arrays over a buffer.
@@ -61,8 +54,6 @@ export class HostMemory {
    */
   constructor(buffer: ArrayBufferLike, permissions: Permissions = Permissions.ReadWrite) {
     const length = buffer.byteLength;
-    this.readableLength = 0;
-    this.writableLength = 0;
     this.buffer = buffer;
     this.u8 = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
@@ -83,17 +74,82 @@ export class HostMemory {
     return this.#closed;
   }
 
+  /**
+   * Bytes from 0 that may be read: all of them, or none once closed or where reading is refused.
+   * One comparison with it says whether an access is in the buffer, open and allowed.
+   */
+  get readableLength(): number {
+    return this.#readableLength;
+  }
+
+  /** Bytes from 0 that may be written: all of them, or none. */
+  get writableLength(): number {
+    return this.#writableLength;
+  }
+
   /** Sets what may be done with the memory from now on. */
   permit(permissions: Permissions): void {
     const length = this.#closed ? 0 : this.u8.length;
-    this.readableLength = Permissions.allow(permissions, Permissions.Read) ? length : 0;
-    this.writableLength = Permissions.allow(permissions, Permissions.Write) ? length : 0;
+    this.#readableLength = Permissions.allow(permissions, Permissions.Read) ? length : 0;
+    this.#writableLength = Permissions.allow(permissions, Permissions.Write) ? length : 0;
   }
 
   /** Refuses every access from now on. */
   close(): void {
     this.#closed = true;
     this.permit(Permissions.No);
+  }
+
+  /** Whether bytes may be read: they are in the memory, which is open. */
+  canRead(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.readableLength && Number.isInteger(offset);
+  }
+
+  /** Whether bytes may be written. */
+  canWrite(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.writableLength && Number.isInteger(offset);
+  }
+
+  /**
+   * Copies bytes to the start of a buffer.
+   *
+   * @param offset The first byte.
+   * @param to The buffer, which has as many bytes.
+   * @param count Bytes.
+   * @returns Whether they may be read. Nothing is copied otherwise.
+   */
+  copyOut(offset: number, to: Uint8Array, count: number): boolean {
+    if (!this.canRead(offset, count)) return false;
+    to.set(new Uint8Array(this.buffer, offset, count));
+    return true;
+  }
+
+  /**
+   * Copies from the start of a buffer.
+   *
+   * @param offset The first byte to overwrite.
+   * @param from The buffer, which has as many bytes.
+   * @param count Bytes.
+   * @returns Whether they may be written. Nothing is copied otherwise.
+   */
+  copyIn(offset: number, from: Uint8Array, count: number): boolean {
+    if (!this.canWrite(offset, count)) return false;
+    this.u8.set(from.length === count ? from : from.subarray(0, count), offset);
+    return true;
+  }
+
+  /**
+   * Memory over the end of this one and the start of another, for accesses that go over the place
+   * where they meet. It is closed when what may be done with either changes.
+   *
+   * @param _next The other memory.
+   * @param _before Bytes of this one.
+   * @param _after Bytes of the next one.
+   * @returns The memory, or `undefined` where the other does not begin where this one ends, or one of
+   * them may not be read and written.
+   */
+  seam(_next: HostMemory, _before: number, _after: number): HostMemory | undefined {
+    return undefined;
   }
 
   /** The host virtual address of byte 0, or `undefined` where the memory may move or has none. */

@@ -9,7 +9,6 @@
  *
  * @module
  */
-import { callerBuffer } from "./copy.ts";
 import { GuestMemoryError } from "./guest_memory_error.ts";
 import { IOError } from "./volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
@@ -69,6 +68,9 @@ export type ReadSource = ReadVolatile | ReaderSync;
 /** Whatever memory can be emptied into. */
 export type WriteSink = WriteVolatile | WriterSync;
 
+// The two that follow are small, and have no loop, so that they become part of their caller: after a
+// system call the processor does not foresee returns, and each takes some 20 ns.
+
 /**
  * Reads once from any source into memory, again where a signal interrupted.
  *
@@ -77,14 +79,41 @@ export type WriteSink = WriteVolatile | WriterSync;
  * is not known.
  */
 export function readInto(slice: VolatileSlice, source: ReadSource): number {
-  for (;;) {
-    try {
-      const count = "readVolatile" in source ? source.readVolatile(slice) : readView(slice, source);
-      return checkCount(count, slice.len);
-    } catch (error) {
-      if (!isInterruption(error)) throw toIOError(error);
-    }
+  try {
+    const count = knowsToRead(source) ? source.readVolatile(slice) : readView(slice, source);
+    return checkCount(count, slice.len);
+  } catch (error) {
+    demandInterruption(error);
+    return readInto(slice, source);
   }
+}
+
+/**
+ * Writes once from memory to any sink, again where a signal interrupted.
+ *
+ * @returns Bytes written.
+ * @throws {IOError} The sink failed.
+ */
+export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
+  try {
+    const count = knowsToWrite(sink)
+      ? sink.writeVolatile(slice)
+      : sink.writeSync(slice.readOnlyView());
+    return checkCount(count, slice.len);
+  } catch (error) {
+    demandInterruption(error);
+    return writeFrom(slice, sink);
+  }
+}
+
+// Optimised code loads a property faster than it finds out whether there is one.
+
+function knowsToRead(source: ReadSource): source is ReadVolatile {
+  return (source as Partial<ReadVolatile>).readVolatile !== undefined;
+}
+
+function knowsToWrite(sink: WriteSink): sink is WriteVolatile {
+  return (sink as Partial<WriteVolatile>).writeVolatile !== undefined;
 }
 
 function readView(slice: VolatileSlice, source: ReaderSync): number {
@@ -98,25 +127,6 @@ function readView(slice: VolatileSlice, source: ReaderSync): number {
     throw error;
   } finally {
     slice.markDirty(0, written);
-  }
-}
-
-/**
- * Writes once from memory to any sink, again where a signal interrupted.
- *
- * @returns Bytes written.
- * @throws {IOError} The sink failed.
- */
-export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
-  for (;;) {
-    try {
-      const count = "writeVolatile" in sink
-        ? sink.writeVolatile(slice)
-        : sink.writeSync(slice.readOnlyView());
-      return checkCount(count, slice.len);
-    } catch (error) {
-      if (!isInterruption(error)) throw toIOError(error);
-    }
   }
 }
 
@@ -179,8 +189,10 @@ function isInterruption(error: unknown): boolean {
     (error.name === "Interrupted" || "code" in error && error.code === "EINTR");
 }
 
-function toIOError(error: unknown): unknown {
-  return error instanceof GuestMemoryError ? error : new IOError("Other", { cause: error });
+// Throws what is no interruption.
+function demandInterruption(error: unknown): void {
+  if (isInterruption(error)) return;
+  throw error instanceof GuestMemoryError ? error : new IOError("Other", { cause: error });
 }
 
 function checkCount(count: number, limit: number): number {
@@ -188,15 +200,12 @@ function checkCount(count: number, limit: number): number {
   throw new RangeError(`The stream reports ${count} bytes of ${limit}`);
 }
 
-// readInto and writeFrom have this written out: they serve every small transfer, and a closure each
-// time shows there.
 function attempt(limit: number, transfer: () => number): number {
-  for (;;) {
-    try {
-      return checkCount(transfer(), limit);
-    } catch (error) {
-      if (!isInterruption(error)) throw toIOError(error);
-    }
+  try {
+    return checkCount(transfer(), limit);
+  } catch (error) {
+    demandInterruption(error);
+    return attempt(limit, transfer);
   }
 }
 
@@ -242,19 +251,43 @@ export class Cursor implements ReadVolatile, WriteVolatile {
     return position < bytes.length ? bytes.length - position : 0;
   }
 
-  /** Copies the next bytes into memory. */
-  readVolatile(slice: VolatileSlice): number {
-    const length = Math.min(slice.len, this.left);
-    const count = slice.copyIn(callerBuffer(this.bytes), this.position, length, 0);
+  /**
+   * The bytes from the position on, without moving it.
+   *
+   * @param count How many at most.
+   */
+  next(count: number): Uint8Array {
+    const { bytes, position } = this;
+    if (position === 0 && count === bytes.length) return bytes;
+    return bytes.subarray(position, position + Math.min(count, this.left));
+  }
+
+  /** Moves the position on, and returns by how much. */
+  advance(count: number): number {
     this.position += count;
     return count;
   }
 
+  /** Copies the next bytes into memory. */
+  readVolatile(slice: VolatileSlice): number {
+    return this.advance(slice.write(this.next(slice.len), 0));
+  }
+
   /** Copies memory over the next bytes. */
   writeVolatile(slice: VolatileSlice): number {
-    const length = Math.min(slice.len, this.left);
-    const count = slice.copyOut(callerBuffer(this.bytes), this.position, length, 0);
-    this.position += count;
-    return count;
+    return this.advance(slice.read(this.next(slice.len), 0));
   }
+}
+
+/** Whether a stream is a cursor that reads and writes as this module has it: no class of one's own. */
+export function isCursor(stream: ReadSource | WriteSink): stream is Cursor {
+  return stream.constructor === Cursor;
+}
+
+/** Whether a stream takes a range over several regions in one call. */
+export function knowsVectors(stream: ReadSource | WriteSink): boolean {
+  const { readVectoredVolatile, writeVectoredVolatile } = stream as Partial<
+    ReadVolatile & WriteVolatile
+  >;
+  return readVectoredVolatile !== undefined || writeVectoredVolatile !== undefined;
 }

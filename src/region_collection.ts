@@ -5,14 +5,25 @@
  */
 import { ADDRESS_SPACE_END, type GuestAddress, type GuestUsize } from "./address.ts";
 import { type GuestAddressSpace, GuestMemoryLoadGuard } from "./address_space.ts";
+import type { ByteValued } from "./byte_valued.ts";
+import { Extents } from "./extents.ts";
 import { GuestMemory } from "./guest_memory.ts";
 import { Holds } from "./holds.ts";
+import {
+  isCursor,
+  knowsVectors,
+  readInto,
+  type ReadSource,
+  writeFrom,
+  type WriteSink,
+} from "./io.ts";
 import { byteSize, hex } from "./number_format.ts";
 import type { GuestMemoryRegion } from "./region.ts";
 import { RegionIndex } from "./region_index.ts";
 import { InvalidGuestRegion, MemoryRegionOverlap } from "./region_collection_error.ts";
 import { NoMemoryRegion, UnsortedMemoryRegions } from "./region_collection_error.ts";
-import { MemoryClosed } from "./volatile_memory_error.ts";
+import { MemoryClosed, toGuestMemoryError } from "./volatile_memory_error.ts";
+import type { VolatileSlice } from "./volatile_slice.ts";
 
 /**
  * Guest memory as a sorted list of regions that do not overlap. Mirrors `GuestRegionCollection`.
@@ -41,6 +52,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   #regions: readonly R[];
   readonly #holds: Holds = new Holds("guest memory", () => this.#close());
   #index: RegionIndex<R>;
+  #extents: Extents;
 
   /**
    * Holds regions that are in order, beside whoever holds them. Without argument, the collection is
@@ -52,6 +64,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     // A copy: the list must not change under the collection.
     this.#regions = [...regions];
     this.#index = new RegionIndex(this.#regions);
+    this.#extents = new Extents(this.#regions);
     let held = 0;
     try {
       for (; held < this.#regions.length; held++) this.#regions[held]!.retain();
@@ -134,6 +147,84 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     return this.#open().values();
   }
 
+  // What follows is the way of nearly every access: to host memory at once. It takes a third less
+  // time than by way of the region and its slice (`bench/README.md`). Everything else goes by
+  // regions, and whatever goes wrong is told by them.
+
+  /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
+  override read(buf: Uint8Array, addr: GuestAddress): number {
+    const { length } = buf;
+    const extent = this.#extents.at(addr, length);
+    if (extent === undefined) return super.read(buf, addr);
+    const done = extent.memory.copyOut(addr - extent.startAddr, buf, length);
+    return done ? length : super.read(buf, addr);
+  }
+
+  /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
+  override write(buf: Uint8Array, addr: GuestAddress): number {
+    const { length } = buf;
+    const extent = this.#extents.at(addr, length);
+    if (extent === undefined) return super.write(buf, addr);
+    const offset = addr - extent.startAddr;
+    if (!extent.memory.copyIn(offset, buf, length)) return super.write(buf, addr);
+    if (extent.isTracked) extent.slice.markDirty(offset, length);
+    return length;
+  }
+
+  /** Reads a value: see {@linkcode Bytes.readObj}. */
+  override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
+    const extent = this.#extents.at(addr, codec.byteLength);
+    if (extent === undefined) return super.readObj(codec, addr);
+    const offset = addr - extent.startAddr;
+    if (!extent.memory.canRead(offset, codec.byteLength)) return super.readObj(codec, addr);
+    return codec.read(extent.memory, offset);
+  }
+
+  /** Writes a value: see {@linkcode Bytes.writeObj}. */
+  override writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
+    const extent = this.#extents.at(addr, codec.byteLength);
+    if (extent === undefined) return super.writeObj(codec, value, addr);
+    const offset = addr - extent.startAddr;
+    const { memory } = extent;
+    if (!memory.canWrite(offset, codec.byteLength)) return super.writeObj(codec, value, addr);
+    try {
+      codec.write(memory, offset, value);
+    } finally {
+      // Also when the codec threw: it may have written a part.
+      if (extent.isTracked) extent.slice.markDirty(offset, codec.byteLength);
+    }
+  }
+
+  /** Reads from a stream into memory: see {@linkcode Bytes.readVolatileFrom}. */
+  override readVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): number {
+    if (isCursor(src) && Number.isInteger(count) && count > 0) {
+      const bytes = src.next(count);
+      if (bytes.length > 0) return src.advance(this.write(bytes, addr));
+    }
+    const slice = knowsVectors(src) ? this.#sliceOf(addr, count) : undefined;
+    if (slice === undefined) return super.readVolatileFrom(addr, src, count);
+    try {
+      return readInto(slice, src);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
+  /** Writes memory to a stream: see {@linkcode Bytes.writeVolatileTo}. */
+  override writeVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): number {
+    if (isCursor(dst) && Number.isInteger(count) && count > 0) {
+      const bytes = dst.next(count);
+      if (bytes.length > 0) return dst.advance(this.read(bytes, addr));
+    }
+    const slice = knowsVectors(dst) ? this.#sliceOf(addr, count) : undefined;
+    if (slice === undefined) return super.writeVolatileTo(addr, dst, count);
+    try {
+      return writeFrom(slice, dst);
+    } catch (error) {
+      throw toGuestMemoryError(error);
+    }
+  }
+
   /** Whether {@linkcode GuestRegionCollection.close} was called. */
   get closed(): boolean {
     return this.#holds.released;
@@ -176,6 +267,17 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     return this.closed ? `${this.constructor.name} (closed)` : super.toString();
   }
 
+  // A range as one slice, also where two regions meet, if it may be read and written: for streams
+  // that would take the parts of a range in one call too.
+  #sliceOf(addr: GuestAddress, count: number): VolatileSlice | undefined {
+    const extent = this.#extents.at(addr, count);
+    if (extent === undefined) return undefined;
+    const { memory, slice, startAddr } = extent;
+    const offset = addr - startAddr;
+    const open = count > 0 && memory.canRead(offset, count) && memory.canWrite(offset, count);
+    return open ? slice.getSlice(offset, count) : undefined;
+  }
+
   #open(): readonly R[] {
     if (this.closed) throw new MemoryClosed("guest memory");
     return this.#regions;
@@ -185,6 +287,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     const regions = this.#regions;
     this.#regions = [];
     this.#index = new RegionIndex<R>([]);
+    this.#extents = new Extents([]);
     const errors: unknown[] = [];
     for (const region of regions) {
       try {

@@ -14,7 +14,7 @@ interface Range {
  * Finds regions by address, in the time of two array reads however many there are.
  *
  * The space they span is cut into equal buckets of a power of two, four for each region, and a table
- * has the region that holds most of each bucket's addresses. It is a guess, which is checked; a
+ * has the first region that ends beyond each bucket's start. It is a guess, which is checked; a
  * binary search knows better. Regions of like sizes, as memory has them, leave it nothing to do.
  *
  * @typeParam R The kind of region.
@@ -36,10 +36,12 @@ export class RegionIndex<R extends Range> {
     const bucketSize = 2 ** exponent;
     this.#bucketsPerByte = 1 / bucketSize;
     const base = this.#base;
-    this.#buckets = Array.from(
-      { length: Math.ceil(span / bucketSize) },
-      (_, bucket) => this.#search(base + (bucket + 0.5) * bucketSize),
-    );
+    let first = 0;
+    this.#buckets = Array.from({ length: Math.ceil(span / bucketSize) }, (_, bucket) => {
+      const start = base + bucket * bucketSize;
+      while (first < regions.length - 1 && endOf(regions[first]!) <= start) first++;
+      return regions[first];
+    });
   }
 
   /**
@@ -48,13 +50,20 @@ export class RegionIndex<R extends Range> {
    * @returns The region, or `undefined` in a hole.
    */
   find(address: number): R | undefined {
-    // An address outside the span may get any bucket: the check is on the region.
-    const region = this.#buckets[(address - this.#base) * this.#bucketsPerByte | 0];
+    const region = this.guess(address);
     if (region !== undefined) {
       const offset = address - region.startAddr;
       if (offset >= 0 && offset < region.len) return region;
     }
     return this.#search(address);
+  }
+
+  /**
+   * The region that most likely holds an address: where it does not, it begins above the address, or
+   * ends at or below it. An address outside of the span may get any region, or `undefined`.
+   */
+  guess(address: number): R | undefined {
+    return this.#buckets[(address - this.#base) * this.#bucketsPerByte | 0];
   }
 
   // The last region that starts at or below the address, if it reaches that far.
@@ -70,4 +79,8 @@ export class RegionIndex<R extends Range> {
     const region = regions[low - 1];
     return region !== undefined && address - region.startAddr < region.len ? region : undefined;
   }
+}
+
+function endOf({ startAddr, len }: Range): number {
+  return startAddr + len;
 }

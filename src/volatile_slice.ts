@@ -6,7 +6,6 @@
 import { type Bitmap, NoBitmap } from "./bitmap/bitmap.ts";
 import { type ByteValued, zeroed } from "./byte_valued.ts";
 import type { Bytes } from "./bytes.ts";
-import { callerBuffer, copyBytes, type CopySide } from "./copy.ts";
 import { HostMemory } from "./host_memory.ts";
 import { readExactInto, readInto, type ReadSource } from "./io.ts";
 import { writeAllFrom, writeFrom, type WriteSink } from "./io.ts";
@@ -110,6 +109,11 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /** Who is told of writes to this slice: offset 0 is the slice's first byte. */
   get bitmap(): Bitmap {
     return this.#bitmap.sliceAt(this.#bitmapStart);
+  }
+
+  /** Whether anybody is told of writes. */
+  get isTracked(): boolean {
+    return this.#bitmap !== NoBitmap;
   }
 
   /**
@@ -227,45 +231,16 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
 
   /** Copies from the slice into a buffer: see {@linkcode Bytes.read}. */
   read(buf: Uint8Array, addr: number): number {
-    return this.copyOut(callerBuffer(buf), 0, buf.length, addr);
+    const count = this.#clamp(buf.length, addr);
+    if (count > 0 && !this.memory.copyOut(this.start + addr, buf, count)) this.#refuse("read");
+    return count;
   }
 
   /** Copies from a buffer into the slice: see {@linkcode Bytes.write}. */
   write(buf: Uint8Array, addr: number): number {
-    return this.copyIn(callerBuffer(buf), 0, buf.length, addr);
-  }
-
-  /**
-   * {@linkcode VolatileSlice.read} to a part of a buffer.
-   *
-   * @param to The buffer.
-   * @param at The offset in it.
-   * @param length Bytes that are wanted.
-   * @param addr Where to copy from.
-   * @returns Bytes copied.
-   */
-  copyOut(to: CopySide, at: number, length: number, addr: number): number {
-    const count = this.#clamp(length, addr);
+    const count = this.#clamp(buf.length, addr);
     if (count === 0) return 0;
-    this.#demandReadable(addr, count);
-    copyBytes(to, at, this.memory, this.start + addr, count);
-    return count;
-  }
-
-  /**
-   * {@linkcode VolatileSlice.write} from a part of a buffer.
-   *
-   * @param from The buffer.
-   * @param at The offset in it.
-   * @param length Bytes that it has from there.
-   * @param addr Where to copy to.
-   * @returns Bytes copied.
-   */
-  copyIn(from: CopySide, at: number, length: number, addr: number): number {
-    const count = this.#clamp(length, addr);
-    if (count === 0) return 0;
-    this.#demandWritable(addr, count);
-    copyBytes(this.memory, this.start + addr, from, at, count);
+    if (!this.memory.copyIn(this.start + addr, buf, count)) this.#refuse("write");
     this.#bitmap.markDirty(this.#bitmapStart + addr, count);
     return count;
   }

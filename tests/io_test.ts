@@ -113,6 +113,28 @@ Deno.test("Cursor is a sink that advances", () => {
   assertEquals(sink.position, 6);
 });
 
+Deno.test("Cursor shows the next bytes without moving", () => {
+  const bytes = count(5);
+  const cursor = new Cursor(bytes);
+  assertEquals([cursor.next(5) === bytes, [...cursor.next(2)]], [true, [1, 2]]);
+  assertEquals([cursor.advance(3), cursor.position, [...cursor.next(9)]], [3, 3, [4, 5]]);
+  cursor.next(1)[0] = 9;
+  assertEquals(bytes[3], 9);
+});
+
+Deno.test("a Cursor of one's own is asked for every byte", () => {
+  class Doubling extends Cursor {
+    override readVolatile(slice: VolatileSlice): number {
+      return slice.write(this.next(slice.len).map((byte) => 2 * byte), 0);
+    }
+  }
+  const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 16]]);
+  memory.readVolatileFrom(GuestAddress(0), new Doubling(count(4)), 4);
+  const read = new Uint8Array(4);
+  memory.read(read, GuestAddress(0));
+  assertEquals([...read], [2, 4, 6, 8]);
+});
+
 Deno.test("Cursor behind its end has nothing to give and no room", () => {
   const slice = VolatileSlice.from(count(4));
   const cursor = new Cursor(new Uint8Array(4), 9);

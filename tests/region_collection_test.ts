@@ -25,7 +25,6 @@ import {
   VolatileRef,
   VolatileSlice,
 } from "../mod.ts";
-import { callerBuffer } from "../src/copy.ts";
 
 const A = GuestAddress;
 const M = MemoryRegionAddress;
@@ -350,8 +349,6 @@ const SLICE_CALLS: Calls<VolatileSlice> = {
   writeObj: (slice) => slice.writeObj(u32, 0, 0),
   load: (slice) => slice.load(u32, 0),
   demand: (slice) => slice.demand("read"),
-  copyOut: (slice) => slice.copyOut(callerBuffer(buf), 0, 4, 0),
-  copyIn: (slice) => slice.copyIn(callerBuffer(buf), 0, 4, 0),
   store: (slice) => slice.store(u32, 0, 0),
   exchange: (slice) => slice.exchange(u32, 1, 0),
   fetchAdd: (slice) => slice.fetchAdd(u32, 1, 0),
@@ -419,7 +416,7 @@ Deno.test("the tables of calls on closed memory leave no method out", () => {
     ...["len", "isEmpty", "elementSize", "markDirty", "computeEndOffset", "asVolatileSlice"],
     ...["lastAddr", "fileOffset", "isHugetlbfs", "checkAddress", "addressInRange"],
     ...["checkedOffset", "toRegionAddr", "getHostAddress", "getSlice", "physicalMemory"],
-    ...["withBitmap", "demandLarge"],
+    ...["withBitmap", "demandLarge", "isTracked"],
   ]);
   const classes: [abstract new (...args: never) => unknown, Calls<never>][] = [
     [IoMemory, MEMORY_CALLS],

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { addressOf, type Direction, MAX_VECTORS } from "../../ffi/vector_io.ts";
-import { setVector, transferVector } from "../../ffi/vector_io.ts";
+import { addressOf, MAX_VECTORS } from "../../ffi/io.ts";
+import { read, readAt, setVector, transferVector, write, writeAt } from "../../ffi/io.ts";
 import type { ReadVolatile, WriteVolatile } from "../io.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
 import type { VolatileSlice } from "../volatile_slice.ts";
@@ -62,20 +62,25 @@ export class Fd implements ReadVolatile, WriteVolatile {
   /** Reads once: `read(2)`. Marks what was read dirty; where the call fails, the whole slice. */
   readVolatile(slice: VolatileSlice): number {
     slice.demand("write");
-    putVector(0, slice);
-    let done = slice.len;
+    let done;
     try {
-      return done = this.#transfer("read", 1);
-    } finally {
-      slice.markDirty(0, done);
+      done = this.position === undefined
+        ? read(this.fd, addressIn(slice), slice.len)
+        : this.#advance(readAt(this.fd, addressIn(slice), slice.len, this.position));
+    } catch (error) {
+      slice.markDirty(0, slice.len);
+      throw error;
     }
+    slice.markDirty(0, done);
+    return done;
   }
 
   /** Writes once: `write(2)`. */
   writeVolatile(slice: VolatileSlice): number {
     slice.demand("read");
-    putVector(0, slice);
-    return this.#transfer("write", 1);
+    return this.position === undefined
+      ? write(this.fd, addressIn(slice), slice.len)
+      : this.#advance(writeAt(this.fd, addressIn(slice), slice.len, this.position));
   }
 
   /**
@@ -86,7 +91,7 @@ export class Fd implements ReadVolatile, WriteVolatile {
     const count = putVectors(slices, "write");
     let left = Infinity;
     try {
-      return left = this.#transfer("read", count);
+      return left = this.#advance(transferVector("read", this.fd, count, this.position));
     } finally {
       for (let i = 0; i < count && left > 0; i++) {
         const length = Math.min(left, slices[i]!.len);
@@ -98,11 +103,11 @@ export class Fd implements ReadVolatile, WriteVolatile {
 
   /** Writes once from several slices: `writev(2)`. */
   writeVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    return this.#transfer("write", putVectors(slices, "read"));
+    const count = putVectors(slices, "read");
+    return this.#advance(transferVector("write", this.fd, count, this.position));
   }
 
-  #transfer(direction: Direction, count: number): number {
-    const done = transferVector(direction, this.fd, count, this.position);
+  #advance(done: number): number {
     if (this.position !== undefined) this.position += done;
     return done;
   }
@@ -113,14 +118,15 @@ function putVectors(slices: readonly VolatileSlice[], access: "read" | "write"):
   const count = Math.min(slices.length, MAX_VECTORS);
   for (let i = 0; i < count; i++) {
     slices[i]!.demand(access);
-    putVector(i, slices[i]!);
+    setVector(i, addressIn(slices[i]!), slices[i]!.len);
   }
   return count;
 }
 
-function putVector(index: number, { memory, start, len }: VolatileSlice): void {
+// Where a slice begins in the host.
+function addressIn({ memory, start, len }: VolatileSlice): number {
+  if (memory instanceof MappedMemory) return memory.address + start;
   // The buffer of a region on the heap is its owner's, who may have transferred it.
   if (start + len > memory.u8.length) throw new MemoryClosed();
-  const base = memory instanceof MappedMemory ? memory.address : addressOf(memory.u8);
-  setVector(index, base + start, len);
+  return addressOf(memory.u8) + start;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { findRoom } from "../../ffi/memory.ts";
 import type { GuestAddress, GuestUsize } from "../address.ts";
 import { GuestRegionCollection } from "../region_collection.ts";
 import type { FileOffset } from "./file_offset.ts";
@@ -110,18 +111,36 @@ export type GuestMemoryHandle = readonly {
   readonly mapping: MmapRegionHandle;
 }[];
 
-function mapAll(
-  ranges: Iterable<readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?]>,
-  options: MmapOptions = {},
-): GuestMemoryMmap {
+type MmapRange = readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?];
+
+function mapAll(ranges: Iterable<MmapRange>, options: MmapOptions = {}): GuestMemoryMmap {
   const regions: GuestRegionMmap[] = [];
+  const list = [...ranges];
+  const hints = sideBySide(list);
   try {
-    for (const [start, size, file] of ranges) {
-      regions.push(GuestRegionMmap.fromRange(start, size, { ...options, file }));
+    for (const [i, [start, size, file]] of list.entries()) {
+      const hint = BigInt(hints[i]!);
+      regions.push(GuestRegionMmap.fromRange(start, size, { ...options, file, hint }));
     }
     return GuestRegionCollection.fromRegions(regions);
   } catch (error) {
     for (const region of regions) region.close();
     throw error;
   }
+}
+
+// Where in the host to map each range: those that adjoin in the guest adjoin there too, so that an
+// access over the place where two meet is one. 0 where it does not matter.
+function sideBySide(ranges: readonly MmapRange[]): number[] {
+  const hints = ranges.map(() => 0);
+  let next = 0;
+  while (next < ranges.length) {
+    const first = next;
+    const [start] = ranges[first]!;
+    let end: number = start;
+    do end += ranges[next++]![1]; while (next < ranges.length && ranges[next]![0] === end);
+    const room = next - first > 1 ? findRoom(end - start) : 0;
+    if (room > 0) { for (let i = first; i < next; i++) hints[i] = room + (ranges[i]![0] - start); }
+  }
+  return hints;
 }

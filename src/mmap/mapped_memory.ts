@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { bufferAt, unmapMemory } from "../../ffi/memory.ts";
+import { bufferAt, copyFromMapping, copyToMapping, unmapMemory } from "../../ffi/memory.ts";
 import { HostMemory } from "../host_memory.ts";
-import type { Permissions } from "../permissions.ts";
+import { Permissions } from "../permissions.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
 
 /** Where a mapping lies in the host, and who holds it. */
@@ -30,11 +30,14 @@ export function letGo({ address, length, owned, holders }: Mapping): void {
   if (owned && last) unmapMemory(address, length);
 }
 
+// What the buffer of a seam lies over: as long as any view of it lives, so do they (rule 3).
+const sewn = new WeakMap<ArrayBufferLike, readonly MappedMemory[]>();
+
 /** Host memory that was mapped. */
 export class MappedMemory extends HostMemory {
-  /** The host address of byte 0. Whoever hands it out calls `hostAddress` instead. */
-  readonly address: number;
+  readonly #address: number;
   readonly #mapping: Mapping;
+  #seams: { before?: MappedMemory; after?: MappedMemory } = {};
 
   /**
    * Takes over a hold of a mapping.
@@ -44,9 +47,28 @@ export class MappedMemory extends HostMemory {
    */
   constructor(mapping: Mapping, permissions: Permissions) {
     super(bufferAt(mapping.address, mapping.length), permissions);
-    this.address = mapping.address;
+    this.#address = mapping.address;
     this.#mapping = mapping;
     forgotten.register(this.buffer, mapping, this);
+  }
+
+  /** The host address of byte 0. Whoever hands it out calls `hostAddress` instead. */
+  get address(): number {
+    return this.#address;
+  }
+
+  /** Copies bytes to the start of a buffer. */
+  override copyOut(offset: number, to: Uint8Array, count: number): boolean {
+    if (!this.canRead(offset, count)) return false;
+    if (count > 0) copyFromMapping(to, this.#address + offset, count);
+    return true;
+  }
+
+  /** Copies from the start of a buffer. */
+  override copyIn(offset: number, from: Uint8Array, count: number): boolean {
+    if (!this.canWrite(offset, count)) return false;
+    if (count > 0) copyToMapping(from, this.#address + offset, count);
+    return true;
   }
 
   /**
@@ -56,7 +78,37 @@ export class MappedMemory extends HostMemory {
   override hostAddress(): bigint {
     if (this.closed) throw new MemoryClosed();
     forgotten.unregister(this);
+    for (const part of sewn.get(this.buffer) ?? []) part.hostAddress();
     return BigInt(this.address);
+  }
+
+  /** Sets what may be done with the memory from now on. */
+  override permit(permissions: Permissions): void {
+    super.permit(permissions);
+    // The constructor of the base class calls this too, when there are no seams.
+    if (!(#seams in this)) return;
+    this.#seams.before?.close();
+    this.#seams.after?.close();
+    this.#seams = {};
+  }
+
+  /** Memory over the end of this one and the start of another. */
+  override seam(next: HostMemory, before: number, after: number): HostMemory | undefined {
+    const start = this.u8.length - before;
+    const open = this.canRead(start, before) && this.canWrite(start, before) &&
+      next.canRead(0, after) && next.canWrite(0, after);
+    if (!open || !(next instanceof MappedMemory)) return undefined;
+    if (this.address + this.u8.length !== next.address) return undefined;
+    this.#seams.after?.close();
+    next.#seams.before?.close();
+    // The two own the mapping; a seam only has a view. It is no class of its own: the accesses of
+    // both would take longer then, as V8 would tell the classes apart.
+    const mapping = { address: next.address - before, length: before + after, owned: false };
+    const seam = new MappedMemory(mapping, Permissions.ReadWrite);
+    sewn.set(seam.buffer, [this, next]);
+    this.#seams.after = seam;
+    next.#seams.before = seam;
+    return seam;
   }
 
   /** Adds a hold for another thread, which takes it over with the mapping that is returned. */

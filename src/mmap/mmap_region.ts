@@ -51,6 +51,11 @@ export interface MmapRegionOptions extends MmapOptions {
    * unmapped. The memory has to stay mapped, with `protection`, until the region is closed.
    */
   readonly pointer?: bigint;
+  /**
+   * The host address to map at, if there is room: a multiple of the page size. The kernel chooses
+   * another where there is none.
+   */
+  readonly hint?: bigint;
   /** What `isHugetlbfs` says. It does not make huge pages: that takes `flags` or the file. */
   readonly hugetlbfs?: boolean;
 }
@@ -156,9 +161,7 @@ export class MmapRegion extends VolatileMemory implements Disposable {
     this.#protection = protection;
     // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
     const bitmap = options.bitmap?.(size, GuestAddress(0)) ?? NoBitmap;
-    const address = pointer === undefined
-      ? this.#map(size, protection, file)
-      : checkPointer(pointer, size);
+    const address = pointer === undefined ? this.#map(size, options) : checkPointer(pointer, size);
     const { owned } = this;
     this.#memory = new MappedMemory(
       { address, length: size, owned, holders: attachment?.holders },
@@ -382,11 +385,12 @@ export class MmapRegion extends VolatileMemory implements Disposable {
     return `file ${this.fileOffset.fd} at ${hex(this.fileOffset.start)} ${shared} ${access}`;
   }
 
-  #map(size: number, protection: Permissions, file: FileOffset | undefined): number {
+  #map(size: number, { file, hint = 0n }: MmapRegionOptions): number {
     if (file !== undefined) checkFile(file, size);
     return mapMemory({
+      hint: Number(hint),
       length: size,
-      prot: protBits(protection),
+      prot: protBits(this.#protection),
       flags: this.flags,
       fd: file?.fd ?? -1,
       offset: file?.start ?? 0,

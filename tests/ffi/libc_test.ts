@@ -1,6 +1,13 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { fileCalls, lastError, libc, pageCalls } from "../../ffi/libc.ts";
-import { mapMemory, unmapMemory } from "../../ffi/memory.ts";
+import { Buffer } from "node:buffer";
+import { fileCalls, lastError, libc, pageCalls, u64 } from "../../ffi/libc.ts";
+import {
+  copyFromMapping,
+  copyToMapping,
+  findRoom,
+  mapMemory,
+  unmapMemory,
+} from "../../ffi/memory.ts";
 import { MmapRegion, SystemError } from "../../mod.ts";
 import { runDeno } from "../mmap/crash/run.ts";
 import { linuxTest } from "../proc_maps.ts";
@@ -69,7 +76,7 @@ Deno.test("SystemError carries the call, the errno and its name", () => {
 });
 
 Deno.test("mapMemory() refuses numbers that FFI would wrap", () => {
-  const request = { length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
+  const request = { hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
   for (const number of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
     assertThrows(
       () => mapMemory({ ...request, length: number }),
@@ -213,4 +220,70 @@ Deno.test("a Worker has an errno of its own", async () => {
   } finally {
     worker.terminate();
   }
+});
+
+Deno.test("u64() is BigInt() for every integer in [0, 2^53)", () => {
+  const powers = Array.from({ length: 54 }, (_, n) => 2 ** n);
+  const edges = powers.flatMap((power) => [power - 1, power, power + 1]);
+  for (const n of [0, ...edges].filter(Number.isSafeInteger)) assertEquals(u64(n), BigInt(n));
+});
+
+Deno.test("copying refuses more bytes than the buffer really has", () => {
+  class Boaster extends Uint8Array {
+    override get length(): number {
+      return 4096;
+    }
+    override get byteLength(): number {
+      return 4096;
+    }
+  }
+  const address = mapMemory({ hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 });
+  for (const buffer of [new Uint8Array(8), new Boaster(8)]) {
+    for (const count of [9, 4096, -1, NaN, Infinity]) {
+      for (const copy of [copyFromMapping, copyToMapping]) {
+        assertThrows(() => copy(buffer, address, count), RangeError, "the buffer has 8");
+      }
+    }
+  }
+  const detached = new Uint8Array(8);
+  detached.buffer.transfer();
+  assertThrows(() => copyFromMapping(detached, address, 8), RangeError, "the buffer has 0");
+  assertThrows(() => copyFromMapping({} as Uint8Array, address, 0), TypeError);
+  unmapMemory(address, 4096);
+});
+
+Deno.test("copying takes a buffer of every kind", () => {
+  const address = mapMemory({ hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 });
+  const kinds: readonly Uint8Array[] = [
+    new Uint8Array(4),
+    new Uint8Array(100).subarray(50, 60),
+    new Uint8Array(new SharedArrayBuffer(8)),
+    new Uint8Array(new ArrayBuffer(8, { maxByteLength: 16 })),
+    Buffer.from([1, 2, 3, 4, 5]),
+  ];
+  // Often enough that optimised code is used, which calls in another way.
+  for (let round = 0; round < 20_000; round++) {
+    for (const buffer of kinds) {
+      const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, 4);
+      bytes.fill(round);
+      copyToMapping(buffer, address + 8, 4);
+      bytes.fill(0);
+      copyFromMapping(buffer, address + 8, 4);
+      if (bytes.some((byte) => byte !== (round & 255))) throw new Error(`round ${round}`);
+    }
+  }
+  unmapMemory(address, 4096);
+});
+
+Deno.test("findRoom() finds room that is free, and none for what is no size", () => {
+  const room = findRoom(2 ** 24);
+  const request = { length: 2 ** 24, prot: 3, flags: 0x4022, fd: -1, offset: 0 };
+  const address = mapMemory({ ...request, hint: room });
+  assertEquals(address, room);
+  // A hint at what is in use moves nothing.
+  const other = mapMemory({ ...request, hint: room });
+  assert(other !== room);
+  unmapMemory(address, 2 ** 24);
+  unmapMemory(other, 2 ** 24);
+  for (const size of [0, -1, 0.5, NaN, Infinity, 2 ** 53, 2 ** 50]) assertEquals(findRoom(size), 0);
 });

@@ -7,6 +7,7 @@ import {
   MmapRegion,
   u32,
   u8,
+  type VolatileSlice,
 } from "../../mod.ts";
 import { collectUntil, gcTest, mappingsOf, temporaryFile } from "../proc_maps.ts";
 
@@ -101,6 +102,27 @@ for (const [name, keep] of KEEPERS) {
     assert(await collectUntil(() => file.mapped() === 0));
   });
 }
+
+gcTest("a view over two mappings keeps both, and they are unmapped after", async () => {
+  using file = mappable();
+  const kept = (() => {
+    const memory = GuestMemoryMmap.fromRangesWithFiles([
+      [GuestAddress(0), PAGE, file.options.file],
+      [GuestAddress(PAGE), PAGE, file.options.file],
+    ]);
+    const views: Uint8Array[] = [];
+    const keeping = {
+      readVolatile: (slice: VolatileSlice) => views.push(slice.rawView()),
+      readVectoredVolatile: () => 0,
+    };
+    memory.readVolatileFrom(GuestAddress(PAGE - 4), keeping, 8);
+    return views;
+  })();
+  await collectAll();
+  assertEquals([kept[0]!.length, file.mapped()], [8, 2]);
+  kept.pop()!.fill(1);
+  assert(await collectUntil(() => file.mapped() === 0));
+});
 
 gcTest("a forgotten memory of many regions is unmapped whole", async () => {
   using file = mappable();

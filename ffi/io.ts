@@ -1,0 +1,119 @@
+/**
+ * Transfers between descriptors and memory: `read(2)`, `write(2)` and their forms, again where a
+ * signal interrupted.
+ *
+ * @module
+ */
+import { ioCalls, lastError, libc, u64 } from "./libc.ts";
+
+// One piece of memory does not go as a vector of one, which takes the kernel 100 ns more. And each
+// function is small, so that it becomes part of its caller: after a system call the processor does
+// not foresee returns, and each takes some 20 ns.
+
+/**
+ * `read(2)`.
+ *
+ * @param fd The descriptor.
+ * @param address Where the memory begins in the host.
+ * @param length Its bytes.
+ * @returns Bytes read.
+ * @throws {SystemError} The call failed.
+ */
+export function read(fd: number, address: number, length: number): number {
+  // SAFETY: the memory is that of a slice, which the caller keeps alive and has checked. The same
+  // holds for all that follow.
+  const done = ioCalls().read(fd, u64(address), u64(length));
+  if (done >= 0) return done;
+  demandInterruption("read", fd);
+  return read(fd, address, length);
+}
+
+/** `write(2)`: see {@linkcode read}. */
+export function write(fd: number, address: number, length: number): number {
+  const done = ioCalls().write(fd, u64(address), u64(length));
+  if (done >= 0) return done;
+  demandInterruption("write", fd);
+  return write(fd, address, length);
+}
+
+/** `pread(2)`, which reads at a position of the file. */
+export function readAt(fd: number, address: number, length: number, position: number): number {
+  const done = ioCalls().pread(fd, u64(address), u64(length), BigInt(position));
+  if (done >= 0) return done;
+  demandInterruption("pread", fd);
+  return readAt(fd, address, length, position);
+}
+
+/** `pwrite(2)`, which writes at a position of the file. */
+export function writeAt(fd: number, address: number, length: number, position: number): number {
+  const done = ioCalls().pwrite(fd, u64(address), u64(length), BigInt(position));
+  if (done >= 0) return done;
+  demandInterruption("pwrite", fd);
+  return writeAt(fd, address, length, position);
+}
+
+/** Vectors that one call takes: `IOV_MAX` of Linux and macOS. */
+export const MAX_VECTORS = 1024;
+
+// struct iovec of sys/uio.h: void *iov_base at 0, size_t iov_len at 8; 16 bytes on 64 bits.
+const words = new Uint32Array(MAX_VECTORS * 4);
+let pointer: Deno.PointerValue = null;
+
+/**
+ * Puts an entry in the vector of the next call. There is one vector, so that a transfer makes no
+ * object.
+ *
+ * @param index Which entry, below {@linkcode MAX_VECTORS}.
+ * @param address Where the memory begins in the host.
+ * @param length Its bytes.
+ */
+export function setVector(index: number, address: number, length: number): void {
+  const word = index * 4;
+  words[word] = address;
+  words[word + 1] = address / 2 ** 32;
+  words[word + 2] = length;
+  words[word + 3] = length / 2 ** 32;
+}
+
+/** Which way data goes. */
+export type Direction = "read" | "write";
+
+/**
+ * Transfers between a descriptor and the memory in the vector: `readv(2)`, `writev(2)`, `preadv(2)`
+ * or `pwritev(2)`.
+ *
+ * @param direction Into memory (`read`), or out of it (`write`).
+ * @param fd The descriptor.
+ * @param count Entries of the vector.
+ * @param position The position in the file; `undefined` for the descriptor's own.
+ * @returns Bytes transferred.
+ * @throws {SystemError} The call failed.
+ */
+export function transferVector(
+  direction: Direction,
+  fd: number,
+  count: number,
+  position: number | undefined,
+): number {
+  const calls = ioCalls();
+  pointer ??= Deno.UnsafePointer.of(words);
+  const done = position === undefined
+    ? calls[`${direction}v`](fd, pointer, count)
+    : calls[`p${direction}v`](fd, pointer, count, BigInt(position));
+  if (done >= 0) return done;
+  demandInterruption(`${position === undefined ? "" : "p"}${direction}v`, fd);
+  return transferVector(direction, fd, count, position);
+}
+
+// The same on every platform.
+const EINTR = 4;
+
+// Throws what the call that has just failed says, unless it was interrupted.
+function demandInterruption(call: string, fd: number): void {
+  if (libc().errno[0] !== EINTR) throw lastError(call, { fd });
+}
+
+/** The address of a byte of a buffer on the heap, valid while the buffer is in use. */
+export function addressOf(bytes: Uint8Array): number {
+  return Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>)));
+}

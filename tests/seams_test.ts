@@ -1,0 +1,255 @@
+/** Accesses over the place where two mappings meet: `src/extents.ts`, and `seam` of mapped memory. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { closeSync, openSync } from "node:fs";
+import {
+  AccessDenied,
+  AtomicBitmap,
+  Cursor,
+  Fd,
+  GuestAddress,
+  GuestMemoryMmap,
+  GuestRegionCollection,
+  GuestRegionMmap,
+  type MemoryRegionAddress,
+  MmapRegion,
+  PartialBuffer,
+  Permissions,
+  type ReadVolatile,
+  u64,
+  u8,
+  type VolatileSlice,
+} from "../mod.ts";
+import { Extents } from "../src/extents.ts";
+import { temporaryFile } from "./proc_maps.ts";
+
+const PAGE = 4096;
+const A = GuestAddress;
+const count = (n: number) => Uint8Array.from({ length: n }, (_, i) => i + 1);
+const adjacent = (sizes: readonly number[], options = {}) => {
+  let start = 0;
+  return GuestMemoryMmap.fromRanges(
+    sizes.map((size) => [A((start += size) - size), size] as const),
+    options,
+  );
+};
+const read = (memory: GuestMemoryMmap, addr: number, length: number) => {
+  const buf = new Uint8Array(length);
+  assertEquals(memory.read(buf, A(addr)), length);
+  return buf;
+};
+/** What an access finds, without the detour by regions. */
+const extentAt = (memory: GuestMemoryMmap, addr: number, length: number) => {
+  const extent = new Extents([...memory]).at(addr, length);
+  return extent && [extent.startAddr, extent.len];
+};
+
+Deno.test("regions that adjoin in the guest are mapped side by side in the host", () => {
+  using memory = GuestMemoryMmap.fromRanges([
+    ...[[A(0), 3 * PAGE], [A(3 * PAGE), PAGE], [A(4 * PAGE), 2 ** 21]] as const,
+    ...[[A(2 ** 32), PAGE], [A(2 ** 32 + PAGE), PAGE]] as const,
+  ]);
+  const host = (addr: number) => memory.getHostAddress(A(addr));
+  const first = host(0);
+  assertEquals([host(3 * PAGE) - first, host(4 * PAGE) - first], [12_288n, 16_384n]);
+  assertEquals(host(2 ** 32 + PAGE) - host(2 ** 32), 4096n);
+});
+
+Deno.test("an access over a seam reads and writes both regions", () => {
+  using memory = adjacent([PAGE, PAGE, PAGE]);
+  assertEquals(extentAt(memory, PAGE - 4, 8), [PAGE / 2, PAGE]);
+  memory.write(count(8), A(PAGE - 4));
+  memory.writeObj(u64, 0x0807_0605_0403_0201n, A(2 * PAGE - 4));
+  const bytes = (addr: number) => {
+    const region = memory.findRegion(A(addr))!;
+    const buf = new Uint8Array(4);
+    region.read(buf, addr - region.startAddr as MemoryRegionAddress);
+    return [...buf];
+  };
+  assertEquals([bytes(PAGE - 4), bytes(PAGE)], [[1, 2, 3, 4], [5, 6, 7, 8]]);
+  assertEquals([bytes(2 * PAGE - 4), bytes(2 * PAGE)], [[1, 2, 3, 4], [5, 6, 7, 8]]);
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+  assertEquals(memory.readObj(u64, A(2 * PAGE - 4)), 0x0807_0605_0403_0201n);
+});
+
+Deno.test("an access that is longer than a seam, or goes over two, reads and writes all regions", () => {
+  using memory = adjacent([PAGE, PAGE, PAGE]);
+  const all = Uint8Array.from({ length: 3 * PAGE - 2 }, (_, i) => i % 251);
+  assertEquals(memory.write(all, A(1)), all.length);
+  assertEquals(read(memory, 1, all.length), all);
+  assertEquals(extentAt(memory, 1, all.length), undefined);
+});
+
+Deno.test("a seam ends where a region does, and at a hole", () => {
+  using memory = GuestMemoryMmap.fromRanges([[A(0), PAGE], [A(PAGE), PAGE], [A(4 * PAGE), PAGE]]);
+  assertEquals(memory.write(count(8), A(2 * PAGE - 4)), 4);
+  assertThrows(() => memory.readObj(u64, A(2 * PAGE - 4)), PartialBuffer);
+  assertEquals(extentAt(memory, 5 * PAGE - 1, 2), undefined);
+});
+
+Deno.test("a region of one byte has seams too", () => {
+  using memory = GuestMemoryMmap.fromRanges([[A(0), 1], [A(1), 1], [A(2), PAGE]]);
+  assertEquals(memory.write(count(6), A(0)), 6);
+  assertEquals(read(memory, 0, 6), count(6));
+});
+
+Deno.test("regions that adjoin in the guest only have no seam, and the same bytes", () => {
+  using block = adjacent([PAGE, PAGE, PAGE]);
+  const [first, , third] = [...block].map(({ mmap }) => mmap);
+  using memory = GuestMemoryMmap.fromRegions([
+    new GuestRegionMmap(first!, A(0)),
+    new GuestRegionMmap(third!, A(PAGE)),
+  ]);
+  assertEquals(extentAt(memory, PAGE - 4, 8), undefined);
+  memory.write(count(8), A(PAGE - 4));
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+  assertEquals(read(block, 2 * PAGE, 4), Uint8Array.of(5, 6, 7, 8));
+});
+
+Deno.test("writes over a seam of tracked regions mark both", () => {
+  const bitmaps: AtomicBitmap[] = [];
+  using memory = adjacent([PAGE, PAGE], {
+    bitmap: (length: number) => (bitmaps.push(new AtomicBitmap(length)), bitmaps.at(-1)!),
+  });
+  memory.write(count(8), A(PAGE - 4));
+  assertEquals(bitmaps.map((bitmap) => bitmap.isBitSet(0)), [true, true]);
+});
+
+Deno.test("a region that reads in a way of its own is asked at a seam too", () => {
+  class Silent extends GuestRegionMmap {
+    override read(buf: Uint8Array): number {
+      buf.fill(0xee);
+      return buf.length;
+    }
+  }
+  using plain = adjacent([PAGE, PAGE]);
+  const [first, second] = plain;
+  using memory = GuestRegionCollection.fromRegions([
+    first!,
+    new Silent(new MmapRegion(PAGE, { pointer: second!.mmap.hostAddress() }), A(PAGE)),
+  ]);
+  plain.write(count(8), A(PAGE - 4));
+  const buf = new Uint8Array(8);
+  memory.read(buf, A(PAGE - 4));
+  assertEquals([...buf], [1, 2, 3, 4, 0xee, 0xee, 0xee, 0xee]);
+});
+
+Deno.test("a seam follows the protection of its regions", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  const [first, second] = memory;
+  memory.write(count(8), A(PAGE - 4));
+  for (const { mmap } of [first!, second!]) {
+    mmap.protect(Permissions.Read);
+    assertEquals(read(memory, PAGE - 4, 8), count(8));
+    assertThrows(() => memory.writeObj(u64, 1n, A(PAGE - 4)), AccessDenied);
+    mmap.protect(Permissions.No);
+    assertThrows(() => read(memory, PAGE - 4, 8), AccessDenied);
+    mmap.protect(Permissions.ReadWrite);
+    // What was in front of the protected bytes has been written: a prefix.
+    memory.write(count(8), A(PAGE - 4));
+    assertEquals(read(memory, PAGE - 4, 8), count(8));
+  }
+});
+
+Deno.test("two maps of the same regions may use one seam, and either may be closed", () => {
+  const small = adjacent([PAGE, PAGE]);
+  using large = small.insertRegion(GuestRegionMmap.fromRange(A(2 * PAGE), PAGE));
+  small.write(count(8), A(PAGE - 4));
+  assertEquals(read(large, PAGE - 4, 8), count(8));
+  large.write(count(16), A(PAGE - 8));
+  assertEquals(read(small, PAGE - 8, 16), count(16));
+  small.close();
+  assertEquals(read(large, PAGE - 8, 16), count(16));
+});
+
+Deno.test("one mapping at two places meets different neighbours", () => {
+  using block = adjacent([PAGE, PAGE]);
+  const [first, second] = [...block].map(({ mmap }) => mmap);
+  using memory = GuestMemoryMmap.fromRegions([
+    new GuestRegionMmap(second!, A(0)),
+    new GuestRegionMmap(first!, A(PAGE)),
+    new GuestRegionMmap(second!, A(2 * PAGE)),
+  ]);
+  memory.write(count(8), A(PAGE - 4));
+  memory.write(count(8).reverse(), A(2 * PAGE - 4));
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+  assertEquals(read(block, 2 * PAGE - 4, 4), Uint8Array.of(1, 2, 3, 4));
+  assertEquals(read(block, PAGE - 4, 8), count(8).reverse());
+});
+
+Deno.test("a removed region takes the seam along", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  memory.write(count(8), A(PAGE - 4));
+  const [rest, removed] = memory.removeRegion(A(PAGE), PAGE);
+  assertEquals(rest.write(count(8), A(PAGE - 4)), 4);
+  removed.close();
+  rest.close();
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+});
+
+Deno.test("a descriptor transfers over a seam, and no more than there is", () => {
+  using file = temporaryFile(16);
+  Deno.writeFileSync(file.path, count(16));
+  using memory = adjacent([PAGE, PAGE]);
+  const fd = openSync(file.path, "r+");
+  assertEquals(memory.readVolatileFrom(A(PAGE - 4), new Fd(fd), 100), 16);
+  assertEquals(read(memory, PAGE - 4, 16), count(16));
+  assertEquals(memory.writeVolatileTo(A(PAGE - 2), new Fd(fd), 4), 4);
+  closeSync(fd);
+  assertEquals([...Deno.readFileSync(file.path).subarray(16)], [3, 4, 5, 6]);
+});
+
+Deno.test("a stream that takes several slices gets one over a seam; others one for each region", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  const lengths: number[] = [];
+  const simple: ReadVolatile = {
+    readVolatile: (slice) => (lengths.push(slice.len), slice.write(count(slice.len), 0)),
+  };
+  assertEquals(memory.readVolatileFrom(A(PAGE - 4), simple, 8), 8);
+  assertEquals(lengths, [4, 4]);
+  const vectored: ReadVolatile = { ...simple, readVectoredVolatile: () => 0 };
+  assertEquals(memory.readVolatileFrom(A(PAGE - 4), vectored, 8), 8);
+  assertEquals(lengths, [4, 4, 8]);
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+});
+
+Deno.test("a cursor goes over a seam from wherever it stands", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  const source = new Cursor(count(10), 2);
+  assertEquals(memory.readVolatileFrom(A(PAGE - 4), source, 100), 8);
+  assertEquals(read(memory, PAGE - 4, 8), count(10).subarray(2));
+  const sink = new Cursor(new Uint8Array(10), 3);
+  assertEquals(memory.writeVolatileTo(A(PAGE - 4), sink, 6), 6);
+  assertEquals([...sink.bytes], [0, 0, 0, 3, 4, 5, 6, 7, 8, 0]);
+  assertEquals([source.position, sink.position], [10, 9]);
+});
+
+Deno.test("what a stream has kept of a seam is empty once the memory is closed", () => {
+  const memory = adjacent([PAGE, PAGE]);
+  let slice: VolatileSlice | undefined;
+  let view: Uint8Array | undefined;
+  const keeping: ReadVolatile = {
+    readVolatile(given) {
+      slice = given;
+      view = given.rawView();
+      return given.len;
+    },
+    readVectoredVolatile: () => 0,
+  };
+  memory.readVolatileFrom(A(PAGE - 4), keeping, 8);
+  assertEquals([view!.length, slice!.readObj(u8, 7)], [8, 0]);
+  memory.close();
+  assertEquals(view!.length, 0);
+  assertThrows(() => slice!.readObj(u8, 7), Error, "closed");
+});
+
+Deno.test("many seams: 4,096 adjacent regions as one", () => {
+  const regions = 4096;
+  using memory = adjacent(Array.from({ length: regions }, () => PAGE));
+  for (let region = 1; region < regions; region += 7) {
+    memory.writeObj(u64, BigInt(region), A(region * PAGE - 4));
+  }
+  for (let region = 1; region < regions; region += 7) {
+    assertEquals(memory.readObj(u64, A(region * PAGE - 4)), BigInt(region));
+  }
+  assert(extentAt(memory, 5 * PAGE - 4, 8) !== undefined);
+});
