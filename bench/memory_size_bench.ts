@@ -1,10 +1,10 @@
 /**
- * What an access costs as memory grows: one region of 1 GiB to 8 TiB, and 1 to 4,096 regions. Both
- * should be flat.
+ * What an access costs as memory grows: from 1 GiB to 8 TiB in one region, and 4 GiB in 1 to 4,096
+ * regions, with locality and at random. All should be flat.
  *
  * So that it is the access that is measured and not the host's page tables, as many pages are used in
- * each memory, spread over all of it, and they are present. Nothing is hoisted or folded away:
- * addresses come out of a table, and what is read goes into the sink.
+ * each memory, and they are present. Nothing is hoisted or folded away: addresses come out of a table,
+ * and what is read goes into the sink.
  */
 import { GuestAddress, GuestMemoryMmap, SystemError, u32 } from "@vmm/guest-memory";
 import { consume } from "./sink.ts";
@@ -13,9 +13,10 @@ import {
   alignedBytes,
   EACH,
   GIB,
+  KIB,
   MASK,
-  MIB,
   OPERATIONS,
+  randomIntegers,
   sizeName,
 } from "./workload.ts";
 
@@ -23,35 +24,50 @@ const PAGES = 32;
 const buf = alignedBytes(64);
 
 for (const count of [1, 8, 64, 512, 4096]) {
-  benchAccesses(`${count} region${count === 1 ? "" : "s"} of 1 MiB`, count, MIB);
+  const memory = mapRegions(count, 4 * GIB / count);
+  const name = `${count} region${count === 1 ? "" : "s"}`;
+  // The pages one after the other, which are in one region each time; and as many as the table has,
+  // each in a region of its own where there are as many.
+  benchAccesses("by number of regions, in one of them", name, memory, PAGES, 4 * KIB);
+  benchAccesses(
+    "by number of regions, all over them",
+    name,
+    memory,
+    MASK + 1,
+    4 * GIB / (MASK + 1),
+  );
 }
 // These come last: each mapping tells V8 of so much more memory to collect, and after terabytes it
 // would collect at every other one.
 for (const size of [1, 16, 128, 1024, 2048, 4096, 8192].map((count) => count * GIB)) {
-  benchAccesses(`one region of ${sizeName(size)}`, 1, size);
+  benchAccesses("by size of memory", sizeName(size), mapRegions(1, size), PAGES, size / PAGES);
 }
 
-function benchAccesses(name: string, count: number, regionSize: number): void {
-  const memory = mapRegions(count, regionSize);
-  const spread = count * regionSize / PAGES;
-  // Another offset in each page: pages far apart would otherwise compete for the same cache lines.
-  const addresses = addressTable((i) => (i % PAGES) * spread + (i % PAGES) * 64);
+function benchAccesses(
+  by: string,
+  name: string,
+  memory: GuestMemoryMmap | undefined,
+  pages: number,
+  distance: number,
+): void {
+  // Another offset in each page: pages far apart would otherwise compete for the same cache lines. An
+  // order that no processor foresees, for all the same.
+  const random = randomIntegers();
+  const addresses = addressTable(() => {
+    const page = random(pages);
+    return page * distance + page % PAGES * 64;
+  });
   if (memory !== undefined) { for (const address of addresses) memory.writeObj(u32, 1, address); }
-
-  const kind = count === 1 && regionSize >= GIB ? "size of memory" : "number of regions";
-  const options = { group: `u32 read, by ${kind} (${EACH})`, ignore: memory === undefined };
-  Deno.bench(`readObj, ${name}`, options, () => {
+  const options = { ignore: memory === undefined };
+  Deno.bench(`u32 read, ${name}, ${by}`, { ...options, group: `u32 read ${by} (${EACH})` }, () => {
     let sum = 0;
     for (let i = 0; i < OPERATIONS; i++) sum ^= memory!.readObj(u32, addresses[i & MASK]!);
     consume(sum);
   });
-  Deno.bench(
-    `write 64 bytes, ${name}`,
-    { ...options, group: `64 bytes written, by ${kind} (${EACH})` },
-    () => {
-      for (let i = 0; i < OPERATIONS; i++) consume(memory!.write(buf, addresses[i & MASK]!));
-    },
-  );
+  const group = `64 bytes written ${by} (${EACH})`;
+  Deno.bench(`64 bytes written, ${name}, ${by}`, { ...options, group }, () => {
+    for (let i = 0; i < OPERATIONS; i++) consume(memory!.write(buf, addresses[i & MASK]!));
+  });
 }
 
 function mapRegions(count: number, size: number): GuestMemoryMmap | undefined {
