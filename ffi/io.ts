@@ -6,6 +6,9 @@
  */
 import { ioCalls, lastError, libc, u64 } from "./libc.ts";
 
+// SAFETY, of all that follow: the memory is that of slices, which the caller keeps alive and has
+// checked.
+//
 // One piece of memory does not go as a vector of one, which takes the kernel 100 ns more. And each
 // function is small, so that it becomes part of its caller: after a system call the processor does
 // not foresee returns, and each takes some 20 ns.
@@ -20,36 +23,38 @@ import { ioCalls, lastError, libc, u64 } from "./libc.ts";
  * @throws {SystemError} The call failed.
  */
 export function read(fd: number, address: number, length: number): number {
-  // SAFETY: the memory is that of a slice, which the caller keeps alive and has checked. The same
-  // holds for all that follow.
-  const done = ioCalls().read(fd, u64(address), u64(length));
-  if (done >= 0) return done;
-  demandInterruption("read", fd);
-  return read(fd, address, length);
+  for (;;) {
+    const done = ioCalls().read(fd, u64(address), u64(length));
+    if (done >= 0) return done;
+    demandInterruption("read", fd);
+  }
 }
 
 /** `write(2)`: see {@linkcode read}. */
 export function write(fd: number, address: number, length: number): number {
-  const done = ioCalls().write(fd, u64(address), u64(length));
-  if (done >= 0) return done;
-  demandInterruption("write", fd);
-  return write(fd, address, length);
+  for (;;) {
+    const done = ioCalls().write(fd, u64(address), u64(length));
+    if (done >= 0) return done;
+    demandInterruption("write", fd);
+  }
 }
 
 /** `pread(2)`, which reads at a position of the file. */
 export function readAt(fd: number, address: number, length: number, position: number): number {
-  const done = ioCalls().pread(fd, u64(address), u64(length), BigInt(position));
-  if (done >= 0) return done;
-  demandInterruption("pread", fd);
-  return readAt(fd, address, length, position);
+  for (;;) {
+    const done = ioCalls().pread(fd, u64(address), u64(length), BigInt(position));
+    if (done >= 0) return done;
+    demandInterruption("pread", fd);
+  }
 }
 
 /** `pwrite(2)`, which writes at a position of the file. */
 export function writeAt(fd: number, address: number, length: number, position: number): number {
-  const done = ioCalls().pwrite(fd, u64(address), u64(length), BigInt(position));
-  if (done >= 0) return done;
-  demandInterruption("pwrite", fd);
-  return writeAt(fd, address, length, position);
+  for (;;) {
+    const done = ioCalls().pwrite(fd, u64(address), u64(length), BigInt(position));
+    if (done >= 0) return done;
+    demandInterruption("pwrite", fd);
+  }
 }
 
 /** Vectors that one call takes: `IOV_MAX` of Linux and macOS. */
@@ -76,7 +81,7 @@ export function setVector(index: number, address: number, length: number): void 
 }
 
 /** Which way data goes. */
-export type Direction = "read" | "write";
+type Direction = "read" | "write";
 
 /**
  * Transfers between a descriptor and the memory in the vector: `readv(2)`, `writev(2)`, `preadv(2)`
@@ -97,12 +102,13 @@ export function transferVector(
 ): number {
   const calls = ioCalls();
   pointer ??= Deno.UnsafePointer.of(words);
-  const done = position === undefined
-    ? calls[`${direction}v`](fd, pointer, count)
-    : calls[`p${direction}v`](fd, pointer, count, BigInt(position));
-  if (done >= 0) return done;
-  demandInterruption(`${position === undefined ? "" : "p"}${direction}v`, fd);
-  return transferVector(direction, fd, count, position);
+  for (;;) {
+    const done = position === undefined
+      ? calls[`${direction}v`](fd, pointer, count)
+      : calls[`p${direction}v`](fd, pointer, count, BigInt(position));
+    if (done >= 0) return done;
+    demandInterruption(`${position === undefined ? "" : "p"}${direction}v`, fd);
+  }
 }
 
 // The same on every platform.

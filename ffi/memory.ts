@@ -70,7 +70,7 @@ export function findRoom(length: number): number {
  * @throws {SystemError} The call failed.
  */
 export function unmapMemory(address: number, length: number): void {
-  // SAFETY: callers detach the one ArrayBuffer over the mapping first (src/mmap/mapped_memory.ts).
+  // SAFETY: callers detach every ArrayBuffer over the mapping first (src/mmap/mapped_memory.ts).
   if (libc().core.munmap(BigInt(address), BigInt(length)) !== 0) {
     throw lastError("munmap", { address: `0x${address.toString(16)}`, length });
   }
@@ -182,13 +182,14 @@ const { get: byteLengthOf } = Object.getOwnPropertyDescriptor(
 
 function checkBuffer(buffer: Uint8Array, count: number): void {
   const length = byteLengthOf.call(buffer);
-  if (count >= 0 && count <= length) return;
+  // What is a number here stays the same number: an object would be asked again with each use.
+  if (Number.isInteger(count) && count >= 0 && count <= length) return;
   throw new RangeError(`Cannot copy ${count} bytes: the buffer has ${length}`);
 }
 
 /**
- * The bytes of a mapping. Call it once a mapping: each call tells V8 of that much more external
- * memory.
+ * The bytes of a mapping. Each call tells V8 of that much more external memory, so there is one buffer
+ * over all of a mapping.
  *
  * @returns A buffer over the memory itself, which the caller detaches before it unmaps.
  */

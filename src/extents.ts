@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HostMemory } from "./host_memory.ts";
+import { type HostMemory, seamReach } from "./host_memory.ts";
 import { HostRegion } from "./host_region.ts";
 import type { GuestMemoryRegion } from "./region.ts";
 import { RegionIndex } from "./region_index.ts";
@@ -59,20 +59,11 @@ export class Extent {
     const next = this.#next;
     // A seam would have to mark two bitmaps.
     if (next === undefined || this.isTracked || next.isTracked) return undefined;
-    const before = reachOf(this);
-    const after = reachOf(next);
-    const memory = this.memory.seam(next.memory, before, after);
+    const memory = this.memory.seam(next.memory);
     if (memory === undefined) return undefined;
-    return this.#seam = new Extent(this.end - before, new VolatileSlice(memory, 0, before + after));
+    const slice = new VolatileSlice(memory, 0, memory.u8.length);
+    return this.#seam = new Extent(this.end - seamReach(this.len), slice);
   }
-}
-
-// Bytes of a seam on each side: devices seldom move more at a time.
-const REACH = 65_536;
-
-// Seams of a region do not overlap.
-function reachOf({ len }: Extent): number {
-  return Math.min(REACH, Math.floor(len / 2));
 }
 
 /** Finds extents by address. */
@@ -94,7 +85,7 @@ export class Extents {
   }
 
   /**
-   * The extent that has a range, if one has. It may also be one that begins above the address of a
+   * The extent that has a range of at least one byte, if one has. It may also be one that begins above the address of a
    * range in a hole: the offset in its memory is negative then, which the memory refuses.
    *
    * @param addr Where the range begins.
@@ -102,8 +93,8 @@ export class Extents {
    */
   at(addr: number, length: number): Extent | undefined {
     const guess = this.#index.guess(addr);
-    if (guess !== undefined && addr + length <= guess.end) return guess;
-    return this.#search(guess, addr, length);
+    if (guess !== undefined && addr + length <= guess.end && length > 0) return guess;
+    return length > 0 ? this.#search(guess, addr, length) : undefined;
   }
 
   #search(guess: Extent | undefined, addr: number, length: number): Extent | undefined {
@@ -127,10 +118,12 @@ const ACCESSES = [
   "writeVolatileTo",
 ] as const;
 
-// A region that does anything in a way of its own has to be asked each time.
+// A region that does anything in a way of its own, or whose slice does, has to be asked each time.
 function hasExtent(region: GuestMemoryRegion): region is HostRegion {
   if (!(region instanceof HostRegion)) return false;
   if (!ACCESSES.every((access) => region[access] === HostRegion.prototype[access])) return false;
-  const { memory, start, len } = region.asVolatileSlice();
+  const slice = region.asVolatileSlice();
+  if (Object.getPrototypeOf(slice) !== VolatileSlice.prototype) return false;
+  const { memory, start, len } = slice;
   return start === 0 && len === memory.u8.length && len === region.len;
 }

@@ -1,8 +1,9 @@
 /**
  * A stretch of host memory as JavaScript sees it: one buffer, and the typed arrays over it.
  *
- * Everything above indexes these arrays. They are made once for each mapping, so no access makes a
- * view, and byte 0 of each is the same byte, so an offset divided by the element size is an index.
+ * Everything above indexes these arrays. They are made once for each mapping, and byte 0 of each is
+ * the same byte, so an offset divided by the element size is an index. Buffers are copied to and from
+ * it by `copyOut` and `copyIn`, which each kind of memory has in its own way.
  *
  * @module
  */
@@ -139,16 +140,14 @@ export class HostMemory {
   }
 
   /**
-   * Memory over the end of this one and the start of another, for accesses that go over the place
-   * where they meet. It is closed when what may be done with either changes.
+   * Memory over the last `seamReach` bytes of this one and the first of another, for accesses that go
+   * over the place where they meet. It is closed when either is closed, or loses a permission.
    *
    * @param _next The other memory.
-   * @param _before Bytes of this one.
-   * @param _after Bytes of the next one.
    * @returns The memory, or `undefined` where the other does not begin where this one ends, or one of
    * them may not be read and written.
    */
-  seam(_next: HostMemory, _before: number, _after: number): HostMemory | undefined {
+  seam(_next: HostMemory): HostMemory | undefined {
     return undefined;
   }
 
@@ -156,4 +155,14 @@ export class HostMemory {
   hostAddress(): bigint | undefined {
     return undefined;
   }
+}
+
+/**
+ * Bytes of a memory that lie in a seam on one side: up to 64 KiB, which devices seldom exceed at a
+ * time, and half of the memory, so that its two seams do not overlap.
+ *
+ * @param length Bytes of the memory.
+ */
+export function seamReach(length: number): number {
+  return Math.min(65_536, Math.floor(length / 2));
 }

@@ -68,41 +68,54 @@ export type ReadSource = ReadVolatile | ReaderSync;
 /** Whatever memory can be emptied into. */
 export type WriteSink = WriteVolatile | WriterSync;
 
-// The two that follow are small, and have no loop, so that they become part of their caller: after a
-// system call the processor does not foresee returns, and each takes some 20 ns.
-
 /**
  * Reads once from any source into memory, again where a signal interrupted.
  *
+ * @param slice The memory.
+ * @param source The source.
+ * @param tell What to throw in place of an error.
  * @returns Bytes read: 0 at the end of the source.
  * @throws {IOError} The source failed. All of the slice is marked dirty then: how much was written
  * is not known.
  */
-export function readInto(slice: VolatileSlice, source: ReadSource): number {
-  try {
-    const count = knowsToRead(source) ? source.readVolatile(slice) : readView(slice, source);
-    return checkCount(count, slice.len);
-  } catch (error) {
-    demandInterruption(error);
-    return readInto(slice, source);
+export function readInto(
+  slice: VolatileSlice,
+  source: ReadSource,
+  tell: (error: unknown) => unknown = asIs,
+): number {
+  for (;;) {
+    try {
+      const count = knowsToRead(source) ? source.readVolatile(slice) : readView(slice, source);
+      return checkCount(count, slice.len);
+    } catch (error) {
+      if (!isInterruption(error)) throw tell(toIOError(error));
+    }
   }
 }
 
 /**
  * Writes once from memory to any sink, again where a signal interrupted.
  *
+ * @param slice The memory.
+ * @param sink The sink.
+ * @param tell What to throw in place of an error.
  * @returns Bytes written.
  * @throws {IOError} The sink failed.
  */
-export function writeFrom(slice: VolatileSlice, sink: WriteSink): number {
-  try {
-    const count = knowsToWrite(sink)
-      ? sink.writeVolatile(slice)
-      : sink.writeSync(slice.readOnlyView());
-    return checkCount(count, slice.len);
-  } catch (error) {
-    demandInterruption(error);
-    return writeFrom(slice, sink);
+export function writeFrom(
+  slice: VolatileSlice,
+  sink: WriteSink,
+  tell: (error: unknown) => unknown = asIs,
+): number {
+  for (;;) {
+    try {
+      const count = knowsToWrite(sink)
+        ? sink.writeVolatile(slice)
+        : sink.writeSync(slice.readOnlyView());
+      return checkCount(count, slice.len);
+    } catch (error) {
+      if (!isInterruption(error)) throw tell(toIOError(error));
+    }
   }
 }
 
@@ -189,10 +202,12 @@ function isInterruption(error: unknown): boolean {
     (error.name === "Interrupted" || "code" in error && error.code === "EINTR");
 }
 
-// Throws what is no interruption.
-function demandInterruption(error: unknown): void {
-  if (isInterruption(error)) return;
-  throw error instanceof GuestMemoryError ? error : new IOError("Other", { cause: error });
+function toIOError(error: unknown): unknown {
+  return error instanceof GuestMemoryError ? error : new IOError("Other", { cause: error });
+}
+
+function asIs(error: unknown): unknown {
+  return error;
 }
 
 function checkCount(count: number, limit: number): number {
@@ -200,12 +215,15 @@ function checkCount(count: number, limit: number): number {
   throw new RangeError(`The stream reports ${count} bytes of ${limit}`);
 }
 
+// readInto and writeFrom have this written out: they serve every small transfer, and a closure each
+// time shows there.
 function attempt(limit: number, transfer: () => number): number {
-  try {
-    return checkCount(transfer(), limit);
-  } catch (error) {
-    demandInterruption(error);
-    return attempt(limit, transfer);
+  for (;;) {
+    try {
+      return checkCount(transfer(), limit);
+    } catch (error) {
+      if (!isInterruption(error)) throw toIOError(error);
+    }
   }
 }
 
@@ -258,8 +276,8 @@ export class Cursor implements ReadVolatile, WriteVolatile {
    */
   next(count: number): Uint8Array {
     const { bytes, position } = this;
-    if (position === 0 && count === bytes.length) return bytes;
-    return bytes.subarray(position, position + Math.min(count, this.left));
+    const length = Math.min(count, this.left);
+    return length === bytes.length ? bytes : bytes.subarray(position, position + length);
   }
 
   /** Moves the position on, and returns by how much. */

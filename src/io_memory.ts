@@ -252,7 +252,11 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Reads exactly from a stream into memory: see {@linkcode Bytes.readExactVolatileFrom}. */
   readExactVolatileFrom(addr: GuestAddress, src: ReadSource, count: number): void {
-    let completed = this.readVolatileFrom(addr, src, count);
+    const completed = this.readVolatileFrom(addr, src, count);
+    if (completed !== count) this.#readRest(addr, src, count, completed);
+  }
+
+  #readRest(addr: GuestAddress, src: ReadSource, count: number, completed: number): void {
     while (this.#goesOn(addr, completed, count, Permissions.Write)) {
       const done = this.readVolatileFrom(addr + completed as GuestAddress, src, count - completed);
       if (done === 0) break;
@@ -275,12 +279,17 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
 
   /** Writes memory exactly to a stream: see {@linkcode Bytes.writeAllVolatileTo}. */
   writeAllVolatileTo(addr: GuestAddress, dst: WriteSink, count: number): void {
-    let completed = 0;
-    do {
-      const done = this.writeVolatileTo(addr + completed as GuestAddress, dst, count - completed);
-      if (done === 0 && count > 0) throw new IOError("WriteZero");
-      completed += done;
-    } while (this.#goesOn(addr, completed, count, Permissions.Read));
+    const completed = this.writeVolatileTo(addr, dst, count);
+    if (completed !== count) this.#writeRest(addr, dst, count, completed);
+  }
+
+  #writeRest(addr: GuestAddress, dst: WriteSink, count: number, completed: number): void {
+    let last = completed;
+    while (last > 0 && this.#goesOn(addr, completed, count, Permissions.Read)) {
+      last = this.writeVolatileTo(addr + completed as GuestAddress, dst, count - completed);
+      completed += last;
+    }
+    if (last === 0) throw new IOError("WriteZero");
     demandAll(count, completed);
   }
 

@@ -243,7 +243,10 @@ function compile<T>(
       general,
       ...codecs,
     );
-  const aligned = `offset < ${INDEX_LIMIT} && (offset & ${alignment - 1}) === 0`;
+  // A codec of one's own may have any alignment.
+  const aligned = Number.isInteger(Math.log2(alignment))
+    ? `offset < ${INDEX_LIMIT} && (offset & ${alignment - 1}) === 0`
+    : "false";
   // What is not aligned has functions of its own, as small functions become part of their callers.
   const value = (source: (part: Part) => string) => `return ${literal(parts.map(source))};`;
   const statements = (source: (part: Part) => string) => parts.map(source).join("\n");

@@ -129,7 +129,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /**
    * The slice's memory itself, live, for code that is written for typed arrays. Writes through it
    * are not marked dirty: call {@linkcode VolatileSlice.markDirty}. When the memory is unmapped it
-   * becomes empty. Its buffer is the whole mapping: never transfer that elsewhere, and never hand the
+   * becomes empty. Its buffer is that of the mapping: never transfer that elsewhere, and never hand the
    * view to an asynchronous read that may still be pending when the memory is closed. Mirrors
    * `ptr_guard_mut`.
    *

@@ -122,6 +122,26 @@ Deno.test("Cursor shows the next bytes without moving", () => {
   assertEquals(bytes[3], 9);
 });
 
+Deno.test("Cursor over a detached buffer is at its end", () => {
+  const bytes = count(4);
+  const cursor = new Cursor(bytes);
+  (bytes.buffer as ArrayBuffer).transfer();
+  const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 16]]);
+  assertEquals(memory.readVolatileFrom(GuestAddress(0), cursor, 4), 0);
+});
+
+Deno.test("a stream may be interrupted any number of times", () => {
+  let left = 50_000;
+  const source: ReadSource = {
+    readVolatile(slice) {
+      if (left-- > 0) throw Object.assign(new Error("again"), { code: "EINTR" });
+      return slice.write(count(4), 0);
+    },
+  };
+  const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 16]]);
+  assertEquals(memory.readVolatileFrom(GuestAddress(0), source, 4), 4);
+});
+
 Deno.test("a Cursor of one's own is asked for every byte", () => {
   class Doubling extends Cursor {
     override readVolatile(slice: VolatileSlice): number {

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertFalse, assertStrictEquals, assertThrows } from "@std/assert";
 import {
+  type Bitmap,
+  type ByteValued,
   Cursor,
   GuestAddress,
   GuestMemory,
@@ -9,6 +11,7 @@ import {
   GuestRegionCollectionError,
   GuestRegionHeap,
   Holds,
+  HostMemory,
   HostRegion,
   InvalidGuestAddress,
   InvalidGuestRegion,
@@ -408,6 +411,57 @@ Deno.test("everything throws MemoryClosed after the memory was closed", () => {
   assertClosed(ref, REF_CALLS);
   assertClosed(arrayRef, ARRAY_REF_CALLS);
   assertEquals(new Uint8Array(region.buffer), new Uint8Array(16));
+});
+
+Deno.test("a collection that finds regions in a way of its own is asked for every access", () => {
+  class Veiled extends GuestRegionCollection<GuestRegionHeap> {
+    override findRegion(addr: GuestAddress): GuestRegionHeap | undefined {
+      return addr < 8 ? super.findRegion(addr) : undefined;
+    }
+  }
+  const memory = new Veiled([new GuestRegionHeap(A(0), 8), new GuestRegionHeap(A(8), 8)]);
+  assertEquals(memory.write(new Uint8Array(16), A(0)), 8);
+  for (const access of [() => memory.readObj(u8, A(8)), () => memory.load(u8, A(8))]) {
+    assertThrows(access, InvalidGuestAddress);
+  }
+});
+
+Deno.test("a slice that writes in a way of its own is asked", () => {
+  let asked = 0;
+  class Counting extends VolatileSlice {
+    override write(buf: Uint8Array, addr: number): number {
+      asked++;
+      return super.write(buf, addr);
+    }
+  }
+  const region = new HostRegion(A(0), new Counting(new HostMemory(new ArrayBuffer(8)), 0, 8));
+  const memory = GuestRegionCollection.fromRegions([region]);
+  memory.write(new Uint8Array(8), A(0));
+  assertEquals(asked, 1);
+});
+
+Deno.test("an access of zero bytes asks nobody", () => {
+  const asked: unknown[] = [];
+  const bitmap: Bitmap = {
+    markDirty: (...range) => asked.push(range),
+    dirtyAt: () => false,
+    sliceAt: () => bitmap,
+  };
+  const memory = GuestMemoryHeap.fromRanges([[A(0), 8]], { bitmap: () => bitmap });
+  const nothing: ByteValued<number> = {
+    byteLength: 0,
+    alignment: 1,
+    read: (memory, offset) => asked.push(["read", memory.u8.length, offset]),
+    write: () => {},
+  };
+  memory.write(new Uint8Array(0), A(4));
+  memory.writeSlice(new Uint8Array(0), A(4));
+  memory.writeObj(nothing, 1, A(4));
+  assertEquals(asked, []);
+  memory.readObj(nothing, A(4));
+  // A value of no bytes is read, but not from this memory.
+  assertEquals(asked.length, 1);
+  assert((asked[0] as unknown[])[1] !== 8);
 });
 
 Deno.test("the tables of calls on closed memory leave no method out", () => {

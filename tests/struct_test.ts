@@ -7,7 +7,9 @@ import {
   type ByteValued,
   f64,
   fromSlice,
+  HostMemory,
   i64,
+  MmapRegion,
   struct,
   u128,
   u16,
@@ -226,4 +228,33 @@ Deno.test("ValueOf is the type of a structure's value", () => {
   assertThrows(() => asSlice(Inner, { x: 1, y: 2 }), TypeError);
   // @ts-expect-error there is no such field
   assertEquals(Inner.offsets.z, undefined);
+});
+
+Deno.test("struct() lies anywhere, aligned or not, at small and large offsets", () => {
+  const Mixed = struct({ a: u32, b: array(u16, 3), c: f64, d: u16be, e: u64 });
+  const value = { a: 0x89abcdef, b: [1, 0xffff, 3], c: -0.5, d: 0x1234, e: 2n ** 64n - 1n };
+  const memory = new HostMemory(new ArrayBuffer(256));
+  for (let offset = 0; offset < 64; offset++) {
+    Mixed.write(memory, offset, value);
+    assertEquals(asSlice(Mixed, value), memory.u8.slice(offset, offset + Mixed.byteLength));
+    assertEquals(Mixed.read(memory, offset), value);
+    memory.u8.fill(0);
+  }
+  using mapping = new MmapRegion(2 ** 33);
+  for (const offset of [2 ** 31, 2 ** 32 - 40, 2 ** 32, 2 ** 32 + 8, 2 ** 33 - 64]) {
+    mapping.asVolatileSlice().writeObj(Mixed, value, offset);
+    assertEquals(mapping.asVolatileSlice().readObj(Mixed, offset), value);
+  }
+});
+
+Deno.test("struct() takes a codec whose alignment is no power of two", () => {
+  const u24: ByteValued<number> = {
+    byteLength: 3,
+    alignment: 3,
+    read: ({ u8 }, at) => u8[at]! | u8[at + 1]! << 8 | u8[at + 2]! << 16,
+    write: ({ u8 }, at, value) => u8.set([value, value >> 8, value >> 16], at),
+  };
+  const Odd = struct({ a: u24, b: u16 });
+  const memory = new HostMemory(Uint8Array.from({ length: 16 }, (_, i) => i).buffer);
+  assertEquals(Odd.read(memory, 1), { a: 0x030201, b: 0x0605 });
 });

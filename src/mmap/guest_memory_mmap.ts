@@ -32,7 +32,8 @@ export type GuestMemoryMmap = GuestRegionCollection<GuestRegionMmap>;
  */
 export const GuestMemoryMmap: {
   /**
-   * Maps anonymous memory for each range.
+   * Maps anonymous memory for each range. Ranges that adjoin are mapped side by side if there is room,
+   * so that an access from one to the next is one copy.
    *
    * @param ranges Each region's start and size in bytes, by rising start.
    * @param options How they are mapped: see {@linkcode MmapRegion}, whose errors it throws.

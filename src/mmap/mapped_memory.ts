@@ -1,10 +1,10 @@
 /**
- * A host mapping and the one buffer over it.
+ * A host mapping and the buffers over it: its own, and those over the places where it meets others.
  *
  * @module
  */
 import { bufferAt, copyFromMapping, copyToMapping, unmapMemory } from "../../ffi/memory.ts";
-import { HostMemory } from "../host_memory.ts";
+import { HostMemory, seamReach } from "../host_memory.ts";
 import { Permissions } from "../permissions.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
 
@@ -31,13 +31,25 @@ export function letGo({ address, length, owned, holders }: Mapping): void {
 }
 
 // What the buffer of a seam lies over: as long as any view of it lives, so do they (rule 3).
-const sewn = new WeakMap<ArrayBufferLike, readonly MappedMemory[]>();
+const sewn = new WeakMap<ArrayBufferLike, Seam>();
+
+/** Memory over the place where two mappings meet. They own the bytes; it only has a view. */
+interface Seam {
+  // No class of its own: V8 would tell the classes apart, and take longer for the accesses of both.
+  readonly memory: MappedMemory;
+  readonly first: MappedMemory;
+  readonly second: MappedMemory;
+}
 
 /** Host memory that was mapped. */
 export class MappedMemory extends HostMemory {
   readonly #address: number;
   readonly #mapping: Mapping;
-  #seams: { before?: MappedMemory; after?: MappedMemory } = {};
+  // The buffers of seams. Those who use a seam hold it: held here, it would keep a neighbour mapped
+  // that is forgotten.
+  #seams: readonly WeakRef<ArrayBufferLike>[] = [];
+  // Whether views may be alive that cannot be emptied.
+  #pinned = false;
 
   /**
    * Takes over a hold of a mapping.
@@ -78,37 +90,50 @@ export class MappedMemory extends HostMemory {
   override hostAddress(): bigint {
     if (this.closed) throw new MemoryClosed();
     forgotten.unregister(this);
-    for (const part of sewn.get(this.buffer) ?? []) part.hostAddress();
-    return BigInt(this.address);
+    const seam = sewn.get(this.buffer);
+    seam?.first.hostAddress();
+    seam?.second.hostAddress();
+    return BigInt(this.#address);
   }
 
   /** Sets what may be done with the memory from now on. */
   override permit(permissions: Permissions): void {
     super.permit(permissions);
     // The constructor of the base class calls this too, when there are no seams.
-    if (!(#seams in this)) return;
-    this.#seams.before?.close();
-    this.#seams.after?.close();
-    this.#seams = {};
+    if (permissions === Permissions.ReadWrite && !this.closed || !(#seams in this)) return;
+    for (const { memory } of this.#openSeams()) memory.#empty();
   }
 
   /** Memory over the end of this one and the start of another. */
-  override seam(next: HostMemory, before: number, after: number): HostMemory | undefined {
-    const start = this.u8.length - before;
-    const open = this.canRead(start, before) && this.canWrite(start, before) &&
-      next.canRead(0, after) && next.canWrite(0, after);
-    if (!open || !(next instanceof MappedMemory)) return undefined;
-    if (this.address + this.u8.length !== next.address) return undefined;
-    this.#seams.after?.close();
-    next.#seams.before?.close();
-    // The two own the mapping; a seam only has a view. It is no class of its own: the accesses of
-    // both would take longer then, as V8 would tell the classes apart.
-    const mapping = { address: next.address - before, length: before + after, owned: false };
-    const seam = new MappedMemory(mapping, Permissions.ReadWrite);
-    sewn.set(seam.buffer, [this, next]);
-    this.#seams.after = seam;
-    next.#seams.before = seam;
-    return seam;
+  override seam(next: HostMemory): HostMemory | undefined {
+    if (!(next instanceof MappedMemory) || next.#address !== this.#address + this.#mapping.length) {
+      return undefined;
+    }
+    const known = this.#openSeams().find(({ first, second }) => first === this && second === next);
+    if (known !== undefined) return known.memory;
+    const parts = [this, next];
+    if (parts.some((part) => !part.canRead(0, 1) || !part.canWrite(0, 1))) return undefined;
+    const before = seamReach(this.#mapping.length);
+    const length = before + seamReach(next.#mapping.length);
+    const mapping = { address: next.#address - before, length, owned: false };
+    const memory = new MappedMemory(mapping, Permissions.ReadWrite);
+    sewn.set(memory.buffer, { memory, first: this, second: next });
+    const seam = new WeakRef(memory.buffer);
+    for (const part of parts) {
+      const others = part.#openSeams().map(({ memory }) => new WeakRef(memory.buffer));
+      part.#seams = [...others, seam];
+    }
+    return memory;
+  }
+
+  #openSeams(): Seam[] {
+    const seams: Seam[] = [];
+    for (const ref of this.#seams) {
+      const buffer = ref.deref();
+      const seam = buffer && sewn.get(buffer);
+      if (seam !== undefined && !seam.memory.closed) seams.push(seam);
+    }
+    return seams;
   }
 
   /** Adds a hold for another thread, which takes it over with the mapping that is returned. */
@@ -123,16 +148,32 @@ export class MappedMemory extends HostMemory {
     return mapping;
   }
 
-  /** Empties every view of the memory, then unmaps it if nobody else holds it. */
+  /**
+   * Empties every view of the memory, then unmaps it if nobody else holds it.
+   *
+   * @throws {TypeError} Its buffer was transferred elsewhere. The memory stays mapped.
+   */
   override close(): void {
     if (this.closed) return;
-    super.close();
-    const buffer = this.buffer as ArrayBuffer;
-    forgotten.unregister(this);
-    if (buffer.detached) {
+    this.#empty();
+    if (this.#pinned) {
       throw new TypeError("Cannot unmap memory: its buffer was transferred, so views may be alive");
     }
-    buffer.transfer(0);
     letGo(this.#mapping);
+  }
+
+  // Refuses every access, and empties every view.
+  #empty(): void {
+    super.close();
+    forgotten.unregister(this);
+    const buffer = this.buffer as ArrayBuffer;
+    if (!buffer.detached) {
+      buffer.transfer(0);
+      return;
+    }
+    const seam = sewn.get(buffer);
+    for (const part of seam === undefined ? [this] : [this, seam.first, seam.second]) {
+      part.#pinned = true;
+    }
   }
 }

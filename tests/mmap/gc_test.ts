@@ -124,6 +124,23 @@ gcTest("a view over two mappings keeps both, and they are unmapped after", async
   assert(await collectUntil(() => file.mapped() === 0));
 });
 
+gcTest(
+  "a region that was removed and forgotten is unmapped, though its neighbour stays",
+  async () => {
+    using file = mappable();
+    using rest = (() => {
+      using memory = GuestMemoryMmap.fromRangesWithFiles([
+        [GuestAddress(0), PAGE],
+        [GuestAddress(PAGE), PAGE, file.options.file],
+      ]);
+      memory.readObj(u32, GuestAddress(PAGE - 2));
+      return memory.removeRegion(GuestAddress(PAGE), PAGE)[0];
+    })();
+    assert(await collectUntil(() => file.mapped() === 0));
+    assertEquals(rest.numRegions, 1);
+  },
+);
+
 gcTest("a forgotten memory of many regions is unmapped whole", async () => {
   using file = mappable();
   (() => {

@@ -219,6 +219,24 @@ class EvilBytes extends Uint8Array {
     return 64;
   }
 }
+class EvilLength extends Uint8Array {
+  onUse: () => void = () => {};
+  override get length(): number {
+    return { valueOf: () => (this.onUse(), 8) } as unknown as number;
+  }
+}
+for (const at of [start, across]) {
+  during(`read into a buffer whose length closes, at ${at}`, ({ memory, close }) => {
+    const buffer = new EvilLength(8);
+    buffer.onUse = close;
+    memory.read(buffer, at);
+  });
+  during(`write from a buffer whose length closes, at ${at}`, ({ memory, close }) => {
+    const buffer = new EvilLength(8);
+    buffer.onUse = close;
+    memory.write(buffer, at);
+  });
+}
 for (const at of [start, across]) {
   during(`read into a buffer that closes, at ${at}`, ({ memory, close }) => {
     const buffer = new EvilBytes(8);
