@@ -166,7 +166,11 @@ export function pageCalls(): PageCalls {
 
 /** The calls that copy, opened at the first call. */
 export function copyCalls(): CopyCalls {
-  return copies ??= openLibrary(libc().platform.libc, COPIES) as CopyCalls;
+  return copies ?? openCopies();
+}
+
+function openCopies(): CopyCalls {
+  return copies = openLibrary(libc().platform.libc, COPIES) as CopyCalls;
 }
 
 /** The calls that tell of files, opened at the first call. */

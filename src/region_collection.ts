@@ -158,29 +158,30 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   override read(buf: Uint8Array, addr: GuestAddress): number {
     const { length } = buf;
     const extent = this.#extents.at(addr, length);
-    if (extent === undefined) return super.read(buf, addr);
-    const done = extent.memory.copyOut(addr - extent.startAddr, buf, length);
-    return done ? length : super.read(buf, addr);
+    if (extent !== undefined && extent.memory.copyOut(addr - extent.startAddr, buf, length)) {
+      return length;
+    }
+    return super.read(buf, addr);
   }
 
   /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
   override write(buf: Uint8Array, addr: GuestAddress): number {
     const { length } = buf;
     const extent = this.#extents.at(addr, length);
-    if (extent === undefined) return super.write(buf, addr);
-    const offset = addr - extent.startAddr;
-    if (!extent.memory.copyIn(offset, buf, length)) return super.write(buf, addr);
-    if (extent.isTracked) extent.slice.markDirty(offset, length);
-    return length;
+    if (extent !== undefined && extent.memory.copyIn(addr - extent.startAddr, buf, length)) {
+      if (extent.isTracked) extent.slice.markDirty(addr - extent.startAddr, length);
+      return length;
+    }
+    return super.write(buf, addr);
   }
 
   /** Reads a value: see {@linkcode Bytes.readObj}. */
   override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
     const extent = this.#extents.at(addr, codec.byteLength);
-    if (extent === undefined) return super.readObj(codec, addr);
-    const offset = addr - extent.startAddr;
-    if (!extent.memory.canRead(offset, codec.byteLength)) return super.readObj(codec, addr);
-    return codec.read(extent.memory, offset);
+    if (extent?.memory.canRead(addr - extent.startAddr, codec.byteLength)) {
+      return codec.read(extent.memory, addr - extent.startAddr);
+    }
+    return super.readObj(codec, addr);
   }
 
   /** Writes a value: see {@linkcode Bytes.writeObj}. */

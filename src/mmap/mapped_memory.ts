@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { bufferAt, copyFromMapping, copyToMapping, unmapMemory } from "../../ffi/memory.ts";
+import {
+  bufferAt,
+  COPY_LIMIT,
+  copyFromMapping,
+  copyToMapping,
+  unmapMemory,
+} from "../../ffi/memory.ts";
 import { HostMemory, seamReach } from "../host_memory.ts";
 import { Permissions } from "../permissions.ts";
 import { MemoryClosed } from "../volatile_memory_error.ts";
@@ -71,6 +77,7 @@ export class MappedMemory extends HostMemory {
 
   /** Copies bytes to the start of a buffer. */
   override copyOut(offset: number, to: Uint8Array, count: number): boolean {
+    if (count > COPY_LIMIT) return super.copyOut(offset, to, count);
     if (!this.canRead(offset, count)) return false;
     if (count > 0) copyFromMapping(to, this.#address + offset, count);
     return true;
@@ -78,6 +85,7 @@ export class MappedMemory extends HostMemory {
 
   /** Copies from the start of a buffer. */
   override copyIn(offset: number, from: Uint8Array, count: number): boolean {
+    if (count > COPY_LIMIT) return super.copyIn(offset, from, count);
     if (!this.canWrite(offset, count)) return false;
     if (count > 0) copyToMapping(from, this.#address + offset, count);
     return true;

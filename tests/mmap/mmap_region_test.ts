@@ -257,3 +257,18 @@ Deno.test("MmapRegion.toString() says how long, what kind and what may be done",
   region.close();
   assertEquals(`${region}`, "MmapRegion 1.5 GiB (closed)");
 });
+
+linuxTest("one copy may be of more than 2 GiB", () => {
+  const size = 2 ** 31 + PAGE;
+  using region = new MmapRegion(size);
+  // A buffer that is mapped too, and reads as zeros without taking pages.
+  using other = new MmapRegion(size);
+  // Pages come much faster as huge ones, where there are any.
+  for (const mmap of [region, other]) mmap.advise("hugepage");
+  const buf = other.asVolatileSlice().rawView();
+  buf[0] = 1;
+  buf[size - 1] = 2;
+  const slice = region.asVolatileSlice();
+  assertEquals(slice.write(buf, 0), size);
+  assertEquals([slice.readObj(u8, 0), slice.readObj(u8, size - 1)], [1, 2]);
+});
