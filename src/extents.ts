@@ -85,8 +85,9 @@ export class Extents {
   }
 
   /**
-   * The extent that has a range of at least one byte, if one has. It may also be one that begins above the address of a
-   * range in a hole: the offset in its memory is negative then, which the memory refuses.
+   * The extent that has a range of at least one byte, if one has. It may also be one that begins above
+   * the address of a range in a hole: the offset in its memory is negative then, which the memory
+   * refuses.
    *
    * @param addr Where the range begins.
    * @param length Its bytes.
