@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Bitmap } from "./bitmap/bitmap.ts";
 import { type HostMemory, seamReach } from "./host_memory.ts";
 import { HostRegion } from "./host_region.ts";
 import type { GuestMemoryRegion } from "./region.ts";
@@ -22,10 +23,12 @@ export class Extent {
   readonly end: number;
   /** The bytes. */
   readonly memory: HostMemory;
-  /** All of them as a slice, which is told of writes. */
+  /** All of them as a slice. */
   readonly slice: VolatileSlice;
-  /** Whether it passes that on. */
-  readonly isTracked: boolean;
+  /** Who is told of writes; `undefined` for nobody. */
+  readonly bitmap: Bitmap | undefined;
+  /** Where in the bitmap the extent begins. */
+  readonly bitmapStart: number;
   readonly #next: Extent | undefined;
   #seam: Extent | undefined;
 
@@ -42,7 +45,9 @@ export class Extent {
     this.end = startAddr + slice.len;
     this.memory = slice.memory;
     this.slice = slice;
-    this.isTracked = slice.isTracked;
+    const { tracking } = slice;
+    this.bitmap = tracking?.bitmap;
+    this.bitmapStart = tracking?.start ?? 0;
     this.#next = next;
   }
 
@@ -58,7 +63,9 @@ export class Extent {
   #sew(): Extent | undefined {
     const next = this.#next;
     // A seam would have to mark two bitmaps.
-    if (next === undefined || this.isTracked || next.isTracked) return undefined;
+    if (next === undefined || this.bitmap !== undefined || next.bitmap !== undefined) {
+      return undefined;
+    }
     const memory = this.memory.seam(next.memory);
     if (memory === undefined) return undefined;
     const slice = new VolatileSlice(memory, 0, memory.u8.length);

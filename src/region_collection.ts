@@ -169,7 +169,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     const { length } = buf;
     const extent = this.#extents.at(addr, length);
     if (extent !== undefined && extent.memory.copyIn(addr - extent.startAddr, buf, length)) {
-      if (extent.isTracked) extent.slice.markDirty(addr - extent.startAddr, length);
+      extent.bitmap?.markDirty(extent.bitmapStart + (addr - extent.startAddr), length);
       return length;
     }
     return super.write(buf, addr);
@@ -195,7 +195,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       codec.write(memory, offset, value);
     } finally {
       // Also when the codec threw: it may have written a part.
-      if (extent.isTracked) extent.slice.markDirty(offset, codec.byteLength);
+      extent.bitmap?.markDirty(extent.bitmapStart + offset, codec.byteLength);
     }
   }
 

@@ -111,9 +111,10 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     return this.#bitmap.sliceAt(this.#bitmapStart);
   }
 
-  /** Whether anybody is told of writes. */
-  get isTracked(): boolean {
-    return this.#bitmap !== NoBitmap;
+  /** Who is told of writes, and where in that bitmap the slice begins; `undefined` for nobody. */
+  get tracking(): { readonly bitmap: Bitmap; readonly start: number } | undefined {
+    if (this.#bitmap === NoBitmap) return undefined;
+    return { bitmap: this.#bitmap, start: this.#bitmapStart };
   }
 
   /**

@@ -470,7 +470,7 @@ Deno.test("the tables of calls on closed memory leave no method out", () => {
     ...["len", "isEmpty", "elementSize", "markDirty", "computeEndOffset", "asVolatileSlice"],
     ...["lastAddr", "fileOffset", "isHugetlbfs", "checkAddress", "addressInRange"],
     ...["checkedOffset", "toRegionAddr", "getHostAddress", "getSlice", "physicalMemory"],
-    ...["withBitmap", "demandLarge", "isTracked"],
+    ...["withBitmap", "demandLarge", "tracking"],
   ]);
   const classes: [abstract new (...args: never) => unknown, Calls<never>][] = [
     [IoMemory, MEMORY_CALLS],
