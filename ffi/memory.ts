@@ -47,9 +47,12 @@ export function mapMemory({ hint, length, prot, flags, fd, offset }: MapRequest)
 // (void *) -1 as the unsigned 64-bit integer that the result is declared to be.
 const MAP_FAILED = 2n ** 64n - 1n;
 
+// Kernels place mappings as high as there is room. What other threads map meanwhile goes above what
+// was found, as long as this much is free there.
+const HEADROOM = 2 ** 30;
+
 /**
- * Finds room for mappings that are to lie side by side. It is not reserved: another thread may take
- * it, so it is a hint.
+ * Finds room for mappings that are to lie side by side. It is not reserved, so it is a hint.
  *
  * @param length Bytes.
  * @returns Its address, or 0 where there is none.
@@ -58,10 +61,11 @@ export function findRoom(length: number): number {
   if (!Number.isSafeInteger(length) || length <= 0) return 0;
   const { core, platform: { map } } = libc();
   const flags = map.private | map.anonymous | map.noReserve;
-  const address = core.mmap(0n, BigInt(length), 0, flags, -1, 0n);
+  const size = BigInt(length + HEADROOM);
+  const address = core.mmap(0n, size, 0, flags, -1, 0n);
   if (address === MAP_FAILED) return 0;
   // SAFETY: nobody knows of the mapping, which was made a line above.
-  return core.munmap(address, BigInt(length)) === 0 ? Number(address) : 0;
+  return core.munmap(address, size) === 0 ? Number(address) : 0;
 }
 
 /**

@@ -117,10 +117,12 @@ type MmapRange = readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?];
 function mapAll(ranges: Iterable<MmapRange>, options: MmapOptions = {}): GuestMemoryMmap {
   const regions: GuestRegionMmap[] = [];
   const list = [...ranges];
-  const hints = sideBySide(list);
+  let run = findRun(list, 0);
   try {
     for (const [i, [start, size, file]] of list.entries()) {
-      const hint = BigInt(hints[i]!);
+      if (i === run.end) run = findRun(list, i);
+      // At 0, the kernel chooses.
+      const hint = BigInt(run.room === 0 ? 0 : run.room + (start - run.startAddr));
       regions.push(GuestRegionMmap.fromRange(start, size, { ...options, file, hint }));
     }
     return GuestRegionCollection.fromRegions(regions);
@@ -130,18 +132,24 @@ function mapAll(ranges: Iterable<MmapRange>, options: MmapOptions = {}): GuestMe
   }
 }
 
-// Where in the host to map each range: those that adjoin in the guest adjoin there too, so that an
-// access over the place where two meet is one. 0 where it does not matter.
-function sideBySide(ranges: readonly MmapRange[]): number[] {
-  const hints = ranges.map(() => 0);
-  let next = 0;
-  while (next < ranges.length) {
-    const first = next;
-    const [start] = ranges[first]!;
-    let end: number = start;
-    do end += ranges[next++]![1]; while (next < ranges.length && ranges[next]![0] === end);
-    const room = next - first > 1 ? findRoom(end - start) : 0;
-    if (room > 0) { for (let i = first; i < next; i++) hints[i] = room + (ranges[i]![0] - start); }
+/** Ranges that adjoin in the guest. */
+interface Run {
+  /** Where the first begins. */
+  readonly startAddr: GuestAddress;
+  /** The index after that of the last. */
+  readonly end: number;
+  /** Where in the host there is room for all, side by side; 0 for one range by itself. */
+  readonly room: number;
+}
+
+// Those that adjoin in the guest adjoin in the host too, so that an access over the place where two
+// meet is one.
+function findRun(ranges: readonly MmapRange[], first: number): Run {
+  const startAddr = ranges[first]?.[0] ?? 0 as GuestAddress;
+  let addr: number = startAddr;
+  let end = first;
+  while (end < ranges.length && (end === first || ranges[end]![0] === addr)) {
+    addr += ranges[end++]![1];
   }
-  return hints;
+  return { startAddr, end, room: end - first > 1 ? findRoom(addr - startAddr) : 0 };
 }
