@@ -50,9 +50,12 @@ const MAP_FAILED = 2n ** 64n - 1n;
 // Kernels place mappings as high as there is room. What other threads map meanwhile goes above what
 // was found, as long as this much is free there.
 const HEADROOM = 2 ** 30;
+// A huge page on x86-64 and arm64 with pages of 4 KiB: memory that begins at one can consist of them.
+const HUGE_PAGE = 2 ** 21;
 
 /**
- * Finds room for mappings that are to lie side by side. It is not reserved, so it is a hint.
+ * Finds room for mappings that are to lie side by side, at a multiple of 2 MiB. It is not reserved, so
+ * it is a hint.
  *
  * @param length Bytes.
  * @returns Its address, or 0 where there is none.
@@ -65,7 +68,8 @@ export function findRoom(length: number): number {
   const address = core.mmap(0n, size, 0, flags, -1, 0n);
   if (address === MAP_FAILED) return 0;
   // SAFETY: nobody knows of the mapping, which was made a line above.
-  return core.munmap(address, size) === 0 ? Number(address) : 0;
+  if (core.munmap(address, size) !== 0) return 0;
+  return Math.ceil(Number(address) / HUGE_PAGE) * HUGE_PAGE;
 }
 
 /**

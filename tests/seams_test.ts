@@ -61,6 +61,7 @@ Deno.test("regions that adjoin in the guest are mapped side by side in the host"
   ]);
   const host = (addr: number) => memory.getHostAddress(A(addr));
   const first = host(0);
+  assertEquals([first % 0x20_0000n, host(2 ** 32) % 0x20_0000n], [0n, 0n]);
   assertEquals([host(3 * PAGE) - first, host(4 * PAGE) - first], [12_288n, 16_384n]);
   assertEquals(host(2 ** 32 + PAGE) - host(2 ** 32), 4096n);
 });
