@@ -12,26 +12,8 @@ export const SCRATCH_SIZE = 4096;
 let idle: HostMemory | undefined;
 
 /**
- * Lends memory of at least `size` bytes. What it contains is not specified.
- *
- * A codec may borrow too while it is lent, and then gets another.
- */
-export function borrowScratch(size: number): HostMemory {
-  const memory = idle;
-  if (memory === undefined || size > SCRATCH_SIZE) {
-    return new HostMemory(new ArrayBuffer(Math.max(size, SCRATCH_SIZE)));
-  }
-  idle = undefined;
-  return memory;
-}
-
-/** Takes back what was lent. */
-export function returnScratch(memory: HostMemory): void {
-  if (memory.u8.length === SCRATCH_SIZE) idle = memory;
-}
-
-/**
- * Lends zeroed memory to a function for the time of its call.
+ * Lends zeroed memory to a function for the time of its call. A codec may borrow too while it is lent,
+ * and then gets another.
  *
  * @param size Bytes.
  * @param use The function: gets the memory, and its first `size` bytes.
@@ -41,11 +23,20 @@ export function withScratch<T>(
   size: number,
   use: (memory: HostMemory, bytes: Uint8Array) => T,
 ): T {
-  const memory = borrowScratch(size);
+  const memory = borrow(size);
   const bytes = memory.u8.subarray(0, size).fill(0);
   try {
     return use(memory, bytes);
   } finally {
-    returnScratch(memory);
+    if (memory.u8.length === SCRATCH_SIZE) idle = memory;
   }
+}
+
+function borrow(size: number): HostMemory {
+  const memory = idle;
+  if (memory === undefined || size > SCRATCH_SIZE) {
+    return new HostMemory(new ArrayBuffer(Math.max(size, SCRATCH_SIZE)));
+  }
+  idle = undefined;
+  return memory;
 }

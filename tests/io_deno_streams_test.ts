@@ -2,14 +2,10 @@ import { assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from
 import {
   AccessDenied,
   AtomicBitmap,
-  BitmapSlice,
-  type Bytes,
   dirtyRuns,
   GuestAddress,
-  GuestMemoryHeap,
   GuestMemoryMmap,
   GuestRegionMmap,
-  type GuestUsize,
   IOError,
   MemoryClosed,
   MmapRegion,
@@ -18,46 +14,21 @@ import {
   type ReaderSync,
   type WriterSync,
 } from "../mod.ts";
+import {
+  BACKINGS,
+  clean,
+  content,
+  count,
+  exactly,
+  LEVELS,
+  type Range,
+} from "./tracked_memories.ts";
 
 const A = GuestAddress;
 const MOD = import.meta.resolve("../mod.ts");
 
-type Range = readonly [GuestAddress, GuestUsize];
-type AnyMemory = GuestMemoryMmap | GuestMemoryHeap;
-
-// Two adjacent regions, a hole, a third; one bit for each byte.
+// Two adjacent regions, a hole, a third.
 const RANGES: readonly Range[] = [[A(0), 12], [A(12), 20], [A(48), 16]];
-const exactly = { bitmap: (length: number) => new AtomicBitmap(length, 1) };
-
-const BACKINGS: Readonly<Record<string, () => AnyMemory>> = {
-  "mapped memory": () => GuestMemoryMmap.fromRanges(RANGES, exactly),
-  "an ArrayBuffer": () => GuestMemoryHeap.fromRanges(RANGES, exactly),
-  "a SharedArrayBuffer": () => GuestMemoryHeap.fromRanges(RANGES, { ...exactly, shared: true }),
-};
-
-// What memory, a region and a slice have in common, with a number as address.
-const LEVELS: Readonly<Record<string, (memory: AnyMemory) => Bytes<number>>> = {
-  memory: (memory) => memory as Bytes<number>,
-  region: (memory) => memory.findRegion(A(0)) as Bytes<number>,
-  slice: (memory) => memory.findRegion(A(0))!.asVolatileSlice(),
-};
-
-function count(length: number, first = 1): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length }, (_, i) => i + first);
-}
-
-function content(memory: AnyMemory, addr: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  memory.readSlice(bytes, A(addr));
-  return bytes;
-}
-
-function clean(memory: AnyMemory): void {
-  for (const { bitmap } of memory) {
-    if (bitmap instanceof BitmapSlice) bitmap.bitmap.reset();
-  }
-}
-
 /** An open file that is closed and removed at the end of its scope. */
 function openFile(bytes: Uint8Array) {
   const path = Deno.makeTempFileSync();
@@ -79,7 +50,7 @@ function openFile(bytes: Uint8Array) {
 for (const [backing, make] of Object.entries(BACKINGS)) {
   for (const [level, of] of Object.entries(LEVELS)) {
     Deno.test(`Deno.FsFile fills a ${level} in ${backing}`, () => {
-      using memory = make();
+      using memory = make(RANGES);
       using opened = openFile(count(9));
       const { file } = opened;
       assertEquals(of(memory).readVolatileFrom(1, file, 4), 4);
@@ -92,7 +63,7 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
     });
 
     Deno.test(`Deno.FsFile takes a ${level} in ${backing}`, () => {
-      using memory = make();
+      using memory = make(RANGES);
       memory.writeSlice(count(32), A(0));
       clean(memory);
       using opened = openFile(new Uint8Array(0));
@@ -104,7 +75,7 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
   }
 
   Deno.test(`Deno.FsFile is read and written over regions in ${backing}, up to a hole`, () => {
-    using memory = make();
+    using memory = make(RANGES);
     using opened = openFile(count(40));
     assertEquals(memory.readVolatileFrom(A(4), opened.file, 40), 28);
     assertEquals(opened.position, 28);
@@ -116,7 +87,7 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
   });
 
   Deno.test(`Deno.FsFile that ends early leaves a prefix in ${backing}`, () => {
-    using memory = make();
+    using memory = make(RANGES);
     using opened = openFile(count(15));
     assertEquals(memory.readVolatileFrom(A(2), opened.file, 28), 15);
     assertEquals(content(memory, 0, 18), Uint8Array.of(0, 0, ...count(15), 0));
@@ -124,7 +95,7 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
   });
 
   Deno.test(`the exact forms throw PartialBuffer where ${backing} ends before the file`, () => {
-    using memory = make();
+    using memory = make(RANGES);
     using opened = openFile(count(40));
     const read = assertThrows(
       () => memory.readExactVolatileFrom(A(4), opened.file, 40),
@@ -203,7 +174,7 @@ class Witness implements ReaderSync, WriterSync {
 
 for (const [backing, make] of Object.entries(BACKINGS)) {
   Deno.test(`readSync and writeSync get the memory itself, not a copy: ${backing}`, () => {
-    using memory = make();
+    using memory = make(RANGES);
     const [first, second] = [...memory].map((region) => region.asVolatileSlice().rawView());
     const reader = new Witness();
     assertEquals(memory.readVolatileFrom(A(3), reader, 20), 20);

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertInstanceOf, assertLess, assertThrows } from
 import {
   AccessDenied,
   AtomicBitmap,
-  BitmapSlice,
   type Bytes,
   dirtyRuns,
   Fd,
@@ -12,7 +11,6 @@ import {
   GuestMemoryMmap,
   GuestRegionHeap,
   GuestRegionMmap,
-  type GuestUsize,
   InvalidBackendAddress,
   InvalidGuestAddress,
   IOError,
@@ -28,32 +26,21 @@ import {
 } from "../../mod.ts";
 import { available, datagrams, eventFd, linuxTest, open, openFile, pipe, put } from "../posix.ts";
 import { take } from "../posix.ts";
+import {
+  BACKINGS,
+  clean,
+  content,
+  count,
+  exactly,
+  LEVELS,
+  type Range,
+} from "../tracked_memories.ts";
 
 const A = GuestAddress;
 const MOD = import.meta.resolve("../../mod.ts");
 const POSIX = import.meta.resolve("../posix.ts");
 // No process has so many.
 const NOT_OPEN = 2 ** 31 - 1;
-
-type Range = readonly [GuestAddress, GuestUsize];
-type AnyMemory = GuestMemoryMmap | GuestMemoryHeap;
-
-// One bit for each byte.
-const exactly = { bitmap: (length: number) => new AtomicBitmap(length, 1) };
-
-const BACKINGS: Readonly<Record<string, (ranges: readonly Range[]) => AnyMemory>> = {
-  "mapped memory": (ranges) => GuestMemoryMmap.fromRanges(ranges, exactly),
-  "an ArrayBuffer": (ranges) => GuestMemoryHeap.fromRanges(ranges, exactly),
-  "a SharedArrayBuffer": (ranges) =>
-    GuestMemoryHeap.fromRanges(ranges, { ...exactly, shared: true }),
-};
-
-// What memory, a region and a slice have in common, with a number as address.
-const LEVELS: Readonly<Record<string, (memory: AnyMemory) => Bytes<number>>> = {
-  memory: (memory) => memory as Bytes<number>,
-  region: (memory) => memory.findRegion(A(0)) as Bytes<number>,
-  slice: (memory) => memory.findRegion(A(0))!.asVolatileSlice(),
-};
 
 // Adjacent regions of several sizes, a hole, a last region.
 const RANGES: readonly Range[] = [
@@ -63,22 +50,6 @@ const RANGES: readonly Range[] = [
   [A(12), 20],
   [A(48), 16],
 ];
-
-function count(length: number, first = 1): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length }, (_, i) => i + first);
-}
-
-function content(memory: AnyMemory, addr: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  memory.readSlice(bytes, A(addr));
-  return bytes;
-}
-
-function clean(memory: AnyMemory): void {
-  for (const { bitmap } of memory) {
-    if (bitmap instanceof BitmapSlice) bitmap.bitmap.reset();
-  }
-}
 
 /** Asserts that a system call fails, and what the error tells. */
 function assertFails(code: string, call: string, run: () => unknown): void {
