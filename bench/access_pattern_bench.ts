@@ -2,7 +2,7 @@
  * Throughput over 64 MiB in 4,096 regions: one after the other, in strides, at random, and always over
  * the boundary of two regions.
  *
- * Nothing is hoisted or folded away: addresses come out of long tables, which every iteration goes on
+ * Nothing is hoisted or folded away: addresses come out of long tables, which every iteration continues
  * through, so that it is not the same few cache lines that are read; results go into the sink.
  */
 import { GuestAddress, GuestMemoryMmap, u64 } from "@vmm/guest-memory";

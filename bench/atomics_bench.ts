@@ -75,23 +75,29 @@ Deno.bench("Atomics.add, u32", { ...updates, baseline: true }, () => {
 });
 Deno.bench("GuestMemory.fetchAdd, u32", updates, () => {
   let sum = 0;
-  for (let i = 0; i < OPERATIONS; i++) sum ^= memory.fetchAdd(u32, i, addresses[i & MASK]!);
+  for (let i = 0; i < OPERATIONS; i++) {
+    sum ^= memory.getAtomicRef(u32, addresses[i & MASK]!).fetchAdd(i);
+  }
   consume(sum);
 });
 Deno.bench("GuestMemory.fetchAdd, u64", updates, () => {
   let sum = 0n;
-  for (let i = 0; i < OPERATIONS; i++) sum ^= memory.fetchAdd(u64, 3n, addresses[i & MASK]!);
+  for (let i = 0; i < OPERATIONS; i++) {
+    sum ^= memory.getAtomicRef(u64, addresses[i & MASK]!).fetchAdd(3n);
+  }
   consume(Number(sum & 0xffffn));
 });
 Deno.bench("GuestMemory.exchange, u32", updates, () => {
   let sum = 0;
-  for (let i = 0; i < OPERATIONS; i++) sum ^= memory.exchange(u32, i, addresses[i & MASK]!);
+  for (let i = 0; i < OPERATIONS; i++) {
+    sum ^= memory.getAtomicRef(u32, addresses[i & MASK]!).exchange(i);
+  }
   consume(sum);
 });
 Deno.bench("GuestMemory.compareExchange, u32", updates, () => {
   let sum = 0;
   for (let i = 0; i < OPERATIONS; i++) {
-    sum ^= memory.compareExchange(u32, sum, i, addresses[i & MASK]!);
+    sum ^= memory.getAtomicRef(u32, addresses[i & MASK]!).compareExchange(sum, i);
   }
   consume(sum);
 });

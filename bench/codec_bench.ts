@@ -1,6 +1,6 @@
 /**
  * Codecs of structures, whose code is made for one layout, beside loops over the fields that serve all
- * layouts: the reason for `compile` in `src/struct.ts`. Each is measured after it has served seven
+ * layouts: the reason for `compile` in `src/codec/compile.ts`. Each is measured after it has served seven
  * layouts, as in a program that has some devices: a loop's property accesses then are of so many kinds
  * that V8 looks each up.
  *

@@ -2,7 +2,7 @@
  * What dirty tracking adds to a write: none, to pages that are dirty already, and to clean ones; and
  * what it takes to read the marks.
  *
- * Each write goes to pages of its own. Where they are to be clean, each iteration begins with clearing
+ * Each write goes to different pages. Where they are to be clean, each iteration begins with clearing
  * the bitmap, which is at most a few KiB long. Nothing is hoisted or folded away: a write is a call with
  * an effect on memory, addresses come out of a table, and counts go into the sink.
  */

@@ -34,7 +34,7 @@ const clean = touched(new AtomicBitmap(GUEST_SIZE, PAGE_SIZE));
 const dirty = touched(new AtomicBitmap(GUEST_SIZE, PAGE_SIZE));
 const marked = markRandomRuns(dirty);
 
-const loops = typedArrayLoops(clean.buffer);
+const loops = typedArrayLoops(clean.buffer as SharedArrayBuffer);
 const cleanScan = row("forEachDirtyRun, all clean", () => expectRuns(clean, 0, 0));
 const dirtyScan = row(
   "forEachDirtyRun, 1 % dirty",
@@ -80,7 +80,7 @@ function row(name: string, scan: () => unknown): Row {
   return { name, scan, times: [] };
 }
 
-// Pages that were never written are all one page of zeros, which the cache holds.
+// Pages that were never written are all one page of zeros, which is in the cache.
 function touched(bitmap: AtomicBitmap): AtomicBitmap {
   new Uint8Array(bitmap.buffer).fill(0);
   return bitmap;
@@ -111,7 +111,7 @@ function expectRuns(bitmap: AtomicBitmap, runs: number, pages: number): void {
 }
 
 // What one could write by hand to see whether any bit is set. The sums are faster than they are
-// right: a sum of doubles does not tell 0 from -0.
+// right: a sum of doubles cannot distinguish 0 from -0.
 function typedArrayLoops(buffer: SharedArrayBuffer): Row[] {
   const i32 = new Int32Array(buffer);
   const f64 = new Float64Array(buffer);

@@ -27,7 +27,7 @@ for (const count of [1, 8, 64, 512, 4096]) {
   const memory = mapRegions(count, 4 * GIB / count);
   const name = `${count} region${count === 1 ? "" : "s"}`;
   // The pages one after the other, which are in one region each time; and as many as the table has,
-  // each in a region of its own where there are as many.
+  // each in a separate region if there are as many.
   benchAccesses("by number of regions, in one of them", name, memory, PAGES, 4 * KIB);
   benchAccesses(
     "by number of regions, all over them",
@@ -37,7 +37,7 @@ for (const count of [1, 8, 64, 512, 4096]) {
     4 * GIB / (MASK + 1),
   );
 }
-// These come last: each mapping tells V8 of so much more memory to collect, and after terabytes it
+// These come last: each mapping adds as much to the memory that V8 counts, and after terabytes it
 // would collect at every other one.
 for (const size of [1, 16, 128, 1024, 2048, 4096, 8192].map((count) => count * GIB)) {
   benchAccesses("by size of memory", sizeName(size), mapRegions(1, size), PAGES, size / PAGES);

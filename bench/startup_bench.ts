@@ -2,8 +2,8 @@
  * What a program pays for the library at its start, beyond Deno's own: importing the module, for which
  * 10 ms are allowed, and the first mapping, for which 2 ms are.
  *
- * Each is done once in a process of its own, so there is nothing that could be hoisted or folded away.
- * The clock runs from the byte that tells the process to go on until the byte that says it did; what
+ * Each is done once in a new process, so there is nothing that could be hoisted or folded away.
+ * The clock runs from the byte that starts the action to the byte that reports its end; what
  * that takes when there is nothing to do is the baseline, to be subtracted.
  */
 import { type FirstStep, WaitingProgram } from "./startup/measure.ts";

@@ -8,7 +8,8 @@
  */
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { pathOf, USAGE } from "./demo/arguments.ts";
-import { DemoError, quoted, reasonToStop } from "./demo/demo_error.ts";
+import { DemoError, reasonToStop } from "./demo/demo_error.ts";
+import { quoted } from "./lib/quoted.ts";
 import { type Elf, parseElf } from "./demo/elf.ts";
 import { ElfFile } from "./demo/elf_file.ts";
 import { bytesInFile, load, type OnProgress, readPlainly, STEP, verify } from "./demo/loader.ts";
@@ -18,9 +19,9 @@ import { openScreen, Progress } from "./demo/progress.ts";
 import { residentBytes } from "./demo/residency.ts";
 import { bestOf, drawBars, time } from "./demo/speed.ts";
 import { regionTable, segmentTable } from "./demo/tables.ts";
-import { painter } from "./demo/terminal.ts";
+import { painter } from "./lib/terminal.ts";
 import { crossBoundary, meetHole, shareDescriptor } from "./demo/tour.ts";
-import { count, duration, hex, size } from "./demo/units.ts";
+import { count, duration, hex, size } from "./lib/units.ts";
 
 const GIB = 2 ** 30;
 // The memory of a PC with 6 GiB: below 4 GiB is a hole for devices, and what it displaces is above.

@@ -13,13 +13,14 @@ const REGISTER_PRIVATE_EXPEDITED = 1 << 4;
 let registered = false;
 
 /**
- * Waits until every write that other threads of this program have begun is visible to all of them:
- * `membarrier(2)`, Linux only.
+ * Runs a full memory barrier on every thread of this program: `membarrier(2)`, Linux only. Writes
+ * that they have begun are visible to all of them afterwards.
  *
  * Call it between {@linkcode AtomicBitmap.drainInto} and reading the pages that were taken, while
- * other threads write. A mark first tests whether the page is dirty already, and processors make a
- * write visible after a read that follows it: without this barrier a write could be too late for the
- * reader and yet have found its page marked, by a mark that has just been taken.
+ * other threads write; {@linkcode takeDirty} calls it. A mark first tests whether the page is dirty
+ * already, and a processor may do that test before the write is visible. Without this barrier, a
+ * write could be too late for the reader and yet find its page marked, by a mark that was just
+ * taken.
  *
  * @throws {SystemError} The kernel refuses.
  * @throws {LibcUnavailable} FFI is not allowed, or the platform has no such call: stop the writers
@@ -27,25 +28,30 @@ let registered = false;
  *
  * @example
  * ```ts
- * import { synchronizeThreads } from "@vmm/guest-memory";
+ * import { membarrier } from "@vmm/guest-memory";
  *
- * if (Deno.build.os === "linux") synchronizeThreads();
+ * if (Deno.build.os === "linux") membarrier();
  * ```
  */
-export function synchronizeThreads(): void {
+export function membarrier(): void {
   if (!registered) {
-    membarrier(REGISTER_PRIVATE_EXPEDITED);
+    command(REGISTER_PRIVATE_EXPEDITED);
     registered = true;
   }
-  membarrier(PRIVATE_EXPEDITED);
+  command(PRIVATE_EXPEDITED);
 }
 
-function membarrier(command: number): void {
+function command(command: number): void {
   const { platform } = libc();
   if (platform.membarrier === undefined) {
-    throw new LibcUnavailable("Cannot synchronize threads: it takes membarrier(2) of Linux");
+    throw new LibcUnavailable("Cannot order other threads' writes: membarrier(2) is Linux's own");
   }
   if (pageCalls().membarrier(platform.membarrier, command, 0, 0) !== 0n) {
     throw lastError("membarrier", { command });
   }
+}
+
+/** Whether the platform has `membarrier(2)`. */
+export function hasMembarrier(): boolean {
+  return libc().platform.membarrier !== undefined;
 }

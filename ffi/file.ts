@@ -1,11 +1,11 @@
 /**
- * What a mapping or a stream must know of an open file.
+ * What mappings and streams need to know of an open file.
  *
  * @module
  */
 import { fileCalls, lastError, libc } from "./libc.ts";
 
-/** What the kernel says of an open file. */
+/** What the kernel reports of an open file. */
 export interface FileStatus {
   /** Whether it is a regular file: only then is `size` the end of what can be mapped. */
   readonly isRegular: boolean;
@@ -19,7 +19,7 @@ const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 
 /**
- * `fstat(2)`, by whatever name and layout the platform has it.
+ * `fstat(2)`, by the platform's name and layout.
  *
  * @param fd An open file descriptor.
  * @throws {SystemError} The call failed: `EBADF` when `fd` is not open.
@@ -64,7 +64,7 @@ export function hugePageSize(fd: number): number | undefined {
 // linux/magic.h
 const HUGETLBFS_MAGIC = 0x958458f6;
 
-/** The part of `Deno.FsFile` that it takes to find its descriptor. */
+/** The part of `Deno.FsFile` that is needed to find its descriptor. */
 export interface OpenFile {
   /** Moves the file's position. */
   seekSync(offset: number, whence: Deno.SeekMode): number;
@@ -73,10 +73,10 @@ export interface OpenFile {
 }
 
 /**
- * The descriptor of an open `Deno.FsFile`, which Deno keeps to itself: it is the one over the same
- * inode whose position moves when the file's does.
+ * The descriptor of an open `Deno.FsFile`, which Deno does not expose: the one with the same inode
+ * whose position moves with the file's.
  *
- * @throws {TypeError} It cannot be told: the file cannot seek. Pass a raw descriptor then.
+ * @throws {TypeError} It cannot be found: the file cannot seek. Pass a raw descriptor then.
  */
 export function descriptorOf(file: OpenFile): number {
   const { lseek } = fileCalls();
@@ -110,5 +110,5 @@ function inodeOf(fd: number): number | undefined {
 
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
-// A descriptor above this is not looked for: the default soft limit is 1,024, and each costs a call.
+// Higher descriptors are not searched: the default soft limit is 1,024, and each takes a call.
 const MAX_DESCRIPTORS = 65_536;

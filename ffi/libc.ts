@@ -9,8 +9,8 @@ import { LibcUnavailable, SystemError } from "./system_error.ts";
 // 64-bit parameters are declared as 64-bit integers and take bigint: a number there leaves V8's
 // fast call path.
 
-// Declaring a function makes machine code for it, which takes 0.1 ms: the first mapping waits only for
-// these.
+// Declaring a function generates machine code for it, which takes 0.1 ms: the first mapping waits
+// only for these.
 const CORE = {
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
   mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
@@ -18,7 +18,7 @@ const CORE = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // long sysconf(int name);
   sysconf: { parameters: ["i32"], result: "i64" },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
 const PAGES = {
   // int mprotect(void *addr, size_t len, int prot);
@@ -29,15 +29,15 @@ const PAGES = {
   msync: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int mincore(void *addr, size_t length, unsigned char *vec);
   mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
-  // long syscall(long number, ...);  used on Linux only, whose ABI has no variadic calls of its own
+  // long syscall(long number, ...);  on Linux only, where variadic calls are ordinary calls
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64" },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
 const COPIES = {
   // void *memmove(void *dest, const void *src, size_t n);  once for each direction
   read: { name: "memmove", parameters: ["buffer", "usize", "usize"], result: "void" },
   write: { name: "memmove", parameters: ["usize", "buffer", "usize"], result: "void" },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
 const FILES = {
   // off_t lseek(int fd, off_t offset, int whence);
@@ -50,7 +50,7 @@ const FILES = {
   fstat: { parameters: ["i32", "buffer"], result: "i32", optional: true },
   // The same on macOS for x86-64.
   fstat64: { name: "fstat$INODE64", parameters: ["i32", "buffer"], result: "i32", optional: true },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
 const IO = {
   // ssize_t read(int fd, void *buf, size_t count);
@@ -71,70 +71,15 @@ const IO = {
   preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
   // ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset);
   pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
+} as const;
 
-/** The calls that make and remove mappings, as TypeScript calls them. */
-export interface CoreCalls {
-  mmap(
-    address: bigint,
-    length: bigint,
-    prot: number,
-    flags: number,
-    fd: number,
-    offset: bigint,
-  ): bigint;
-  munmap(address: bigint, length: bigint): number;
-  sysconf(name: number): bigint;
-}
-
-/** The calls that change pages of mappings. */
-export interface PageCalls {
-  mprotect(address: bigint, length: bigint, prot: number): number;
-  madvise(address: bigint, length: bigint, advice: number): number;
-  msync(address: bigint, length: bigint, flags: number): number;
-  mincore(address: bigint, length: bigint, vector: BufferSource): number;
-  membarrier(number: bigint, command: number, flags: number, cpu: number): bigint;
-}
-
-/** The calls that copy between host memory and a buffer. */
-export interface CopyCalls {
-  read(to: Uint8Array, from: bigint, count: bigint): void;
-  write(to: bigint, from: Uint8Array, count: bigint): void;
-}
-
-/** The calls that tell of files. The optional ones are null where they are missing. */
-export interface FileCalls {
-  lseek(fd: number, offset: bigint, whence: number): bigint;
-  statx:
-    | ((
-      dirfd: number,
-      path: BufferSource,
-      flags: number,
-      mask: number,
-      buf: BufferSource,
-    ) => number)
-    | null;
-  fstatfs: ((fd: number, buf: BufferSource) => number) | null;
-  fstat: ((fd: number, buf: BufferSource) => number) | null;
-  fstat64: ((fd: number, buf: BufferSource) => number) | null;
-}
-
-/** The calls that transfer data. */
-export interface IoCalls {
-  read(fd: number, buffer: bigint, count: bigint): number;
-  write(fd: number, buffer: bigint, count: bigint): number;
-  pread(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
-  pwrite(fd: number, buffer: bigint, count: bigint, offset: bigint): number;
-  readv(fd: number, vector: Deno.PointerValue, count: number): number;
-  writev(fd: number, vector: Deno.PointerValue, count: number): number;
-  preadv(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
-  pwritev(fd: number, vector: Deno.PointerValue, count: number, offset: bigint): number;
-}
+/** The functions of a table, as TypeScript calls them. */
+type Calls<S extends Deno.ForeignLibraryInterface> = Deno.StaticForeignLibraryInterface<S>;
 
 /** The C functions and what depends on the platform. */
 export interface Libc {
   /** The calls that make and remove mappings. The others are opened when they are needed. */
-  readonly core: CoreCalls;
+  readonly core: Calls<typeof CORE>;
   /** The platform's numbers. */
   readonly platform: Platform;
   /** Bytes in a page of host memory. */
@@ -144,10 +89,7 @@ export interface Libc {
 }
 
 let opened: Libc | undefined;
-let pages: PageCalls | undefined;
-let copies: CopyCalls | undefined;
-let files: FileCalls | undefined;
-let io: IoCalls | undefined;
+let copies: Calls<typeof COPIES> | undefined;
 
 /**
  * The C library, opened at the first call.
@@ -159,28 +101,28 @@ export function libc(): Libc {
   return opened ??= open();
 }
 
-/** The calls that change pages of mappings, opened at the first call. */
-export function pageCalls(): PageCalls {
-  return pages ??= openLibrary(libc().platform.libc, PAGES);
-}
+/** The calls that change pages of mappings, opened at the first call, as those that follow. */
+export const pageCalls: () => Calls<typeof PAGES> = lazily(PAGES);
 
-/** The calls that copy, opened at the first call. */
-export function copyCalls(): CopyCalls {
+/** The calls that ask about files. */
+export const fileCalls: () => Calls<typeof FILES> = lazily(FILES);
+
+/** The calls that transfer data. */
+export const ioCalls: () => Calls<typeof IO> = lazily(IO);
+
+/** The calls that copy. */
+export function copyCalls(): Calls<typeof COPIES> {
+  // A separate variable, as this is inlined into the loops that copy.
   return copies ?? openCopies();
 }
 
-function openCopies(): CopyCalls {
-  return copies = openLibrary(libc().platform.libc, COPIES) as CopyCalls;
+function openCopies(): Calls<typeof COPIES> {
+  return copies = openLibrary(libc().platform.libc, COPIES);
 }
 
-/** The calls that tell of files, opened at the first call. */
-export function fileCalls(): FileCalls {
-  return files ??= openLibrary(libc().platform.libc, FILES);
-}
-
-/** The calls that transfer data, opened at the first call. */
-export function ioCalls(): IoCalls {
-  return io ??= openLibrary(libc().platform.libc, IO);
+function lazily<S extends Deno.ForeignLibraryInterface>(symbols: S): () => Calls<S> {
+  let calls: Calls<S> | undefined;
+  return () => calls ??= openLibrary(libc().platform.libc, symbols);
 }
 
 function open(): Libc {
@@ -216,7 +158,7 @@ function open(): Libc {
 function openLibrary<S extends Deno.ForeignLibraryInterface>(
   names: readonly string[],
   symbols: S,
-): Deno.StaticForeignLibraryInterface<S> {
+): Calls<S> {
   let cause: unknown;
   for (const name of names) {
     try {
@@ -244,8 +186,8 @@ function openLibrary<S extends Deno.ForeignLibraryInterface>(
 }
 
 /**
- * An integer in [0, 2^53) as a 64-bit parameter of a call, to be written where the call is: optimised
- * code then calculates it in registers. `BigInt(n)` of a number that has more than 32 bits makes an
+ * An integer in [0, 2^53) as a 64-bit parameter of a call. Call it in the argument list: optimised
+ * code then calculates it in registers. `BigInt(n)` of a number of more than 32 bits allocates an
  * object, which takes longer than the call.
  */
 export function u64(n: number): bigint {

@@ -10,9 +10,9 @@ import { type Advice, MS_ASYNC, PROT } from "./platform.ts";
 
 export { PROT };
 
-/** What `mmap(2)` is asked for. */
+/** The arguments of `mmap(2)`. */
 export interface MapRequest {
-  /** Where to map if there is room; the kernel chooses otherwise, and at 0. */
+  /** Where to map if that is free; the kernel chooses otherwise, and at 0. */
   readonly hint: number;
   /** Bytes to map. */
   readonly length: number;
@@ -27,7 +27,7 @@ export interface MapRequest {
 }
 
 /**
- * `mmap(2)`, over nothing that is mapped already.
+ * `mmap(2)`, never over an existing mapping.
  *
  * @returns The address of the new mapping.
  * @throws {SystemError} The call failed.
@@ -47,27 +47,28 @@ export function mapMemory({ hint, length, prot, flags, fd, offset }: MapRequest)
 // (void *) -1 as the unsigned 64-bit integer that the result is declared to be.
 const MAP_FAILED = 2n ** 64n - 1n;
 
-// Kernels place mappings as high as there is room. What other threads map meanwhile goes above what
-// was found, as long as this much is free there.
+// Kernels place mappings as high as possible. What other threads map meanwhile goes above the found
+// range, as long as this much is free there.
 const HEADROOM = 2 ** 30;
-// A huge page on x86-64 and arm64 with pages of 4 KiB: memory that begins at one can consist of them.
+// A huge page on x86-64 and arm64 with pages of 4 KiB: memory that begins at one can consist of
+// them.
 const HUGE_PAGE = 2 ** 21;
 
 /**
- * Finds room for mappings that are to lie side by side, at a multiple of 2 MiB. It is not reserved, so
- * it is a hint.
+ * Finds a free range for adjacent mappings, at a multiple of 2 MiB. It is not reserved, so it is
+ * only a hint.
  *
  * @param length Bytes.
  * @returns Its address, or 0 where there is none.
  */
-export function findRoom(length: number): number {
+export function findFreeRange(length: number): number {
   if (!Number.isSafeInteger(length) || length <= 0) return 0;
   const { core, platform: { map } } = libc();
   const flags = map.private | map.anonymous | map.noReserve;
   const size = BigInt(length + HEADROOM);
   const address = core.mmap(0n, size, 0, flags, -1, 0n);
   if (address === MAP_FAILED) return 0;
-  // SAFETY: nobody knows of the mapping, which was made a line above.
+  // SAFETY: the mapping was made above, and nothing else has its address.
   if (core.munmap(address, size) !== 0) return 0;
   return Math.ceil(Number(address) / HUGE_PAGE) * HUGE_PAGE;
 }
@@ -78,7 +79,8 @@ export function findRoom(length: number): number {
  * @throws {SystemError} The call failed.
  */
 export function unmapMemory(address: number, length: number): void {
-  // SAFETY: callers detach every ArrayBuffer over the mapping first (src/mmap/mapped_memory.ts).
+  // SAFETY: callers detach every ArrayBuffer over the mapping first
+  // (src/backend/mmap/mapped_memory.ts).
   if (libc().core.munmap(BigInt(address), BigInt(length)) !== 0) {
     throw lastError("munmap", { address: `0x${address.toString(16)}`, length });
   }
@@ -100,14 +102,14 @@ export function protectMemory(address: number, length: number, prot: number): vo
  * `madvise(2)`.
  *
  * @throws {SystemError} The call failed.
- * @throws {TypeError} The platform does not know the advice.
+ * @throws {TypeError} The platform does not have the advice.
  */
 export function adviseMemory(address: number, length: number, advice: Advice): void {
   const value = libc().platform.advice[advice];
   if (value === undefined) {
     throw new TypeError(`Cannot advise "${advice}": not known here`);
   }
-  // SAFETY: the range lies in a live mapping of the caller's; no advice unmaps it.
+  // SAFETY: the range is in a live mapping of the caller; no advice unmaps it.
   if (pageCalls().madvise(BigInt(address), BigInt(length), value) !== 0) {
     throw lastError("madvise", { address: `0x${address.toString(16)}`, length, advice });
   }
@@ -116,18 +118,18 @@ export function adviseMemory(address: number, length: number, advice: Advice): v
 /**
  * `msync(2)`: writes a shared file mapping's pages back.
  *
- * @param wait Whether to return only when the file holds them.
+ * @param wait Whether to return only when the file has them.
  * @throws {SystemError} The call failed.
  */
 export function syncMemory(address: number, length: number, wait: boolean): void {
   const { platform } = libc();
-  // SAFETY: the range lies in a live mapping of the caller's.
+  // SAFETY: the range is in a live mapping of the caller.
   if (pageCalls().msync(BigInt(address), BigInt(length), wait ? platform.msSync : MS_ASYNC) !== 0) {
     throw lastError("msync", { address: `0x${address.toString(16)}`, length });
   }
 }
 
-// Pages that one call of mincore tells of.
+// Pages of one call of mincore.
 const RESIDENCY_STEP = 65_536;
 
 /**
@@ -141,8 +143,8 @@ export function countResidentPages(address: number, length: number): number {
   let resident = 0;
   for (let done = 0; done < length; done += RESIDENCY_STEP * pageSize) {
     const step = Math.min(RESIDENCY_STEP * pageSize, length - done);
-    // SAFETY: the range lies in a live mapping of the caller's, and the vector has a byte for each
-    // of its pages.
+    // SAFETY: the range is in a live mapping of the caller, and the vector has a byte for each of
+    // its pages.
     if (pageCalls().mincore(BigInt(address + done), BigInt(step), residency) !== 0) {
       throw lastError("mincore", { address: `0x${(address + done).toString(16)}`, length: step });
     }
@@ -153,62 +155,60 @@ export function countResidentPages(address: number, length: number): number {
   return resident;
 }
 
-// What follows is small enough in all that V8 makes it a part of the loops that copy: 920 bytes of
-// bytecode from there to here.
+// From the read and write of a map of regions to here, the functions must fit V8's cumulative
+// inlining budget (920 bytes of bytecode): docs/architecture.md lists them.
 
-/** Bytes that are copied at a time at most: what a 32-bit number says. */
+/** The most bytes of one copy: the largest signed 32-bit number. */
 export const COPY_LIMIT: number = 2 ** 31 - 1;
 
 /**
- * Copies bytes of a mapping to the start of a buffer: `memmove(3)`, whose call takes half of the time
- * of `TypedArray.prototype.set`, as that takes a view for each source (`bench/copy_bench.ts`).
+ * Copies bytes of a mapping to a buffer: `memmove(3)`, in half the time of
+ * `TypedArray.prototype.set`, which needs a view for each source (`bench/copy_bench.ts`).
  *
  * @param to The buffer.
  * @param address The address of the first byte.
- * @param count Bytes, in the mapping from there on, up to {@linkcode COPY_LIMIT}.
- * @throws {RangeError} The buffer has not as many bytes.
+ * @param count Bytes in the mapping from there on.
+ * @returns Whether the buffer has exactly as many bytes, up to {@linkcode COPY_LIMIT}. Nothing is
+ * copied otherwise.
  */
-export function copyFromMapping(to: Uint8Array, address: number, count: number): void {
-  checkBuffer(to, count);
+export function copyFromMapping(to: Uint8Array, address: number, count: number): boolean {
+  if (!hasLength(to, count)) return false;
   // SAFETY: the buffer has the bytes; the caller has checked that the mapping has them too.
   copyCalls().read(to, u64(address), BigInt.asUintN(64, BigInt(count | 0)));
+  return true;
 }
 
 /**
- * Copies the start of a buffer to bytes of a mapping: `memmove(3)`.
+ * Copies a buffer to bytes of a mapping: `memmove(3)`.
  *
  * @param from The buffer.
  * @param address The address of the first byte.
- * @param count Bytes, in the mapping from there on, up to {@linkcode COPY_LIMIT}.
- * @throws {RangeError} The buffer has not as many bytes.
+ * @param count Bytes in the mapping from there on.
+ * @returns Whether the buffer has exactly as many bytes, up to {@linkcode COPY_LIMIT}. Nothing is
+ * copied otherwise.
  */
-export function copyToMapping(from: Uint8Array, address: number, count: number): void {
-  checkBuffer(from, count);
+export function copyToMapping(from: Uint8Array, address: number, count: number): boolean {
+  if (!hasLength(from, count)) return false;
   // SAFETY: the buffer has the bytes; the caller has checked that the mapping has them too.
   copyCalls().write(u64(address), from, BigInt.asUintN(64, BigInt(count | 0)));
+  return true;
 }
 
-// The bytes that a buffer really has, whatever a class derived from Uint8Array says.
+// The real bytes of a buffer, even if its class overrides `byteLength`. None of its code runs: the
+// memory that was checked before is still there.
 const { get: byteLengthOf } = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
   "byteLength",
 ) as { get(this: Uint8Array): number };
 
-function checkBuffer(buffer: Uint8Array, count: number): void {
-  const length = byteLengthOf.call(buffer);
-  // What is a number here stays the same number: an object would be asked again with each use.
-  if (!Number.isInteger(count) || count < 0 || count > length || count > COPY_LIMIT) {
-    refuseBuffer(count, length);
-  }
-}
-
-function refuseBuffer(count: number, length: number): never {
-  throw new RangeError(`Cannot copy ${count} bytes: the buffer has ${length}`);
+// `count` is used as compared: a number, while an object would be converted again at each use.
+function hasLength(buffer: Uint8Array, count: number): boolean {
+  return byteLengthOf.call(buffer) === count && count <= COPY_LIMIT;
 }
 
 /**
- * The bytes of a mapping. Each call tells V8 of that much more external memory, so there is one buffer
- * over all of a mapping.
+ * The bytes of a mapping. Each call adds as much to what V8 counts as external memory, so there is
+ * one buffer over all of a mapping.
  *
  * @returns A buffer over the memory itself, which the caller detaches before it unmaps.
  */
@@ -222,8 +222,8 @@ export function bufferAt(address: number, length: number): ArrayBuffer {
 }
 
 /**
- * Bytes in a page of host memory: what mappings, offsets in files and ranges of advice are multiples
- * of.
+ * Bytes in a page of host memory: what mappings, offsets in files and ranges of advice are
+ * multiples of.
  *
  * @returns The number, a power of two.
  * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.

@@ -1,5 +1,5 @@
 /**
- * The numbers that differ between platforms, one table a platform.
+ * The numbers that differ between platforms, one table for each platform.
  *
  * Linux: `include/uapi/asm-generic/{mman-common,mman,errno-base,errno}.h` (x86-64 and arm64 share
  * them) and `bits/confname.h` of glibc; musl uses the same values. macOS: `sys/mman.h`,
@@ -9,8 +9,8 @@
  */
 
 /**
- * What the kernel can be told of memory: the names of `madvise(2)`'s advice. All but the first five
- * are Linux's own.
+ * Advice for the kernel on the use of memory: the names of `madvise(2)`. All but the first five are
+ * of Linux only.
  */
 export type Advice =
   | "normal"
@@ -32,6 +32,28 @@ export type Advice =
   | "pageout"
   | "populate-read"
   | "populate-write";
+
+const LINUX_ADVICE: Readonly<Record<Advice, number>> = {
+  normal: 0,
+  random: 1,
+  sequential: 2,
+  willneed: 3,
+  dontneed: 4,
+  free: 8,
+  remove: 9,
+  dontfork: 10,
+  dofork: 11,
+  mergeable: 12,
+  unmergeable: 13,
+  hugepage: 14,
+  nohugepage: 15,
+  dontdump: 16,
+  dodump: 17,
+  cold: 20,
+  pageout: 21,
+  "populate-read": 22,
+  "populate-write": 23,
+};
 
 /** What the library needs to know of one platform. */
 export interface Platform {
@@ -69,35 +91,18 @@ export const PROT = { none: 0, read: 1, write: 2 } as const;
 /** `MS_ASYNC` of `msync(2)`: the same on every platform. */
 export const MS_ASYNC = 1;
 
-// errno-base.h: 1 to 34 are the same on Linux and macOS but for EAGAIN (11 on Linux, 35 on macOS).
-const COMMON_ERRNO = {
-  1: "EPERM",
-  2: "ENOENT",
-  4: "EINTR",
-  5: "EIO",
-  6: "ENXIO",
-  7: "E2BIG",
-  9: "EBADF",
-  12: "ENOMEM",
-  13: "EACCES",
-  14: "EFAULT",
-  16: "EBUSY",
-  17: "EEXIST",
-  19: "ENODEV",
-  21: "EISDIR",
-  22: "EINVAL",
-  23: "ENFILE",
-  24: "EMFILE",
-  25: "ENOTTY",
-  26: "ETXTBSY",
-  27: "EFBIG",
-  28: "ENOSPC",
-  29: "ESPIPE",
-  30: "EROFS",
-  32: "EPIPE",
-} as const;
+// errno-base.h: 1 to 34 are the same on Linux and macOS, but for 11.
+const COMMON_ERRNO = named(
+  1,
+  "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT " +
+    "ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG " +
+    "ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE",
+);
 
-const COMMON_ADVICE = { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4 } as const;
+// Names for errno values from `first` on.
+function named(first: number, names: string): Record<number, string> {
+  return Object.fromEntries(names.split(" ").map((name, i) => [first + i, name]));
+}
 
 const LINUX: Platform = {
   libc: ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"],
@@ -112,35 +117,19 @@ const LINUX: Platform = {
     noReserve: 0x4000,
     hugeTlb: 0x40000,
   },
-  advice: {
-    ...COMMON_ADVICE,
-    free: 8,
-    remove: 9,
-    dontfork: 10,
-    dofork: 11,
-    mergeable: 12,
-    unmergeable: 13,
-    hugepage: 14,
-    nohugepage: 15,
-    dontdump: 16,
-    dodump: 17,
-    cold: 20,
-    pageout: 21,
-    "populate-read": 22,
-    "populate-write": 23,
-  },
+  advice: LINUX_ADVICE,
   membarrier: undefined,
   msSync: 4,
   errno: {
     ...COMMON_ERRNO,
-    11: "EAGAIN",
-    38: "ENOSYS",
+    ...named(36, "ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP"),
     75: "EOVERFLOW",
     88: "ENOTSOCK",
-    95: "EOPNOTSUPP",
-    104: "ECONNRESET",
-    107: "ENOTCONN",
-    110: "ETIMEDOUT",
+    ...named(95, "EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL"),
+    ...named(
+      103,
+      "ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT",
+    ),
     133: "EHWPOISON",
   },
 };
@@ -158,11 +147,12 @@ const DARWIN: Platform = {
     noReserve: 0x40,
     hugeTlb: 0,
   },
-  advice: { ...COMMON_ADVICE, free: 5 },
+  advice: { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4, free: 5 },
   membarrier: undefined,
   msSync: 0x10,
   errno: {
     ...COMMON_ERRNO,
+    11: "EDEADLK",
     35: "EAGAIN",
     38: "ENOTSOCK",
     45: "ENOTSUP",

@@ -1,9 +1,9 @@
 /**
  * Addresses: which kinds there are and how to calculate with them.
  *
- * An address is a number with a brand: it costs nothing, and giving an offset in a region where a
- * guest physical address is due is a type error. Every physical address width in use (52 bits at
- * most) fits below 2^53.
+ * An address is a number with a brand: it costs nothing, and passing an offset in a region for a
+ * guest physical address is a type error. Every physical address width in use (52 bits at most)
+ * fits below 2^53.
  *
  * | Item | What it is |
  * | --- | --- |
@@ -13,7 +13,8 @@
  *
  * @module
  */
-import { hex } from "./number_format.ts";
+import { shown, wrongKind } from "./text/argument.ts";
+import { hex } from "./text/number_format.ts";
 
 /** What every kind of address is: an integer in [0, 2^53). Mirrors the trait `AddressValue`. */
 export type AnyAddress = number & { readonly __kind: string };
@@ -32,14 +33,14 @@ export type MemoryRegionAddress = number & { readonly __kind: "MemoryRegionAddre
 export type GuestUsize = number;
 
 /**
- * One past the last address: addresses lie in [0, 2^53).
+ * One past the last address: addresses are in [0, 2^53).
  */
 export const ADDRESS_SPACE_END: number = 2 ** 53;
 
 /**
  * Makes a guest physical address. Mirrors `GuestAddress(x)`.
  *
- * @param value The address in bytes. A bigint as a guest's u64 gives it is welcome.
+ * @param value The address in bytes, also as a bigint: codecs read a u64 as one.
  * @returns The same value, branded.
  * @throws {RangeError} It is not an integer in [0, 2^53).
  *
@@ -76,6 +77,9 @@ export function MemoryRegionAddress(value: number | bigint): MemoryRegionAddress
 }
 
 function checked(kind: string, value: number | bigint): number {
+  if (typeof value !== "number" && typeof value !== "bigint") {
+    throw wrongKind(kind, value, "a number or a bigint");
+  }
   const number = Number(value);
   // A bigint above 2^53 may round down to 2^53, never below it, so nothing is truncated here.
   if (Number.isSafeInteger(number) && number >= 0) return number;
@@ -133,24 +137,34 @@ export const Address: {
   mask: (address, mask) => bitwise(address, mask, (a, b) => a & b),
   and: (address, value) => bitwise(address, value, (a, b) => a & b) as typeof address,
   or: (address, value) => bitwise(address, value, (a, b) => a | b) as typeof address,
-  checkedOffsetFrom: (address, base) => inRange(address - base),
-  uncheckedOffsetFrom: (address, base) => demand(address - base, "offset"),
+  checkedOffsetFrom: (address, base) => inRange(number("address", address) - number("base", base)),
+  uncheckedOffsetFrom: (address, base) =>
+    ensureInRange(number("address", address) - number("base", base), "offset"),
   checkedAlignUp: (address, powerOfTwo) => inRange(alignUp(address, powerOfTwo)),
-  uncheckedAlignUp: (address, powerOfTwo) => demand(alignUp(address, powerOfTwo), "alignment"),
-  checkedAdd: (address, value) => inRange(address + value),
-  overflowingAdd: (address, value) => wrap(address, value),
-  uncheckedAdd: (address, value) => demand(address + value, "sum"),
-  checkedSub: (address, value) => inRange(address - value),
-  overflowingSub: (address, value) => wrap(address, -value),
-  uncheckedSub: (address, value) => demand(address - value, "difference"),
+  uncheckedAlignUp: (address, powerOfTwo) =>
+    ensureInRange(alignUp(address, powerOfTwo), "alignment"),
+  checkedAdd: (address, value) => inRange(number("address", address) + number("value", value)),
+  overflowingAdd: (address, value) => wrap(number("address", address), number("value", value)),
+  uncheckedAdd: (address, value) =>
+    ensureInRange(number("address", address) + number("value", value), "sum"),
+  checkedSub: (address, value) => inRange(number("address", address) - number("value", value)),
+  overflowingSub: (address, value) => wrap(number("address", address), -number("value", value)),
+  uncheckedSub: (address, value) =>
+    ensureInRange(number("address", address) - number("value", value), "difference"),
 };
+
+// An operand is checked before it is calculated with: a string would be appended to.
+function number<N extends number>(name: string, value: N): N {
+  if (typeof value !== "number") throw wrongKind(name, value, "a number");
+  return value;
+}
 
 // A sum of two integers below 2^53 is exact, or rounded but then still at or above 2^53.
 function inRange<A extends number>(result: number): A | undefined {
   return result >= 0 && result < ADDRESS_SPACE_END ? result as A : undefined;
 }
 
-function demand<A extends number>(result: number, what: string): A {
+function ensureInRange<A extends number>(result: number, what: string): A {
   const checked = inRange<A>(result);
   if (checked === undefined) {
     throw new RangeError(`Cannot calculate an address: the ${what} is not in [0, 2^53)`);
@@ -167,16 +181,19 @@ function wrap<A extends number>(address: A, value: number): [A, boolean] {
 }
 
 function alignUp(address: number, powerOfTwo: number): number {
+  number("address", address);
   const isPowerOfTwo = Number.isSafeInteger(powerOfTwo) && powerOfTwo > 0 &&
     2 ** Math.round(Math.log2(powerOfTwo)) === powerOfTwo;
   if (!isPowerOfTwo) {
-    throw new RangeError(`Cannot align to ${powerOfTwo}: it is not a power of two`);
+    throw new RangeError(`Cannot align to ${shown(powerOfTwo)}: powerOfTwo must be a power of two`);
   }
   return Math.ceil(address / powerOfTwo) * powerOfTwo;
 }
 
 // JavaScript's bitwise operators work on 32 bits: the halves are combined apart.
 function bitwise(a: number, b: number, combine: (a: number, b: number) => number): number {
+  number("address", a);
+  number("value", b);
   const high = combine(Math.floor(a / 2 ** 32), Math.floor(b / 2 ** 32)) >>> 0;
   return high * 2 ** 32 + (combine(a, b) >>> 0);
 }

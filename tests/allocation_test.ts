@@ -1,5 +1,5 @@
 import { assert, assertLess } from "@std/assert";
-import { runDeno } from "./mmap/crash/run.ts";
+import { runDeno } from "./backend/mmap/crash/run.ts";
 
 const program = new URL("./allocation/scalar_loops.ts", import.meta.url).href;
 

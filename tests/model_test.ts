@@ -1,5 +1,5 @@
 import { GuestMemoryHeap } from "../mod.ts";
-import { checkAgainstModel } from "./memory_model.ts";
+import { checkAgainstModel } from "./support/memory_model.ts";
 
 Deno.test("GuestMemoryHeap does what the model does", () => {
   checkAgainstModel((ranges, options) => GuestMemoryHeap.fromRanges(ranges, options));

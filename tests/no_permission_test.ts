@@ -3,7 +3,6 @@ import {
   asSlice,
   Cursor,
   fromSlice,
-  GuestAddress,
   GuestMemoryHeap,
   GuestMemoryMmap,
   InvalidGuestAddress,
@@ -17,45 +16,44 @@ import {
   u8,
   VolatileSlice,
 } from "../mod.ts";
-
-const A = GuestAddress;
+import { gpa } from "./support/values.ts";
 
 // With all permissions there is nothing to refuse.
 const ffiAllowed = Deno.permissions.querySync({ name: "ffi" }).state === "granted";
 
 Deno.test("heap memory reads and writes without permission", () => {
   for (const shared of [false, true]) {
-    using memory = GuestMemoryHeap.fromRanges([[A(0), 16], [A(16), 16]], { shared });
-    assertEquals(memory.write(Uint8Array.of(1, 2, 3, 4), A(14)), 4);
-    assertEquals(memory.readObj(u32, A(14)), 0x04030201);
-    memory.store(u64, 7n, A(24));
-    assertEquals(memory.load(u64, A(24)), 7n);
-    assertThrows(() => memory.readObj(u8, A(32)), InvalidGuestAddress);
+    using memory = GuestMemoryHeap.fromRanges([[gpa(0), 16], [gpa(16), 16]], { shared });
+    assertEquals(memory.write(Uint8Array.of(1, 2, 3, 4), gpa(14)), 4);
+    assertEquals(memory.readObj(u32, gpa(14)), 0x04030201);
+    memory.store(u64, 7n, gpa(24));
+    assertEquals(memory.load(u64, gpa(24)), 7n);
+    assertThrows(() => memory.readObj(u8, gpa(32)), InvalidGuestAddress);
   }
 });
 
 Deno.test("heap memory reads and writes structures without permission", () => {
-  using memory = GuestMemoryHeap.fromRanges([[A(2 ** 32), 0x1000]]);
+  using memory = GuestMemoryHeap.fromRanges([[gpa(2 ** 32), 0x1000]]);
   const Header = struct({ magic: u32, version: u16, length: u64 });
   const header = { magic: 1, version: 2, length: 3n };
-  memory.writeObj(Header, header, A(2 ** 32 + 1));
-  assertEquals(memory.readObj(Header, A(2 ** 32 + 1)), header);
+  memory.writeObj(Header, header, gpa(2 ** 32 + 1));
+  assertEquals(memory.readObj(Header, gpa(2 ** 32 + 1)), header);
   assertEquals(fromSlice(Header, asSlice(Header, header)), header);
 });
 
 Deno.test("heap memory takes streams without permission", () => {
-  using memory = GuestMemoryHeap.fromRanges([[A(0), 16]]);
-  memory.readExactVolatileFrom(A(4), new Cursor(Uint8Array.of(1, 2, 3)), 3);
+  using memory = GuestMemoryHeap.fromRanges([[gpa(0), 16]]);
+  memory.readExactVolatileFrom(gpa(4), new Cursor(Uint8Array.of(1, 2, 3)), 3);
   const sink = new Cursor(new Uint8Array(3));
-  memory.writeAllVolatileTo(A(4), sink, 3);
+  memory.writeAllVolatileTo(gpa(4), sink, 3);
   assertEquals(sink.bytes, Uint8Array.of(1, 2, 3));
 });
 
 Deno.test("heap memory is inspected and closed without permission", () => {
-  const memory = GuestMemoryHeap.fromRanges([[A(0), 16]]);
+  const memory = GuestMemoryHeap.fromRanges([[gpa(0), 16]]);
   assertStringIncludes(Deno.inspect(memory), "16 B");
   memory.close();
-  assertThrows(() => memory.readObj(u8, A(0)), MemoryClosed);
+  assertThrows(() => memory.readObj(u8, gpa(0)), MemoryClosed);
   assertEquals(VolatileSlice.from(Uint8Array.of(1, 2)).readObj(u16, 0), 0x0201);
 });
 
@@ -66,6 +64,10 @@ Deno.test({
     const error = assertThrows(() => new MmapRegion(4096), LibcUnavailable, "--allow-ffi");
     assertEquals(error.name, "LibcUnavailable");
     assert(error.cause instanceof Deno.errors.NotCapable);
-    assertThrows(() => GuestMemoryMmap.fromRanges([[A(0), 4096]]), LibcUnavailable, "--allow-ffi");
+    assertThrows(
+      () => GuestMemoryMmap.fromRanges([[gpa(0), 4096]]),
+      LibcUnavailable,
+      "--allow-ffi",
+    );
   },
 });

@@ -1,5 +1,5 @@
 /**
- * A program that waits to be told before it does something for the first time, so that its own start
+ * A program that waits for a command before it does something for the first time, so that its start
  * is not measured: reads a byte from stdin, does it, writes a byte to stdout, and so on to the end of
  * stdin.
  *

@@ -9,7 +9,7 @@ export type FirstStep = "nothing" | "import" | "map";
 
 const CHILD = new URL("./child.ts", import.meta.url).href;
 
-/** A program that has started and waits to be told. */
+/** A program that has started and waits for a command. */
 export class WaitingProgram implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;

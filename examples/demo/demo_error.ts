@@ -12,7 +12,7 @@ export class DemoError extends Error {
 }
 
 /**
- * One line for whoever started the demo.
+ * One line for the user of the demo.
  *
  * @param error What was thrown.
  * @returns The line, or `undefined` where the error is a defect and its stack is wanted.
@@ -23,17 +23,4 @@ export function reasonToStop(error: unknown): string | undefined {
     // What the system refuses to Deno, such as to write to a full disk, carries its errno's name.
     error instanceof Error && "code" in error;
   return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
-}
-
-/**
- * A text that came from outside, such as a file's name, fit for one line of a terminal.
- *
- * @param text Any text.
- * @returns It in quotation marks, with escapes for what would steer the terminal.
- */
-export function quoted(text: string): string {
-  return JSON.stringify(text).replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
-  );
 }

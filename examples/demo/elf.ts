@@ -2,14 +2,14 @@
  * The parts of a 64-bit ELF file that a boot loader needs: which bytes go where.
  *
  * Every number comes from the file, so none is trusted. Addresses and sizes in memory stay the
- * 64-bit integers that they are; what lies in the file is checked against the file's size.
+ * 64-bit integers that they are; what is in the file is checked against the file's size.
  *
  * @module
  */
 import { array, bytes, type ByteValued, fromSlice, struct } from "@vmm/guest-memory";
 import { u16le, u32be, u32le, u64le, u8, type ValueOf } from "@vmm/guest-memory";
 import { DemoError } from "./demo_error.ts";
-import { hex, size } from "./units.ts";
+import { hex, size } from "../lib/units.ts";
 
 /** The file is not one that can be loaded. The message says why. */
 export class ElfError extends DemoError {

@@ -1,9 +1,10 @@
 /**
- * A file on disk that holds an ELF image.
+ * A file on disk with an ELF image.
  *
  * @module
  */
-import { DemoError, quoted } from "./demo_error.ts";
+import { DemoError } from "./demo_error.ts";
+import { quoted } from "../lib/quoted.ts";
 import type { ByteSource } from "./elf.ts";
 
 /** An open file, read at offsets. */

@@ -8,12 +8,12 @@ import { createHash } from "node:crypto";
 import { DemoError } from "./demo_error.ts";
 import type { ElfFile } from "./elf_file.ts";
 import type { PlacedSegment } from "./placement.ts";
-import { hex } from "./units.ts";
+import { hex } from "../lib/units.ts";
 
 /** Bytes of one step: few enough system calls to cost nothing, and progress that moves. */
 export const STEP: number = 4 * 2 ** 20;
 
-/** Told after each step how many bytes of all are done. */
+/** Gets, after each step, how many bytes of all are done. */
 export type OnProgress = (done: number) => void;
 
 /** Bytes that segments have in their file. */
@@ -29,7 +29,7 @@ export function bytesInFile(segments: readonly PlacedSegment[]): number {
  * @param memory Where to.
  * @param file Where from.
  * @param segments What.
- * @param onProgress Told how far it is.
+ * @param onProgress Gets the progress.
  */
 export function load(
   memory: GuestMemory,
@@ -65,7 +65,7 @@ export function readPlainly(
  * @param memory Where the segments are.
  * @param file Where they came from.
  * @param segments Which.
- * @param onProgress Told how far it is.
+ * @param onProgress Gets the progress.
  * @returns Each segment's SHA-256 in hexadecimal, the same in memory and in the file.
  * @throws {DemoError} They are not the same.
  */

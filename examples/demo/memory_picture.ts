@@ -5,8 +5,8 @@
  */
 import { GuestAddress, type GuestMemory } from "@vmm/guest-memory";
 import type { PlacedSegment } from "./placement.ts";
-import { type Paint, Row, type Style } from "./terminal.ts";
-import { hex, size } from "./units.ts";
+import { type Paint, Row, type Style } from "../lib/terminal.ts";
+import { hex, size } from "../lib/units.ts";
 
 /** The last column of the picture, whose first is 0: of 7 GiB, each takes 10 columns. */
 const LAST = 70;
@@ -120,7 +120,7 @@ class Overview {
     return Math.round(address / this.#end * LAST);
   }
 
-  // Borders have no room for what lies beside them: it shows in the nearest column of its region.
+  // Borders have no room for what is next to them: it shows in the nearest column of its region.
   #columnInside(address: number): number {
     const { startAddr, len } = this.#memory.findRegion(GuestAddress(address))!;
     const column = Math.floor(address / this.#end * LAST);

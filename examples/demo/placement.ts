@@ -6,7 +6,7 @@
 import { ADDRESS_SPACE_END, GuestAddress, type GuestMemory } from "@vmm/guest-memory";
 import { DemoError } from "./demo_error.ts";
 import type { Elf, Segment } from "./elf.ts";
-import { hex, size } from "./units.ts";
+import { hex, size } from "../lib/units.ts";
 
 /** Low memory of a PC that programs leave alone: the BIOS's tables, the VGA, option ROMs. */
 export const LOW_MEMORY = 0x10_0000;

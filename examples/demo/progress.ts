@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { size } from "./units.ts";
+import { size } from "../lib/units.ts";
 
 /** How often the line is rewritten at most, so that it costs nothing and does not flicker. */
 const INTERVAL_MS = 40;

@@ -1,5 +1,5 @@
 /**
- * How much of each region the host really holds.
+ * How much of each region is in the host's RAM.
  *
  * @module
  */

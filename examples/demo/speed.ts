@@ -1,10 +1,10 @@
 /**
- * How long two actions take, measured side by side.
+ * How long two actions take, measured in turns.
  *
  * @module
  */
-import type { Paint } from "./terminal.ts";
-import { speed } from "./units.ts";
+import type { Paint } from "../lib/terminal.ts";
+import { speed } from "../lib/units.ts";
 
 /**
  * Runs two actions in turn and keeps the best time of each, so that both meet the same weather.

@@ -6,8 +6,8 @@
 import { GuestAddress, type GuestMemory } from "@vmm/guest-memory";
 import { LOADED, look, ZEROED } from "./memory_picture.ts";
 import type { PlacedSegment } from "./placement.ts";
-import type { Paint, Style } from "./terminal.ts";
-import { count, hex, range, size } from "./units.ts";
+import type { Paint, Style } from "../lib/terminal.ts";
+import { count, hex, range, size } from "../lib/units.ts";
 
 /** Segments that are listed; a file may have 65,534. */
 const SEGMENTS_SHOWN = 16;

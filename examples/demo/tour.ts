@@ -15,7 +15,7 @@ import {
   u64le,
 } from "@vmm/guest-memory";
 import { DemoError } from "./demo_error.ts";
-import { hex, size } from "./units.ts";
+import { hex, size } from "../lib/units.ts";
 
 /** What was shown, and what was seen, a line each. */
 export interface Stop {
@@ -90,7 +90,7 @@ export function shareDescriptor(memory: GuestMemory, address: GuestAddress): Sto
   const raw = new Uint8Array(Descriptor.byteLength);
   memory.readSlice(raw, TABLE);
   // A device does not trust the number: GuestAddress() refuses what no address can be, and the
-  // access what no region holds.
+  // access what is in no region.
   const data = new Uint8Array(Math.min(len, LENGTH));
   const count = memory.read(data, GuestAddress(addr));
   if (asSlice(Descriptor, { addr, len, flags: 0, next: 0 }).some((byte, i) => byte !== raw[i])) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { GuestMemoryMmap } from "@vmm/guest-memory";
-import { duration, size } from "../demo/units.ts";
+import { duration, size } from "../lib/units.ts";
 import type { Arguments } from "./arguments.ts";
 import { Console } from "./console.ts";
 import { describeReport, isRegular } from "./ending.ts";

@@ -14,7 +14,7 @@ export class Console implements Disposable {
    * Turns off the terminal's own editing of lines and its echo. Ctrl-C stays a signal.
    *
    * @param onInput Takes what is typed.
-   * @param onStop Called when somebody wants the program to end.
+   * @param onStop Called when the user ends the program.
    */
   constructor(onInput: (bytes: Uint8Array) => void, onStop: () => void) {
     this.#onSignal = onStop;

@@ -1,5 +1,5 @@
 /**
- * What the guest is told of its processor.
+ * The processor's features, as the guest sees them.
  *
  * @module
  */

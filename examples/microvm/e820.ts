@@ -1,5 +1,5 @@
 /**
- * Which addresses are memory, as the BIOS of a PC tells it (interrupt 0x15, eax 0xe820), for kernels
+ * Which addresses are memory, as the BIOS of a PC reports it (interrupt 0x15, eax 0xe820), for kernels
  * to read.
  *
  * @module

@@ -7,7 +7,7 @@
  */
 import { array, bytes, fromSlice, GuestAddress, type GuestMemory, struct } from "@vmm/guest-memory";
 import { u16le, u32be, u32le, u64le, u8, type ValueOf } from "@vmm/guest-memory";
-import { hex, size as byteSize } from "../demo/units.ts";
+import { hex, size as byteSize } from "../lib/units.ts";
 import type { ImageFile } from "./image_file.ts";
 import { MicrovmError } from "./microvm_error.ts";
 

@@ -23,7 +23,7 @@ export type Ending =
   }
   /** It met an exception for which its kernel has no handler, while handling one of that kind. */
   | { readonly kind: "triple fault" }
-  /** KVM could not go on: {@linkcode InternalErrorExit}. */
+  /** KVM could not continue: {@linkcode InternalErrorExit}. */
   | {
     readonly kind: "internal error";
     readonly suberror: number;

@@ -8,7 +8,7 @@
  */
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { fileURLToPath } from "node:url";
-import { count } from "../demo/units.ts";
+import { count } from "../lib/units.ts";
 import { enterRealMode } from "./cpu_modes.ts";
 import { describeReport } from "./ending.ts";
 import { Machine } from "./machine.ts";

@@ -9,7 +9,7 @@
  */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { size } from "../demo/units.ts";
+import { size } from "../lib/units.ts";
 import { ImageFile } from "./image_file.ts";
 import { MicrovmError, reasonToStop } from "./microvm_error.ts";
 import { unpackKernel } from "./unpack_kernel.ts";

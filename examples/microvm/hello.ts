@@ -4,8 +4,8 @@
  * @module
  */
 import { AtomicBitmap, GuestAddress, GuestMemoryMmap, u8 } from "@vmm/guest-memory";
-import type { Paint } from "../demo/terminal.ts";
-import { count, duration, size } from "../demo/units.ts";
+import type { Paint } from "../lib/terminal.ts";
+import { count, duration, size } from "../lib/units.ts";
 import { describeReport, isRegular, type Report } from "./ending.ts";
 import { EXIT_NAMES } from "./exit_loop.ts";
 import { Machine } from "./machine.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 import { type ByteValued, fromSlice, type GuestAddress, type GuestMemory } from "@vmm/guest-memory";
-import { quoted } from "../demo/demo_error.ts";
-import { hex, size } from "../demo/units.ts";
+import { quoted } from "../lib/quoted.ts";
+import { hex, size } from "../lib/units.ts";
 import { MicrovmError } from "./microvm_error.ts";
 
 /** A file, open to be read at offsets. */

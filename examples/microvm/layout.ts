@@ -1,5 +1,5 @@
 /**
- * Where things lie in the guest's memory. The places in low memory are those of Firecracker.
+ * The layout of the guest's memory. The places in low memory are those of Firecracker.
  *
  * @module
  */
@@ -29,11 +29,11 @@ export const COMMAND_LINE: GuestAddress = GuestAddress(0x20000);
 export const COMMAND_LINE_SIZE = 2048;
 /** Where a PC has its BIOS data, its video memory and its ROMs: no RAM for the kernel. */
 export const RESERVED_START: GuestAddress = GuestAddress(0x9fc00);
-/** Where memory goes on above them. */
+/** Where memory continues above them. */
 export const HIGH_MEMORY: GuestAddress = GuestAddress(0x100000);
 /** The hole for devices below 4 GiB, as Firecracker has it: interrupt controllers and such. */
 const HOLE_START: GuestAddress = GuestAddress(3 * GIB);
-/** Where memory goes on above the hole. */
+/** Where memory continues above the hole. */
 const HOLE_END: GuestAddress = GuestAddress(4 * GIB);
 
 /**

@@ -5,7 +5,7 @@
  * @module
  */
 import { GuestAddress, type GuestMemory } from "@vmm/guest-memory";
-import { hex } from "../demo/units.ts";
+import { hex } from "../lib/units.ts";
 import { loadBzImage, readSetupHeader } from "./bzimage.ts";
 import { enterLongMode, enterProtectedMode } from "./cpu_modes.ts";
 import { isElf, loadElf } from "./elf_kernel.ts";

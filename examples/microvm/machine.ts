@@ -72,7 +72,7 @@ export class Machine implements AsyncDisposable {
    */
   static async create(memory: GuestMemoryMmap, options: MachineOptions = {}): Promise<Machine> {
     const { device, vcpus = 1, interrupts = false, floatingBus = false, cx16 = false } = options;
-    // What is made last is let go of first: no thread is left when the memory goes.
+    // What is made last is released first: no thread is left when the memory is unmapped.
     await using resources = new AsyncDisposableStack();
     const space = resources.use(new GuestMemoryAtomic(memory));
     using kvm = new Kvm(device);
@@ -169,7 +169,7 @@ export class Machine implements AsyncDisposable {
     );
   }
 
-  /** Lets go of everything: threads, virtual CPUs, the virtual machine, and its memory at last. */
+  /** Releases everything: threads, virtual CPUs, the virtual machine, and its memory at last. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }

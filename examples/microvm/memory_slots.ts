@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { BitmapSlice, type GuestRegionMmap, Permissions } from "@vmm/guest-memory";
+import {
+  AtomicBitmap,
+  BitmapSlice,
+  type GuestRegionMmap,
+  NoBitmap,
+  Permissions,
+} from "@vmm/guest-memory";
 import type { Vm } from "./vm.ts";
 
 /** The regions that the guest sees. */
@@ -24,8 +30,13 @@ export class MemorySlots {
     this.#logDirtyPages = logDirtyPages;
   }
 
-  /** Shows the guest a region. What is mapped read-only, it may only read too. */
+  /**
+   * Shows the guest a region. What is mapped read-only, it may only read too.
+   *
+   * @throws {TypeError} KVM's log of dirty pages cannot be merged into its bitmap.
+   */
   add(region: GuestRegionMmap): void {
+    if (this.#logDirtyPages) mergeTarget(region);
     const free = this.#regions.indexOf(undefined);
     const slot = free < 0 ? this.#regions.length : free;
     this.#set(slot, region, region.len);
@@ -47,8 +58,7 @@ export class MemorySlots {
    */
   collectDirtyPages(region: GuestRegionMmap): Uint8Array {
     const log = this.#vm.takeDirtyLog(this.#slotOf(region), region.len);
-    const { bitmap } = region;
-    if (bitmap instanceof BitmapSlice) bitmap.bitmap.merge(log);
+    mergeTarget(region)?.merge(log, 0, region.len);
     return log;
   }
 
@@ -69,4 +79,16 @@ export class MemorySlots {
     if (slot < 0) throw new RangeError("Cannot find the slot of a region: the guest has it not");
     return slot;
   }
+}
+
+// The bitmap of a region, if it has one, which must have KVM's pages of 4 KiB.
+function mergeTarget({ bitmap }: GuestRegionMmap): AtomicBitmap | BitmapSlice | undefined {
+  if (bitmap === NoBitmap) return undefined;
+  const fits = (bitmap instanceof AtomicBitmap || bitmap instanceof BitmapSlice) &&
+    bitmap.pageSize === 4096 && (bitmap instanceof AtomicBitmap || bitmap.offset % 4096 === 0);
+  if (fits) return bitmap;
+  throw new TypeError(
+    "Cannot log dirty pages: the region's bitmap is not an AtomicBitmap with pages of 4096 bytes, " +
+      "nor a slice of one that begins at a page",
+  );
 }

@@ -1,8 +1,8 @@
 /**
- * What the main thread and the thread of a virtual CPU tell each other.
+ * The messages between the main thread and the thread of a virtual CPU.
  *
  * A virtual CPU's thread is inside the guest nearly all the time, and receives nothing there. So
- * whoever sends it a message counts it first, and interrupts the thread after: see
+ * a sender of a message counts it first, and interrupts the thread after that: see
  * {@linkcode VcpuThread}.
  *
  * @module
@@ -44,7 +44,7 @@ export interface Setup {
 export type ToVcpu =
   /** Begin. */
   | { readonly type: "start"; readonly setup: Setup }
-  /** Somebody typed. */
+  /** Input was typed. */
   | { readonly type: "input"; readonly bytes: Uint8Array }
   /** The guest's memory has another map from now on. */
   | { readonly type: "memory"; readonly memory: GuestMemoryHandle }
@@ -55,5 +55,5 @@ export type ToVcpu =
 export type FromVcpu =
   /** The guest printed. `time` is in milliseconds since 1970. */
   | { readonly type: "output"; readonly bytes: Uint8Array; readonly time: number }
-  /** It is over: everything is let go of. */
+  /** The end: everything is released. */
   | { readonly type: "ended"; readonly report: Report };

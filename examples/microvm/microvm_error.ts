@@ -28,7 +28,7 @@ const EXPECTED = [
 ];
 
 /**
- * One line for whoever started the program.
+ * One line for the user who started the program.
  *
  * @param error What was thrown.
  * @returns The line, or `undefined` where the error is a defect and its stack is wanted.

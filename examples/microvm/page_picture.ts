@@ -4,8 +4,8 @@
  * @module
  */
 import type { AtomicBitmap } from "@vmm/guest-memory";
-import type { Paint, Style } from "../demo/terminal.ts";
-import { hex } from "../demo/units.ts";
+import type { Paint, Style } from "../lib/terminal.ts";
+import { hex } from "../lib/units.ts";
 
 /** How a page looks that the host wrote, the guest, both or nobody. */
 export const GLYPHS: Readonly<Record<"host" | "guest" | "both" | "clean", string>> = {

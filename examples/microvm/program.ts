@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { painter } from "../demo/terminal.ts";
+import { painter } from "../lib/terminal.ts";
 import { argumentsOf, USAGE } from "./arguments.ts";
 import { reasonToStop } from "./microvm_error.ts";
 

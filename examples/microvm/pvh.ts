@@ -1,5 +1,5 @@
 /**
- * What a kernel is told that begins as PVH does: `xen/include/public/arch-x86/hvm/start_info.h`.
+ * The start information of a kernel with a PVH entry: `xen/include/public/arch-x86/hvm/start_info.h`.
  * Simpler than the zero page, and not only for Linux.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * The registers of a virtual CPU, as KVM tells and sets them: `asm/kvm.h`.
+ * The registers of a virtual CPU, as KVM gets and sets them: `asm/kvm.h`.
  *
  * @module
  */
@@ -68,7 +68,7 @@ const Segment = struct({
   padding: u8,
 });
 
-/** `struct kvm_dtable`: where a descriptor table lies. */
+/** `struct kvm_dtable`: where a descriptor table is. */
 export interface DescriptorTable {
   base: bigint;
   limit: number;

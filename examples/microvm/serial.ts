@@ -1,6 +1,6 @@
 /**
  * A serial port: an 8250 with a FIFO, the console of the simplest machine there is. The transmitter
- * takes no time: what the guest writes is sent at once.
+ * takes no time: what the guest writes is sent immediately.
  *
  * Registers and bits as in the data sheet of the PC16550D and `linux/serial_reg.h`.
  *
@@ -37,7 +37,7 @@ const DLAB = 0x80;
 const LOOPBACK = 0x10;
 const STATUS_DATA_READY = 0x01;
 const STATUS_TRANSMITTER_EMPTY = 0x60;
-// Carrier, data set ready and clear to send: somebody is at the other end.
+// Carrier, data set ready and clear to send: the other end is connected.
 const MODEM_READY = 0xb0;
 
 /** Bytes that are sent on together at most. */

@@ -12,7 +12,7 @@ export const SETUP_HEADER = 0x1f1;
 export const BOOT_FLAG = 0xaa55;
 /** `header`: "HdrS". */
 export const HEADER_MAGIC = 0x53726448;
-/** `type_of_loader`: one without a number of its own. */
+/** `type_of_loader`: one without an assigned number. */
 export const LOADER_UNDEFINED = 0xff;
 /** `loadflags`: the kernel goes to 1 MiB. */
 export const LOADED_HIGH = 1;
@@ -56,7 +56,7 @@ export interface SetupHeader {
   initSize: number;
 }
 
-/** The header as it lies in memory, up to version 2.12. */
+/** The header in memory, up to version 2.12. */
 export const SetupHeader: ByteValued<SetupHeader> = struct({
   setupSectors: u8, // 0x1f1
   padding1: bytes(12),

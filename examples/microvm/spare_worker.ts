@@ -11,7 +11,7 @@
 export interface StartedWorker {
   /** The Worker. */
   readonly worker: Worker;
-  /** Rejected where it cannot go on; never resolved. */
+  /** Rejected if it cannot continue; never resolved. */
   readonly failure: Promise<never>;
 }
 

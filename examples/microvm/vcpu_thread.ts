@@ -9,7 +9,7 @@ import { Control, type FromVcpu, type Setup, type ToVcpu } from "./messages.ts";
 import { MicrovmError } from "./microvm_error.ts";
 import { takeWorker } from "./spare_worker.ts";
 
-/** Is told what a guest printed, and when, in milliseconds since 1970. */
+/** Gets what a guest printed, and when, in milliseconds since 1970. */
 export type OnOutput = (bytes: Uint8Array, time: number) => void;
 
 /** The thread of a virtual CPU, as the main thread sees it. It loads its program by itself. */
@@ -62,7 +62,7 @@ export class VcpuThread implements AsyncDisposable {
   /** Stops the virtual CPU if it runs, and ends the thread. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.post({ type: "stop" });
-    // How it ended is known to whoever called run().
+    // The caller of run() knows how it ended.
     await this.#end?.catch(() => {});
     this.#worker.terminate();
   }

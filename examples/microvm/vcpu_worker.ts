@@ -127,7 +127,7 @@ function openLibraries(): void {
     pageSize();
     threadId();
   } catch {
-    // Whoever needs them says what is wrong.
+    // The code that needs them reports the error.
   }
 }
 
@@ -142,7 +142,7 @@ function reportFailure(error: unknown): Report {
   return { id: 0, ending, whereabouts: undefined, exits, firstExit: 0, lastExit: 0 };
 }
 
-// Lets go of everything before it says so: then nothing of the machine is mapped here any more.
+// Releases everything before it reports that: then nothing of the machine is mapped here any more.
 function end(report: Report): void {
   work?.[Symbol.dispose]();
   work = undefined;

@@ -50,7 +50,7 @@ export interface Slot {
 
 /** A virtual machine. Closing it ends it, once its virtual CPUs are closed too. */
 export class Vm implements Disposable {
-  /** Its descriptor, for whoever raises interrupts from another thread. */
+  /** Its descriptor, for raising interrupts from another thread. */
   readonly fd: number;
 
   /** Takes the descriptor of a machine. */
@@ -58,7 +58,7 @@ export class Vm implements Disposable {
     this.fd = fd;
   }
 
-  /** Adds, changes or removes a slot of memory, at once, also while the guest runs. */
+  /** Adds, changes or removes a slot of memory immediately, also while the guest runs. */
   setSlot(slot: Slot): void {
     const { size, readOnly = false, logDirtyPages = false } = slot;
     ioctlSet(this.fd, KVM_SET_USER_MEMORY_REGION, MemoryRegion, {

@@ -1,5 +1,5 @@
 /**
- * What Linux is told of the machine: the zero page (`struct boot_params`).
+ * The description of the machine for Linux: the zero page (`struct boot_params`).
  * Documentation/arch/x86/zero-page.rst.
  *
  * @module
@@ -28,7 +28,7 @@ import {
 const E820_ENTRIES = 0x1e8;
 const E820_TABLE = 0x2d0;
 const E820Entry = struct({ address: u64le, size: u64le, type: u32le }, { packed: true });
-/** What a kernel that says nothing of itself is told: any value does. */
+/** For a kernel without a description of itself: any value will do. */
 const ALIGNMENT = 0x100_0000;
 
 /** Where the initial RAM disk is. */

@@ -3,22 +3,36 @@
  *
  * @module
  */
-import { byteSize as showBytes } from "../number_format.ts";
-import { showAsText } from "../inspect.ts";
+import { checkCount, checkNumber } from "../text/argument.ts";
+import { showAsText } from "../text/inspect.ts";
+import { byteSize as showBytes } from "../text/number_format.ts";
 import type { Bitmap } from "./bitmap.ts";
-import { BitmapSlice } from "./bitmap_slice.ts";
-import { type DirtyBitmap, type DirtyRun, type RunCallback, runsOf } from "./dirty_bitmap.ts";
+import { type DirtyRun, type RunCallback, runsOf, type RunSource } from "./run_source.ts";
+import { bitCount, forDirtyWords, forWords, mark } from "./words.ts";
+import { nextDirty, take, trailingZeros, wordsOf } from "./words.ts";
+
+// Set by AtomicBitmap, as they use its words. BitmapSlice uses them too.
+let moveMarks: (
+  source: Place,
+  target: Place,
+  offset: number,
+  length: number,
+  how: "take" | "copy",
+) => void;
+let ofLog: (log: Uint8Array, pageSize: number) => AtomicBitmap;
 
 /**
- * A bitmap of dirty pages, one bit a page, that many threads mark. Mirrors `AtomicBitmap`.
+ * A bitmap of dirty pages, with one bit for each page, that many threads mark. Mirrors
+ * `AtomicBitmap`.
  *
- * Its words lie in a `SharedArrayBuffer`: send {@linkcode AtomicBitmap.buffer} to a Worker and make
- * an `AtomicBitmap` over it there, and both mark the same bits. The layout is that of a KVM dirty
- * log: bit n of the little-endian bit string is page n.
+ * Its words are in a `SharedArrayBuffer`: send {@linkcode AtomicBitmap.buffer} to a Worker and make
+ * an `AtomicBitmap` over it there, and both mark the same bits. A web page that is not cross-origin
+ * isolated has no such buffers: the words are in an `ArrayBuffer` there, which cannot be shared.
+ * The layout is that of a KVM dirty log: bit n of the little-endian bit string is page n.
  *
- * A mark tests the bit and writes only a clear one, so marking a dirty page again is a plain read.
- * Whoever takes or clears marks while other threads write has to call {@linkcode synchronizeThreads}
- * before reading the pages, or a write that is just being made is neither seen nor marked.
+ * Marking a dirty page again is only a load, which other threads may see out of order. While they
+ * write, take marks with {@linkcode takeDirty}, or call {@linkcode membarrier} after draining and
+ * before reading the pages: a write is then either seen, or marks its page again.
  *
  * What a consumer does:
  *
@@ -29,13 +43,13 @@ import { type DirtyBitmap, type DirtyRun, type RunCallback, runsOf } from "./dir
  * const bitmap = new AtomicBitmap(2 ** 20);
  * const taken = new AtomicBitmap(2 ** 20);
  * bitmap.markDirty(0x1ffe, 4);
- * bitmap.drainInto(taken); // Takes what is dirty, in a bitmap that is used again and again,
+ * bitmap.drainInto(taken); // Takes what is dirty, into a bitmap that is used again and again,
  * assertEquals([...taken.dirtyRuns()], [[0x1000, 0x2000]]); // reads it as runs of bytes,
- * bitmap.merge(taken); // and puts it back, where using it failed.
+ * bitmap.merge(taken); // and puts it back if using it failed.
  * assertEquals(bitmap.dirtyAt(0x2000), true);
  * ```
  */
-export class AtomicBitmap implements Bitmap, DirtyBitmap {
+export class AtomicBitmap implements Bitmap, RunSource {
   static {
     showAsText(this);
   }
@@ -45,9 +59,9 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   readonly #pagesPerByte: number;
   #byteSize: number;
   #pages: number;
-  #words: Int32Array<SharedArrayBuffer>;
-  // The same words two at a time, to pass over clean ones.
-  #pairs: BigInt64Array<SharedArrayBuffer>;
+  #words: Int32Array;
+  // The same words in pairs, to skip clean ones.
+  #pairs: BigInt64Array;
 
   /**
    * Makes a bitmap.
@@ -58,7 +72,8 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
    * all bits are clear.
    * @throws {RangeError} A size is no integer in range, or the buffer is too small.
    */
-  constructor(byteSize: number, pageSize: number = 4096, buffer?: SharedArrayBuffer) {
+  constructor(byteSize: number, pageSize: number = 4096, buffer?: ArrayBufferLike) {
+    checkNumber("pageSize", pageSize);
     if (!(Number.isSafeInteger(pageSize) && pageSize > 0)) {
       throw new RangeError(`Cannot make a bitmap with pages of ${pageSize} bytes`);
     }
@@ -72,7 +87,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
         `Cannot make a bitmap of ${this.#pages} pages over ${buffer.byteLength} bytes`,
       );
     }
-    this.#words = new Int32Array(buffer ?? new SharedArrayBuffer(words * 4), 0, words);
+    this.#words = new Int32Array(buffer ?? newBuffer(words * 4), 0, words);
     this.#pairs = new BigInt64Array(this.#words.buffer, 0, words / 2);
   }
 
@@ -87,23 +102,21 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   }
 
   /** The words of the bitmap, to share with other threads. Its size is a multiple of 8 bytes. */
-  get buffer(): SharedArrayBuffer {
+  get buffer(): ArrayBufferLike {
     return this.#words.buffer;
   }
 
   /**
-   * Covers more bytes; the new ones are clear. The words move to a new buffer: whoever shares the
-   * old one has to be given the new one.
+   * Covers more bytes; the new ones are clear. The words move to a new buffer: send it to every
+   * thread that shares the old one.
    *
    * @param additionalSize How many more.
    */
   enlarge(additionalSize: number): void {
-    if (!(Number.isSafeInteger(additionalSize) && additionalSize >= 0)) {
-      throw new RangeError(`Cannot enlarge a bitmap by ${additionalSize} bytes`);
-    }
+    checkCount(additionalSize, "additionalSize");
     const byteSize = this.#byteSize + additionalSize;
     const pages = pagesOf(byteSize, this.pageSize);
-    const words = new Int32Array(new SharedArrayBuffer(wordsOf(pages) * 4));
+    const words = new Int32Array(newBuffer(wordsOf(pages) * 4));
     words.set(this.#words);
     this.#words = words;
     this.#pairs = new BigInt64Array(words.buffer);
@@ -113,23 +126,24 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
 
   /** Whether a page is dirty; `false` beyond the end. */
   isBitSet(page: number): boolean {
-    return page >= 0 && page < this.#pages &&
+    return this.#has(page) &&
       (Atomics.load(this.#words, Math.floor(page / 32)) & 1 << page) !== 0;
   }
 
   /** Whether the page of a byte is dirty; `false` beyond the end. */
   isAddrSet(offset: number): boolean {
+    checkNumber("offset", offset);
     return this.isBitSet(Math.floor(offset / this.pageSize));
   }
 
   /** Marks a page dirty; nothing beyond the end. */
   setBit(page: number): void {
-    if (page >= 0 && page < this.#pages) mark(this.#words, Math.floor(page / 32), 1 << page);
+    if (this.#has(page)) mark(this.#words, Math.floor(page / 32), 1 << page);
   }
 
   /** Marks a page clean; nothing beyond the end. */
   resetBit(page: number): void {
-    if (page >= 0 && page < this.#pages) {
+    if (this.#has(page)) {
       Atomics.and(this.#words, Math.floor(page / 32), ~(1 << page));
     }
   }
@@ -146,11 +160,13 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
 
   /** Marks the pages of `[offset, offset + length)` dirty: see {@linkcode Bitmap.markDirty}. */
   markDirty(offset: number, length: number): void {
-    // A division takes as long as the rest. The product may be rounded, to the page next to the
-    // right one, and it wraps around from 2^31 on: the comparisons find out.
+    if (typeof offset !== "number" || typeof length !== "number") checkOffsets(offset, length);
+    // A division would take as long as the rest. The product may be rounded to an adjacent page,
+    // and it wraps around from 2^31 on: the comparisons detect both.
     const page = offset * this.#pagesPerByte | 0;
     const start = page * this.pageSize;
-    const within = offset >= start && offset + length <= start + this.pageSize;
+    const within = offset >= start &&
+      offset + length <= start + this.pageSize;
     if (within && length > 0 && page >= 0 && page < this.#pages) {
       mark(this.#words, page >>> 5, 1 << page);
     } else {
@@ -163,7 +179,7 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
     return this.isAddrSet(offset);
   }
 
-  /** This bitmap from an offset on. */
+  /** A slice of this bitmap that begins at an offset. */
   sliceAt(offset: number): BitmapSlice {
     return new BitmapSlice(this, offset);
   }
@@ -179,90 +195,72 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
    *
    * @param words Where to put the words, at least `ceil(len / 32)`; new ones by default.
    * @returns The words.
-   * @throws {RangeError} There is not enough place.
+   * @throws {RangeError} There is not enough space.
    */
   getAndReset(words: Uint32Array = new Uint32Array(this.#words.length)): Uint32Array {
     const source = this.#words;
     if (words.length < source.length) {
       throw new RangeError(`Cannot put ${source.length} words in ${words.length}`);
     }
-    for (let i = 0; i < source.length; i++) words[i] = take(source, i);
+    for (let i = 0; i < source.length; i++) words[i] = take(source, i, -1);
     return words;
   }
 
   /**
-   * Moves every dirty mark to another bitmap, a word at a time: a mark that another thread makes
-   * meanwhile is either moved or stays.
+   * Moves the dirty marks of a range to another bitmap, a word at a time: a mark that another
+   * thread makes meanwhile is either moved or stays. Several threads may drain a bitmap, a range
+   * each.
    *
-   * While other threads write, call {@linkcode synchronizeThreads} before reading the pages that were
+   * While other threads write, call {@linkcode membarrier} before reading the pages that were
    * taken.
    *
-   * @param target A bitmap of as many pages, for example one that is kept for this.
-   * @throws {RangeError} It has another number of pages.
+   * @param target Where to: offset n there is offset n here. It has pages of the same size, and all
+   * of the range.
+   * @param offset Where the range begins, in bytes; 0 by default. Pages that are partly in the
+   * range are drained as a whole.
+   * @param length Bytes of the range; all by default.
+   * @throws {RangeError} The pages are of another size, or the range leaves the target.
    */
-  drainInto(target: AtomicBitmap): void {
-    this.#demandSameShape(target);
-    const source = this.#words;
-    const pairs = this.#pairs;
-    for (
-      let i = nextDirty(source, pairs, 0);
-      i < source.length;
-      i = nextDirty(source, pairs, i + 1)
-    ) {
-      mark(target.#words, i, take(source, i));
-    }
+  drainInto(
+    target: AtomicBitmap | BitmapSlice,
+    offset: number = 0,
+    length: number = this.#byteSize - offset,
+  ): void {
+    moveMarks({ bitmap: this, offset: 0 }, placeOf(target), offset, length, "take");
   }
 
   /**
-   * Marks dirty what another bitmap, or a KVM dirty log, has marked.
+   * Marks dirty what another bitmap, or a KVM dirty log, has marked in a range.
    *
-   * @param marks A bitmap of as many pages, or the bytes of a log: bit n is page n of it.
-   * @param firstPage Where a log begins: the page of its bit 0, a multiple of 32.
-   * @throws {RangeError} The number of pages differs, or the log leaves the bitmap.
+   * @param marks A bitmap with pages of the same size, whose offset n is offset n here; or the
+   * bytes of a log, whose bit n is page n.
+   * @param offset Where the range begins, in bytes; 0 by default.
+   * @param length Bytes of the range; all that is marked by default.
+   * @throws {RangeError} The pages are of another size, or a page is marked that is not here.
    */
-  merge(marks: AtomicBitmap | Uint8Array, firstPage: number = 0): void {
-    if (marks instanceof AtomicBitmap) {
-      this.#demandSameShape(marks);
-      const source = marks.#words;
-      const pairs = marks.#pairs;
-      for (
-        let i = nextDirty(source, pairs, 0);
-        i < source.length;
-        i = nextDirty(source, pairs, i + 1)
-      ) {
-        mark(this.#words, i, source[i]!);
-      }
-      return;
-    }
-    if (!(firstPage >= 0 && firstPage % 32 === 0)) {
-      throw new RangeError(`Cannot merge a log from page ${firstPage}: not a multiple of 32`);
-    }
-    const firstWord = firstPage / 32;
-    for (let i = 0; i < marks.length; i++) {
-      if (marks[i] === 0) continue;
-      const page = firstPage + i * 8;
-      // A log is padded to 64 bits; a set bit in the padding is a mistake of whoever made it.
-      if (page + 32 - Math.clz32(marks[i]!) > this.#pages) {
-        throw new RangeError(`Cannot merge a log that marks a page beyond ${this.#pages}`);
-      }
-      mark(this.#words, firstWord + (i >>> 2), marks[i]! << (i & 3) * 8);
-    }
+  merge(
+    marks: AtomicBitmap | BitmapSlice | Uint8Array,
+    offset: number = 0,
+    length: number = Infinity,
+  ): void {
+    moveMarks(placeOf(marks, this.pageSize), { bitmap: this, offset: 0 }, offset, length, "copy");
   }
 
   /**
-   * The dirty bytes as runs, by rising offset: see {@linkcode DirtyBitmap.forEachDirtyRun}, which is
-   * faster for many.
+   * The dirty bytes as runs, by rising offset. {@linkcode RunSource.forEachDirtyRun} is faster for
+   * many runs.
    */
   dirtyRuns(offset: number = 0, length: number = this.#byteSize - offset): Iterable<DirtyRun> {
     return runsOf(this, offset, length);
   }
 
-  /** Calls a function for each run of dirty bytes: see {@linkcode DirtyBitmap.forEachDirtyRun}. */
+  /** Calls a function for each run of dirty bytes: see {@linkcode RunSource.forEachDirtyRun}. */
   forEachDirtyRun(
     callback: RunCallback,
     offset: number = 0,
     length: number = this.#byteSize - offset,
   ): void {
+    checkOffsets(offset, length);
     const { pageSize } = this;
     const begin = Math.max(offset, 0);
     const end = Math.min(offset + length, this.#byteSize);
@@ -304,11 +302,9 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
   /** The number of dirty pages. */
   get dirtyPages(): number {
     let count = 0;
-    const words = this.#words;
-    const pairs = this.#pairs;
-    for (let i = nextDirty(words, pairs, 0); i < words.length; i = nextDirty(words, pairs, i + 1)) {
-      count += bitCount(words[i]!);
-    }
+    forDirtyWords(this.#words, this.#pairs, 0, this.#pages, (word, mask) => {
+      count += bitCount(this.#words[word]! & mask);
+    });
     return count;
   }
 
@@ -318,101 +314,193 @@ export class AtomicBitmap implements Bitmap, DirtyBitmap {
       `pages of ${showBytes(this.pageSize)} dirty`;
   }
 
+  #has(page: number): boolean {
+    checkNumber("page", page);
+    return page >= 0 && page < this.#pages;
+  }
+
   // The words of the pages of a range, as far as there are such pages, with the bits of those.
   #forPages(
     offset: number,
     length: number,
     each: (words: Int32Array, word: number, bits: number) => void,
   ): void {
+    checkOffsets(offset, length);
     if (!(length > 0)) return;
     const first = Math.max(Math.floor(offset / this.pageSize), 0);
-    const last = Math.min(Math.floor((offset + length - 1) / this.pageSize), this.#pages - 1);
+    const end = Math.min(Math.floor((offset + length - 1) / this.pageSize) + 1, this.#pages);
     const words = this.#words;
-    forWords(first, last, (word, bits) => each(words, word, bits));
+    forWords(first, end, (word, bits) => each(words, word, bits));
   }
 
-  #demandSameShape(other: AtomicBitmap): void {
-    if (other.#pages === this.#pages && other.pageSize === this.pageSize) return;
-    throw new RangeError(
-      `Cannot combine bitmaps of ${this.#pages} pages of ${this.pageSize} bytes and of ` +
-        `${other.#pages} of ${other.pageSize}`,
-    );
+  static {
+    moveMarks = (source, target, offset, length, how) => {
+      checkOffsets(offset, length);
+      const { pageSize } = source.bitmap;
+      const shift = target.offset - source.offset;
+      if (source.bitmap === target.bitmap && shift !== 0) {
+        throw new RangeError("Cannot move marks within a bitmap: they would be moved again");
+      }
+      if (target.bitmap.pageSize !== pageSize || shift % pageSize !== 0) {
+        throw new RangeError(
+          `Cannot move marks of pages of ${pageSize} bytes by ${shift} bytes to a bitmap with ` +
+            `pages of ${target.bitmap.pageSize}`,
+        );
+      }
+      const begin = source.offset + offset;
+      if (!(begin >= 0 && length >= 0)) {
+        throw new RangeError(`Cannot move marks of ${length} bytes from offset ${offset}`);
+      }
+      const words = source.bitmap.#words;
+      const first = Math.floor(begin / pageSize);
+      const pagesEnd = length === 0 ? first : Math.ceil((begin + length) / pageSize);
+      const end = Math.min(pagesEnd, source.bitmap.#pages);
+      const { len: pages } = target.bitmap;
+      const delta = shift / pageSize;
+      const check = (page: number, count: number) => {
+        if (page >= 0 && page + count <= pages) return;
+        throw new RangeError(`Cannot move marks to page ${page + count - 1}: there are ${pages}`);
+      };
+      const marked = (each: (page: number, word: number, mask: number) => void) =>
+        forDirtyWords(words, source.bitmap.#pairs, first, end, (word, mask) => {
+          each(word * 32 + delta, word, mask);
+        });
+      // If a mark cannot be moved, none is.
+      if (how === "take" && first < end) check(first + delta, end - first);
+      if (how === "copy") {
+        marked((page, word, mask) => {
+          const bits = words[word]! & mask;
+          if (bits !== 0) {
+            check(page + trailingZeros(bits), 32 - Math.clz32(bits) - trailingZeros(bits));
+          }
+        });
+      }
+      marked((page, word, mask) => {
+        const bits = how === "take" ? take(words, word, mask) : words[word]! & mask;
+        const low = page & 31;
+        mark(target.bitmap.#words, Math.floor(page / 32), bits << low);
+        if (low > 0) mark(target.bitmap.#words, Math.floor(page / 32) + 1, bits >>> 32 - low);
+      });
+    };
+    ofLog = (log, pageSize) => {
+      const bitmap = new AtomicBitmap(log.length * 8 * pageSize, pageSize);
+      new Uint8Array(bitmap.#words.buffer).set(log);
+      return bitmap;
+    };
   }
 }
 
+function checkOffsets(offset: number, length: number): void {
+  checkNumber("offset", offset);
+  checkNumber("length", length);
+}
+
+// A web page that is not cross-origin isolated has no SharedArrayBuffer.
+function newBuffer(size: number): ArrayBufferLike {
+  return typeof SharedArrayBuffer === "undefined"
+    ? new ArrayBuffer(size)
+    : new SharedArrayBuffer(size);
+}
+
 function pagesOf(byteSize: number, pageSize: number): number {
+  checkNumber("byteSize", byteSize);
   if (!(Number.isSafeInteger(byteSize) && byteSize >= 0)) {
     throw new RangeError(`Cannot make a bitmap for ${byteSize} bytes`);
   }
   return Math.ceil(byteSize / pageSize);
 }
 
-// Whole 64-bit words, as KVM has them.
-function wordsOf(pages: number): number {
-  return Math.ceil(pages / 64) * 2;
-}
+/**
+ * An {@linkcode AtomicBitmap} from an offset on: offset 0 here is that offset there. Mirrors
+ * `RefSlice` and `ArcSlice`.
+ *
+ * So many regions can share one bitmap: each has the slice at its guest address.
+ *
+ * @example One bitmap for a whole guest
+ * ```ts
+ * import { AtomicBitmap, GuestAddress, GuestMemoryHeap, u8 } from "@vmm/guest-memory";
+ * import { assert } from "@std/assert";
+ *
+ * const dirty = new AtomicBitmap(2 ** 20);
+ * const memory = GuestMemoryHeap.fromRanges(
+ *   [[GuestAddress(0), 0x1000], [GuestAddress(0x8000), 0x1000]],
+ *   { bitmap: (_length, start) => dirty.sliceAt(start) },
+ * );
+ * memory.writeObj(u8, 1, GuestAddress(0x8123));
+ * assert(dirty.dirtyAt(0x8000));
+ * ```
+ */
+export class BitmapSlice implements Bitmap, RunSource {
+  /**
+   * Begins at an offset of a bitmap.
+   *
+   * @param bitmap The bitmap.
+   * @param offset Where the slice begins, in bytes.
+   */
+  constructor(readonly bitmap: AtomicBitmap, readonly offset: number) {
+    checkNumber("offset", offset);
+  }
 
-// Tests before it writes: a page is mostly dirty already, and a plain read is not contended.
-function mark(words: Int32Array, word: number, bits: number): void {
-  if ((words[word]! & bits) !== bits) Atomics.or(words, word, bits);
-}
+  /** Marks bytes dirty: see {@linkcode Bitmap.markDirty}. */
+  markDirty(offset: number, length: number): void {
+    checkOffsets(offset, length);
+    this.bitmap.markDirty(this.offset + offset, length);
+  }
 
-function take(words: Int32Array, word: number): number {
-  return words[word] === 0 ? 0 : Atomics.exchange(words, word, 0);
-}
+  /** Whether the byte at an offset is dirty. */
+  dirtyAt(offset: number): boolean {
+    checkNumber("offset", offset);
+    return this.bitmap.dirtyAt(this.offset + offset);
+  }
 
-// The words of the pages first to last, both inclusive, with the bits of those pages.
-function forWords(first: number, last: number, each: (word: number, bits: number) => void): void {
-  const lastWord = Math.floor(last / 32);
-  for (let word = Math.floor(first / 32); word <= lastWord; word++) {
-    const low = word * 32 < first ? -1 << first : -1;
-    const high = word === lastWord ? -1 >>> 31 - (last & 31) : -1;
-    each(word, low & high);
+  /** The part of this slice that begins at an offset. */
+  sliceAt(offset: number): BitmapSlice {
+    checkNumber("offset", offset);
+    return new BitmapSlice(this.bitmap, this.offset + offset);
+  }
+
+  /** Bytes that one bit stands for. */
+  get pageSize(): number {
+    return this.bitmap.pageSize;
+  }
+
+  /** Moves dirty marks to another bitmap: see {@linkcode AtomicBitmap.drainInto}. */
+  drainInto(
+    target: AtomicBitmap | BitmapSlice,
+    offset: number = 0,
+    length: number = this.bitmap.byteSize - this.offset - offset,
+  ): void {
+    moveMarks(this, placeOf(target), offset, length, "take");
+  }
+
+  /** Marks dirty what another bitmap or a log has marked: see {@linkcode AtomicBitmap.merge}. */
+  merge(
+    marks: AtomicBitmap | BitmapSlice | Uint8Array,
+    offset: number = 0,
+    length: number = Infinity,
+  ): void {
+    moveMarks(placeOf(marks, this.pageSize), this, offset, length, "copy");
+  }
+
+  /** Calls a function for each run of dirty bytes: see {@linkcode RunSource.forEachDirtyRun}. */
+  forEachDirtyRun(
+    callback: RunCallback,
+    offset: number = 0,
+    length: number = this.bitmap.byteSize - this.offset - offset,
+  ): void {
+    checkOffsets(offset, length);
+    this.bitmap.forEachDirtyRun(
+      (start, count) => callback(start - this.offset, count),
+      this.offset + offset,
+      length,
+    );
   }
 }
 
-// How many words are looked at one by one before whole blocks are: dirty pages have neighbours.
-const NEAR_WORDS = 128;
+/** Where in a bitmap the offsets of a slice begin. */
+type Place = Pick<BitmapSlice, "bitmap" | "offset">;
 
-// The first word from `word` on, before `end`, that is not zero, or `end`.
-function nextDirty(
-  words: Int32Array,
-  pairs: BigInt64Array,
-  word: number,
-  end: number = words.length,
-): number {
-  const near = Math.min(word + NEAR_WORDS, end - 3);
-  for (; word < near; word += 4) {
-    if (words[word] !== 0) return word;
-    if (words[word + 1] !== 0) return word + 1;
-    if (words[word + 2] !== 0) return word + 2;
-    if (words[word + 3] !== 0) return word + 3;
-  }
-  if (word >= end) return end;
-  if ((word & 1) !== 0) {
-    if (words[word] !== 0) return word;
-    word++;
-  }
-  // 16 pairs a step: what limits an all-clean scan is then the memory.
-  let i = word >>> 1;
-  for (const last = (end >>> 1) - 15; i < last; i += 16) {
-    const any = pairs[i]! | pairs[i + 1]! | pairs[i + 2]! | pairs[i + 3]! |
-      pairs[i + 4]! | pairs[i + 5]! | pairs[i + 6]! | pairs[i + 7]! |
-      pairs[i + 8]! | pairs[i + 9]! | pairs[i + 10]! | pairs[i + 11]! |
-      pairs[i + 12]! | pairs[i + 13]! | pairs[i + 14]! | pairs[i + 15]!;
-    if (BigInt.asIntN(64, any) !== 0n) break;
-  }
-  word = i * 2;
-  while (word < end && words[word] === 0) word++;
-  return word;
-}
-
-function trailingZeros(bits: number): number {
-  return 31 - Math.clz32(bits & -bits);
-}
-
-function bitCount(bits: number): number {
-  bits -= bits >>> 1 & 0x5555_5555;
-  bits = (bits & 0x3333_3333) + (bits >>> 2 & 0x3333_3333);
-  return Math.imul(bits + (bits >>> 4) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+function placeOf(marks: AtomicBitmap | BitmapSlice | Uint8Array, pageSize: number = 1): Place {
+  if (marks instanceof BitmapSlice) return marks;
+  return { bitmap: marks instanceof AtomicBitmap ? marks : ofLog(marks, pageSize), offset: 0 };
 }

@@ -1,15 +1,15 @@
 /**
- * Dirty tracking: who is told which bytes were written.
+ * Dirty tracking: what records which bytes were written.
  *
  * @module
  */
 
 /**
- * Something that remembers which bytes of a piece of memory were written. Mirrors the traits
- * `Bitmap` and `BitmapSlice`.
+ * Records which bytes of a piece of memory were written. Mirrors the traits `Bitmap` and
+ * `BitmapSlice`.
  *
- * Every write through this library's API marks the bytes it wrote, after the write (rule 5). What a
- * mark means, a page mostly, is the bitmap's own affair. Marks out of range are ignored.
+ * Every write through this library's API marks the bytes it wrote, after the write (rule 5). The
+ * bitmap decides what it records, mostly pages. Marks out of range are ignored.
  */
 export interface Bitmap {
   /** Marks `[offset, offset + length)`, in bytes. */
@@ -37,3 +37,20 @@ export const NoBitmap: Bitmap = {
   dirtyAt: () => false,
   sliceAt: () => NoBitmap,
 };
+
+/**
+ * Calls a function for every item, even if it throws for one, so that no mark is lost.
+ *
+ * @throws The first error, after the last item.
+ */
+export function forAll<T>(items: Iterable<T>, call: (item: T) => void): void {
+  const errors: unknown[] = [];
+  for (const item of items) {
+    try {
+      call(item);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}

@@ -1,13 +1,14 @@
 /**
- * One stream of writes, several who want to know of them.
+ * Several bitmaps that record the same writes.
  *
  * @module
  */
-import type { Bitmap } from "./bitmap.ts";
+import { checkNumber } from "../text/argument.ts";
+import { type Bitmap, forAll } from "./bitmap.ts";
 
 /**
- * A bitmap that passes every mark on to others, so that independent consumers (a snapshot, a
- * migration, a display) each take and reset their own.
+ * A bitmap that passes every mark to several others, so that independent consumers (a snapshot, a
+ * migration, a display) each have a bitmap to take and reset.
  *
  * @example
  * ```ts
@@ -23,40 +24,46 @@ import type { Bitmap } from "./bitmap.ts";
  * ```
  */
 export class BitmapGroup implements Bitmap {
-  readonly #members: Bitmap[];
+  // Replaced, never changed: a member may be added or removed while marks are passed on.
+  #members: readonly Bitmap[];
 
   /**
    * Makes a group.
    *
-   * @param members Who is told of every mark.
+   * @param members The bitmaps that get every mark.
    */
   constructor(members: Iterable<Bitmap> = []) {
     this.#members = [...members];
   }
 
-  /** Adds a consumer, in every slice of this group too. Marks made before are not told to it. */
+  /** Adds a consumer, in every slice of this group too. It does not get the marks made before. */
   add(member: Bitmap): void {
-    this.#members.push(member);
+    this.#members = [...this.#members, member];
   }
 
   /** Removes a consumer. */
   delete(member: Bitmap): void {
     const index = this.#members.indexOf(member);
-    if (index >= 0) this.#members.splice(index, 1);
+    if (index >= 0) this.#members = this.#members.toSpliced(index, 1);
   }
 
-  /** Marks bytes dirty with every member. */
+  /**
+   * Marks bytes dirty in every member, even if one of them throws.
+   *
+   * @throws The error of the first member that threw, after all were called.
+   */
   markDirty(offset: number, length: number): void {
-    for (const member of this.#members) member.markDirty(offset, length);
+    forAll(this.#members, (member) => member.markDirty(offset, length));
   }
 
-  /** Whether the byte at an offset counts as written with any member. */
+  /** Whether the byte at an offset is dirty in any member. */
   dirtyAt(offset: number): boolean {
     return this.#members.some((member) => member.dirtyAt(offset));
   }
 
   /** The group from an offset on. */
   sliceAt(offset: number): Bitmap {
+    checkNumber("offset", offset);
     return {
       markDirty: (start, length) => this.markDirty(offset + start, length),
       dirtyAt: (start) => this.dirtyAt(offset + start),

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { AtomicBitmap } from "./atomic_bitmap.ts";
+import { AtomicBitmap, BitmapSlice } from "./atomic_bitmap.ts";
 import { type Bitmap, NoBitmap } from "./bitmap.ts";
-import { BitmapSlice } from "./bitmap_slice.ts";
 
 /** A bitmap that can be cloned with `postMessage`: the words are shared. */
 export interface BitmapHandle {
@@ -15,8 +14,8 @@ export interface BitmapHandle {
   readonly byteSize: number;
   /** Bytes that one bit stands for. */
   readonly pageSize: number;
-  /** Where the slice of it begins, in bytes. */
-  readonly offset: number;
+  /** Where the slice of it begins, in bytes; `undefined` for the bitmap itself. */
+  readonly offset: number | undefined;
 }
 
 /**
@@ -26,10 +25,19 @@ export interface BitmapHandle {
  */
 export function shareBitmap(bitmap: Bitmap): BitmapHandle | undefined {
   if (bitmap === NoBitmap) return undefined;
-  if (!(bitmap instanceof BitmapSlice)) {
+  const [whole, offset] = bitmap instanceof BitmapSlice
+    ? [bitmap.bitmap, bitmap.offset]
+    : [bitmap, undefined];
+  if (!(whole instanceof AtomicBitmap)) {
     throw new TypeError("Cannot share memory: its bitmap is neither an AtomicBitmap nor a slice");
   }
-  const { bitmap: { buffer, byteSize, pageSize }, offset } = bitmap;
+  const { buffer, byteSize, pageSize } = whole;
+  if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer)) {
+    throw new TypeError(
+      "Cannot share memory: its bitmap is in an ArrayBuffer, as where a web page is not " +
+        "cross-origin isolated",
+    );
+  }
   return { buffer, byteSize, pageSize, offset };
 }
 
@@ -37,5 +45,6 @@ export function shareBitmap(bitmap: Bitmap): BitmapHandle | undefined {
 export function attachBitmap(handle: BitmapHandle | undefined): Bitmap {
   if (handle === undefined) return NoBitmap;
   const { buffer, byteSize, pageSize, offset } = handle;
-  return new AtomicBitmap(byteSize, pageSize, buffer).sliceAt(offset);
+  const bitmap = new AtomicBitmap(byteSize, pageSize, buffer);
+  return offset === undefined ? bitmap : bitmap.sliceAt(offset);
 }

@@ -32,7 +32,7 @@ const buffer = new Uint8Array(512);
 
 type Loop = (target: unknown) => number;
 
-// Code of its own for each loop, so that none is changed by what another has seen.
+// Separate code for each loop, so that none is changed by what another has seen.
 function makeLoop(access: string, base: number): Loop {
   const names = Object.keys(library);
   return new Function(

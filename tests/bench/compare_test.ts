@@ -1,16 +1,16 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { parseCaseName } from "../../bench/compare/case_name.ts";
-import { ratioChart, throughputChart } from "../../bench/compare/charts.ts";
-import { parseOptions, USAGE, UsageError } from "../../bench/compare/options.ts";
-import { type Measurements, PeerError } from "../../bench/compare/peers.ts";
-import { countAhead, makeReport, type Report } from "../../bench/compare/report.ts";
-import { takeTurns } from "../../bench/compare/rounds.ts";
-import { geometricMean, median, spread } from "../../bench/compare/statistics.ts";
-import { formatReport } from "../../bench/compare/table.ts";
+import { parseCaseName } from "../../bench/vs_rust/compare/case_name.ts";
+import { ratioChart, throughputChart } from "../../bench/vs_rust/compare/charts.ts";
+import { parseOptions, USAGE, UsageError } from "../../bench/vs_rust/compare/options.ts";
+import { type Measurements, PeerError } from "../../bench/vs_rust/compare/peers.ts";
+import { countAhead, makeReport, type Report } from "../../bench/vs_rust/compare/report.ts";
+import { takeTurns } from "../../bench/vs_rust/compare/rounds.ts";
+import { geometricMean, median, spread } from "../../bench/vs_rust/compare/statistics.ts";
+import { formatReport } from "../../bench/vs_rust/compare/table.ts";
 import { BACKENDS } from "../../bench/backends.ts";
-import { COPY_SIZES, copyName, memcpyName } from "../../bench/crate/copies.ts";
+import { COPY_SIZES, copyName, memcpyName } from "../../bench/vs_rust/crate/copies.ts";
 
-const COMPARE = new URL("../../bench/compare.ts", import.meta.url).href;
+const COMPARE = new URL("../../bench/vs_rust/compare.ts", import.meta.url).href;
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-run"];
 
 interface Outcome {

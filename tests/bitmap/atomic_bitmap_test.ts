@@ -1,22 +1,8 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
-import fc from "fast-check";
 import { AtomicBitmap } from "../../mod.ts";
+import { bitmapOf, PAGE_SIZES, pagesOf } from "../support/bitmaps.ts";
 
-const PAGE_SIZES = [1, 128, 1000, 4096, 65536];
 const BEYOND = [2 ** 31, 2 ** 32, 2 ** 53 - 1, Infinity];
-
-/** The pages that are dirty. */
-function pagesOf(bitmap: AtomicBitmap): number[] {
-  return Array.from({ length: bitmap.len }, (_, page) => page).filter((page) =>
-    bitmap.isBitSet(page)
-  );
-}
-
-function bitmapOf(pages: number, dirty: readonly number[] = [], pageSize = 4096): AtomicBitmap {
-  const bitmap = new AtomicBitmap(pages * pageSize, pageSize);
-  for (const page of dirty) bitmap.setBit(page);
-  return bitmap;
-}
 
 Deno.test("AtomicBitmap has a bit for each page, and one for a last page that is not whole", () => {
   const sizes: [byteSize: number, pageSize: number, len: number][] = [
@@ -225,7 +211,7 @@ Deno.test("AtomicBitmap over another's buffer shares its bits", () => {
   );
 });
 
-Deno.test("AtomicBitmap.enlarge() leaves whoever shares the old buffer with the old bits", () => {
+Deno.test("AtomicBitmap.enlarge() leaves threads that share the old buffer with the old bits", () => {
   const first = bitmapOf(64, [1]);
   const second = new AtomicBitmap(64 * 4096, 4096, first.buffer);
   first.enlarge(4096);
@@ -260,6 +246,7 @@ Deno.test("AtomicBitmap.forEachDirtyRun() cuts runs off at the ends of the range
     [0, 2 ** 53 - 1, [0, 3500]],
     [0, Infinity, [0, 3500]],
     [-100, 200, [0, 100]],
+    [-(2 ** 20), 2 ** 21, [0, 3500]],
     [-100, 100, undefined],
     [500, 0, undefined],
     [500, -1, undefined],
@@ -273,7 +260,7 @@ Deno.test("AtomicBitmap.forEachDirtyRun() cuts runs off at the ends of the range
   assertEquals([...bitmap.dirtyRuns(3400)], [[3400, 100]]);
 });
 
-Deno.test("AtomicBitmap.forEachDirtyRun() lets its callback clean what it was told", () => {
+Deno.test("AtomicBitmap.forEachDirtyRun() lets its callback clean the run it got", () => {
   const bitmap = bitmapOf(200, [0, 5, 6, 31, 32, 190]);
   const told: number[] = [];
   bitmap.forEachDirtyRun((offset, length) => {
@@ -281,71 +268,6 @@ Deno.test("AtomicBitmap.forEachDirtyRun() lets its callback clean what it was to
     told.push(offset / 4096, length / 4096);
   });
   assertEquals([told, bitmap.dirtyPages], [[0, 1, 5, 2, 31, 2, 190, 1], 0]);
-});
-
-Deno.test("AtomicBitmap.drainInto() moves the marks to those that are there", () => {
-  const bitmap = bitmapOf(130, [0, 64, 129]);
-  const taken = bitmapOf(130, [1, 64]);
-  bitmap.drainInto(taken);
-  assertEquals([pagesOf(bitmap), pagesOf(taken)], [[], [0, 1, 64, 129]]);
-  bitmap.drainInto(taken);
-  assertEquals(pagesOf(taken), [0, 1, 64, 129]);
-});
-
-Deno.test("AtomicBitmap.drainInto() and merge() put back what was taken", () => {
-  const bitmap = bitmapOf(130, [0, 64, 129]);
-  const taken = bitmapOf(130);
-  bitmap.drainInto(taken);
-  bitmap.setBit(5);
-  bitmap.merge(taken);
-  assertEquals([pagesOf(bitmap), pagesOf(taken)], [[0, 5, 64, 129], [0, 64, 129]]);
-});
-
-Deno.test("AtomicBitmap.drainInto() and merge() refuse another number of pages, and change nothing", () => {
-  const bitmap = bitmapOf(65, [64]);
-  const other = bitmapOf(66, [65]);
-  const shapes = "65 pages of 4096 bytes and of 66 of 4096";
-  assertThrows(() => bitmap.drainInto(other), RangeError, shapes);
-  assertThrows(() => bitmap.merge(other), RangeError, shapes);
-  assertThrows(() => bitmap.merge(new AtomicBitmap(65 * 128, 128)), RangeError, "65 of 128");
-  assertEquals([pagesOf(bitmap), pagesOf(other)], [[64], [65]]);
-});
-
-Deno.test("AtomicBitmap.merge() of a KVM dirty log marks page n for bit n", () => {
-  const bitmap = bitmapOf(70, [2]);
-  const log = new Uint8Array(16);
-  log[0] = 0b1000_0001;
-  log[3] = 0b1000_0000;
-  log[4] = 1;
-  log[8] = 0b11_1111;
-  bitmap.merge(log);
-  assertEquals(pagesOf(bitmap), [0, 2, 7, 31, 32, 64, 65, 66, 67, 68, 69]);
-  assertEquals(log.filter((byte) => byte !== 0).length, 4);
-});
-
-Deno.test("AtomicBitmap.merge() of a log from a page on marks from there", () => {
-  for (const firstPage of [0, 32, 64, 96]) {
-    const bitmap = bitmapOf(200, [1]);
-    bitmap.merge(Uint8Array.of(0b10, 0, 0, 0b1000_0000, 1), firstPage);
-    assertEquals(pagesOf(bitmap), [...new Set([1, firstPage + 1, firstPage + 31, firstPage + 32])]);
-  }
-  for (const firstPage of [1, 31, 33, 63, -32, 0.5, 32.5, NaN, Infinity]) {
-    const bitmap = bitmapOf(200);
-    assertThrows(() => bitmap.merge(Uint8Array.of(1), firstPage), RangeError, `${firstPage}`);
-    assertEquals(bitmap.dirtyPages, 0);
-  }
-});
-
-Deno.test("AtomicBitmap.merge() takes the padding of a log, and refuses marks in it", () => {
-  for (const [pages, firstPage, mistake] of [[70, 0, 70], [70, 64, 6], [1, 0, 1], [1, 0, 63]]) {
-    const bitmap = bitmapOf(pages!);
-    const log = new Uint8Array(16);
-    bitmap.merge(log, firstPage);
-    log[mistake! >> 3] = 1 << (mistake! & 7);
-    assertThrows(() => bitmap.merge(log, firstPage), RangeError, "beyond");
-    assertEquals(bitmap.dirtyPages, 0);
-  }
-  assertThrows(() => bitmapOf(70).merge(Uint8Array.of(1), 2 ** 40), RangeError, "beyond");
 });
 
 Deno.test("AtomicBitmap says what it covers and how much of it is dirty", () => {
@@ -420,128 +342,4 @@ Deno.test({
 
 function hasMemory(): boolean {
   return Deno.systemMemoryInfo().available > 2 ** 30;
-}
-
-// What follows compares with a set of page numbers.
-
-/** A bitmap and the model of it. */
-interface Pair {
-  readonly bitmap: AtomicBitmap;
-  readonly model: Set<number>;
-}
-
-/** Changes one of two pairs, or moves marks to the other. */
-type Step = (one: Pair, other: Pair) => void;
-
-function modelRuns(
-  { bitmap: { byteSize, pageSize, len }, model }: Pair,
-  offset: number,
-  length: number,
-): [number, number][] {
-  const runs: [number, number][] = [];
-  for (let page = 0; page < len; page++) {
-    const start = Math.max(page * pageSize, offset);
-    const end = Math.min((page + 1) * pageSize, offset + length, byteSize);
-    if (!model.has(page) || start >= end) continue;
-    const run = runs.at(-1);
-    if (run !== undefined && run[0] + run[1] === start) run[1] += end - start;
-    else runs.push([start, end - start]);
-  }
-  return runs;
-}
-
-function pagesIn({ bitmap: { pageSize, len } }: Pair, offset: number, length: number): number[] {
-  return Array.from({ length: len }, (_, page) => page).filter((page) =>
-    length > 0 && page * pageSize < offset + length && (page + 1) * pageSize > offset
-  );
-}
-
-function bitsOf(words: Uint32Array): Set<number> {
-  const bits = Array.from({ length: words.length * 32 }, (_, bit) => bit);
-  return new Set(bits.filter((bit) => words[bit >> 5]! >>> (bit & 31) & 1));
-}
-
-const MAX_PAGES = 300;
-
-function stepOf(pageSize: number): fc.Arbitrary<Step> {
-  const page = fc.oneof(fc.nat(MAX_PAGES), fc.constantFrom(31, 32, 63, 64, 128, 2 ** 31, 2 ** 40));
-  const offset = fc.tuple(page, fc.constantFrom(0, 0, 1, pageSize - 1, pageSize >> 1))
-    .map(([page, rest]) => page * pageSize + rest);
-  const length = fc.oneof(offset, fc.constantFrom(0, 1, 2, pageSize, pageSize + 1, 2 ** 53 - 1));
-  const within = (pair: Pair, page: number) => page < pair.bitmap.len;
-  return fc.oneof(
-    fc.tuple(offset, length, fc.constantFrom("setAddrRange", "markDirty"))
-      .map(([offset, length, method]): Step => (one) => {
-        one.bitmap[method as "setAddrRange" | "markDirty"](offset, length);
-        for (const page of pagesIn(one, offset, length)) one.model.add(page);
-      }),
-    fc.tuple(offset, length).map(([offset, length]): Step => (one) => {
-      one.bitmap.resetAddrRange(offset, length);
-      for (const page of pagesIn(one, offset, length)) one.model.delete(page);
-    }),
-    page.map((page): Step => (one) => {
-      one.bitmap.setBit(page);
-      if (within(one, page)) one.model.add(page);
-    }),
-    page.map((page): Step => (one) => {
-      one.bitmap.resetBit(page);
-      one.model.delete(page);
-    }),
-    fc.nat(40 * pageSize).map((size): Step => (one, other) => {
-      for (const { bitmap } of [one, other]) bitmap.enlarge(size);
-    }),
-    fc.constant<Step>((one, other) => {
-      one.bitmap.drainInto(other.bitmap);
-      for (const page of one.model) other.model.add(page);
-      one.model.clear();
-    }),
-    fc.constant<Step>((one, other) => {
-      one.bitmap.merge(other.bitmap);
-      for (const page of other.model) one.model.add(page);
-    }),
-    fc.tuple(fc.uint8Array({ maxLength: 24 }), fc.nat(4)).map(([log, words]): Step => (one) => {
-      const bits = log.length * 8;
-      const marked = Array.from({ length: bits }, (_, bit) => bit)
-        .filter((bit) => log[bit >> 3]! >> (bit & 7) & 1).map((bit) => words * 32 + bit);
-      if (!marked.every((page) => within(one, page))) return;
-      one.bitmap.merge(log, words * 32);
-      for (const page of marked) one.model.add(page);
-    }),
-    fc.constant<Step>((one) => {
-      assertEquals(bitsOf(one.bitmap.getAndReset()), new Set(one.model));
-      one.model.clear();
-    }),
-    fc.tuple(offset, length).map(([offset, length]): Step => (one) => {
-      const runs: [number, number][] = [];
-      one.bitmap.forEachDirtyRun((start, count) => runs.push([start, count]), offset, length);
-      assertEquals(runs, modelRuns(one, offset, length));
-      assertEquals<unknown>([...one.bitmap.dirtyRuns(offset, length)], runs);
-    }),
-  );
-}
-
-for (const pageSize of PAGE_SIZES) {
-  Deno.test(`AtomicBitmap with pages of ${pageSize} does what a set of page numbers does`, () => {
-    const size = fc.nat(200 * pageSize);
-    const steps = fc.array(fc.tuple(fc.boolean(), stepOf(pageSize)), {
-      maxLength: 30,
-      size: "max",
-    });
-    fc.assert(
-      fc.property(size, steps, (size, steps) => {
-        const [a, b] = [0, 1].map((): Pair => ({
-          bitmap: new AtomicBitmap(size, pageSize),
-          model: new Set(),
-        }));
-        for (const [swap, step] of steps) swap ? step(b!, a!) : step(a!, b!);
-        for (const pair of [a!, b!]) {
-          assertEquals(pagesOf(pair.bitmap), [...pair.model].sort((a, b) => a - b));
-          assertEquals(pair.bitmap.dirtyPages, pair.model.size);
-          const { byteSize } = pair.bitmap;
-          assertEquals<unknown>([...pair.bitmap.dirtyRuns()], modelRuns(pair, 0, byteSize));
-        }
-      }),
-      { numRuns: 1000 },
-    );
-  });
 }

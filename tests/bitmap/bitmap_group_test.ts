@@ -44,7 +44,7 @@ Deno.test("BitmapGroup members take and reset their marks independently", () => 
   assertEquals([snapshot.getAndReset()[0], migration.getAndReset()[0]], [0b100, 0b110]);
 });
 
-Deno.test("BitmapGroup.add() tells a member of the marks from then on", () => {
+Deno.test("BitmapGroup.add() gives a member the marks from then on", () => {
   const [first, second] = [bitmapOf(), bitmapOf()];
   const group = new BitmapGroup([first]);
   group.markDirty(0, 1);
@@ -53,7 +53,7 @@ Deno.test("BitmapGroup.add() tells a member of the marks from then on", () => {
   assertEquals([first.getAndReset()[0], second.getAndReset()[0]], [0b11, 0b10]);
 });
 
-Deno.test("BitmapGroup.delete() tells a member no more, and ignores one that is none", () => {
+Deno.test("BitmapGroup.delete() gives a member no more marks, and ignores one that is none", () => {
   const [first, second, stranger] = [bitmapOf(), bitmapOf(), bitmapOf()];
   const group = new BitmapGroup([first, second]);
   group.delete(stranger);
@@ -85,7 +85,7 @@ Deno.test("BitmapGroup.sliceAt() marks and asks from its offset on, and adds off
   assertEquals([slice.dirtyAt(0), slice.dirtyAt(127), slice.dirtyAt(128)], [true, true, false]);
 });
 
-Deno.test("BitmapGroup.add() and delete() hold for the slices that were taken before", () => {
+Deno.test("BitmapGroup.add() and delete() apply to the slices that were taken before", () => {
   const [first, second] = [bitmapOf(), bitmapOf()];
   const group = new BitmapGroup([first]);
   const slice = group.sliceAt(128);
@@ -100,7 +100,7 @@ Deno.test("BitmapGroup.add() and delete() hold for the slices that were taken be
   assertEquals([first.dirtyPages, second.dirtyPages], [0, 2]);
 });
 
-Deno.test("BitmapGroup of a region tells consumers that come while it is used", () => {
+Deno.test("BitmapGroup of a region gives marks to consumers that come while it is used", () => {
   const group = new BitmapGroup();
   const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), SIZE]], { bitmap: () => group });
   memory.writeObj(u32, 1, GuestAddress(0));

@@ -5,7 +5,7 @@
  */
 import { AtomicBitmap, u32, VolatileSlice } from "../../mod.ts";
 
-/** What a Worker is to do. `words` holds the words of the bitmap, and `control` {@linkcode Control}. */
+/** What a Worker is to do. `words` has the words of the bitmap, and `control` {@linkcode Control}. */
 export type Order =
   & {
     readonly words: SharedArrayBuffer;
@@ -15,7 +15,7 @@ export type Order =
   & (
     /** Marks `length` bytes at page `first + i * step` modulo the pages, for each i below `count`. */
     | { kind: "mark"; first: number; step: number; count: number; length: number }
-    /** Marks and cleans page 5 of each word until it is told to stop. */
+    /** Marks and cleans page 5 of each word until it has to stop. */
     | { kind: "toggle" }
     /** Writes each round's number at the start of `memory`. */
     | { kind: "write"; memory: SharedArrayBuffer }

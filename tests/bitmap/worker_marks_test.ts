@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { AtomicBitmap, synchronizeThreads, u32, VolatileSlice } from "../../mod.ts";
-import { linuxTest } from "../posix.ts";
+import { AtomicBitmap, membarrier, u32, VolatileSlice } from "../../mod.ts";
 import { Control, type Order, PAGE_SIZE } from "./mark_worker.ts";
+import { linuxTest } from "../support/linux_test.ts";
 
 const MARKS = 10 ** 7;
 
@@ -12,7 +12,7 @@ type Task = Order extends infer O
 /** Workers that share a bitmap, all ready to begin. */
 interface Crew extends Disposable {
   readonly control: Int32Array;
-  /** Settled when each has done what it was told. */
+  /** Settled when each has done its work. */
   readonly done: Promise<unknown>;
 }
 
@@ -122,7 +122,7 @@ linuxTest(
       // Now sooner, now later, so that the drain meets the write.
       for (let turn = rounds % 16; turn > 0; turn--) Atomics.load(control, Control.READY);
       bitmap.drainInto(taken);
-      synchronizeThreads();
+      membarrier();
       const copy = slice.readObj(u32, 0);
       waitForRound(control, rounds);
       if (copy !== rounds && !bitmap.isBitSet(0)) lost++;

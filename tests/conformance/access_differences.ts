@@ -85,7 +85,7 @@ function emptyAccess(operation: Operation): JsonObject | undefined {
     case "check_range":
       return { ok: true };
     default:
-      // A slice of zero bytes has to lie somewhere too.
+      // A slice of zero bytes has to be somewhere too.
       return undefined;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { ADDRESS_DIFFERENCES } from "./address_differences.ts";
 import type { Difference } from "./difference.ts";
+import { LEVEL_DIFFERENCES } from "./level_differences.ts";
 import { STREAM_DIFFERENCES } from "./stream_differences.ts";
 import { ACCESS_DIFFERENCES } from "./access_differences.ts";
 
@@ -14,4 +15,5 @@ export const DIFFERENCES: readonly Difference[] = [
   ...ADDRESS_DIFFERENCES,
   ...ACCESS_DIFFERENCES,
   ...STREAM_DIFFERENCES,
+  ...LEVEL_DIFFERENCES,
 ];

@@ -15,6 +15,7 @@ import {
 import { BYTES } from "./bytes_player.ts";
 import { listSlices } from "./memory_player.ts";
 import { failure, outcomeOf } from "./outcome.ts";
+import { PhysicalMarks } from "./physical_marks.ts";
 import type { Mark, Operations, Player, Scene } from "./player.ts";
 import { flagOf, guestAddressOf, integer, type Json, type JsonObject } from "./trace.ts";
 import { listOf, numberOf, objectOf, type Operation, textOf } from "./trace.ts";
@@ -24,6 +25,7 @@ import { type Backend, pageRuns, type Piece, World } from "./world.ts";
 export class IommuPlayer implements Player, Scene {
   readonly world: World;
   readonly bitmaps: readonly AtomicBitmap[];
+  readonly physicalMarks: PhysicalMarks;
   readonly #tlb = new Iotlb();
   readonly #bitmap: AtomicBitmap;
   readonly #memory: IommuMemory;
@@ -35,6 +37,7 @@ export class IommuPlayer implements Player, Scene {
     const { byteSize, page } = objectOf(setup["iova"]);
     this.#bitmap = new AtomicBitmap(numberOf(byteSize), numberOf(page));
     this.bitmaps = [...this.world.bitmaps, this.#bitmap];
+    this.physicalMarks = new PhysicalMarks(this.world.bitmaps);
     this.#memory = new IommuMemory(this.world.memory, tlbOnly(this.#tlb), {
       bitmap: this.#bitmap,
       enabled: flagOf(setup["enabled"]),
@@ -90,13 +93,14 @@ export class IommuPlayer implements Player, Scene {
     return pieces;
   }
 
-  /** What an access marks: the I/O virtual space if addresses are translated, else the regions. */
+  /** What an access marks: the regions, and the I/O virtual space if addresses are translated. */
   marks(operation: Operation, length: number): Mark[] {
-    if (this.#memory.enabled) {
-      return [{ bitmap: this.#bitmap, offset: numberOf(operation.args[0]), length }];
-    }
-    return this.pieces(operation, length)
+    const marks: Mark[] = this.pieces(operation, length)
       .map((piece) => ({ ...piece, bitmap: this.world.bitmaps[piece.k]! }));
+    if (this.#memory.enabled) {
+      marks.push({ bitmap: this.#bitmap, offset: numberOf(operation.args[0]), length });
+    }
+    return marks;
   }
 
   #memoryOperations(): Operations {

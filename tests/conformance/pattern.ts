@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 
-/** What every buffer that is read into holds beforehand, so that untouched bytes show. */
+/** The content of every buffer before it is read into, so that untouched bytes show. */
 const UNTOUCHED = 0xa5;
 
 /** The longest run of bytes that a trace spells out. */

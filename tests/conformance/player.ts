@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PhysicalMarks } from "./physical_marks.ts";
 import type { Json, JsonObject, Operation } from "./trace.ts";
 import type { Piece, World } from "./world.ts";
 import type { AtomicBitmap } from "@vmm/guest-memory";
@@ -26,6 +27,8 @@ export interface Scene {
   pieces(operation: Operation, count: number): Piece[];
   /** Every bitmap, whatever it is indexed by. */
   readonly bitmaps: readonly AtomicBitmap[];
+  /** What has to be dirty in physical memory, where the crate has other marks. */
+  readonly physicalMarks?: PhysicalMarks;
   /** Which bytes of which bitmap an access to a prefix of its range marks. */
   marks(operation: Operation, length: number): readonly Mark[];
 }

@@ -12,7 +12,7 @@ import type { BareCollection } from "./bare_region.ts";
 import { type Json, type JsonObject, numberOf } from "./trace.ts";
 import { listRegions } from "./world.ts";
 
-/** A collection that is held, and how it is let go of. */
+/** A collection with a reference, and how that is released. */
 interface Held {
   readonly memory: BareCollection;
   close(): void;
@@ -39,7 +39,7 @@ export class Published implements Disposable {
       }
       case "g.lock_replace": {
         using exclusive = this.#lock();
-        // A collection of its own: the one that is published is closed by the next.
+        // A separate collection: the one that is published is closed by the next.
         exclusive.replace(new GuestRegionCollection([...current]));
         return { ok: null };
       }
@@ -62,7 +62,7 @@ export class Published implements Disposable {
     }
   }
 
-  /** Lets go of all collections. */
+  /** Releases all collections. */
   [Symbol.dispose](): void {
     for (const slot of [...this.#held.keys()]) this.#release(slot);
     this.#space.close();

@@ -14,6 +14,7 @@ import { DIFFERENCES } from "./differences.ts";
 import { IommuPlayer } from "./iommu_player.ts";
 import { MemoryPlayer } from "./memory_player.ts";
 import { sameOutcome, sameValue } from "./outcome.ts";
+import { MARKS_BEHIND_AN_IOMMU } from "./physical_marks.ts";
 import type { Player, Scene } from "./player.ts";
 import type { End, Json, JsonObject, Layout } from "./trace.ts";
 import { type Operation, readTrace } from "./trace.ts";
@@ -125,8 +126,10 @@ class Replayer implements Report, Disposable {
   }
 
   #compare(operation: Operation, line: number, player: Player): void {
-    const difference = differenceOf(operation, player.scene);
-    const expected = difference?.expected ?? { outcome: operation.result, dirty: operation.dirty };
+    const { scene } = player;
+    const difference = differenceOf(operation, scene);
+    const asInTrace: Expected = { outcome: operation.result, dirty: operation.dirty };
+    const expected = withPhysicalMarks(operation, scene, difference?.expected ?? asInTrace);
     const outcome = player.play(operation);
     const dirty = operation.dirty === undefined ? undefined : player.dirty();
     const problem = expected.verify?.();
@@ -138,9 +141,13 @@ class Replayer implements Report, Disposable {
       this.#diverge(operation, line, problem, undefined, undefined);
     }
     // Where a difference makes none for once, it was not met.
-    const asInCrate = sameOutcome(operation.result, outcome) && sameValue(operation.dirty, dirty);
-    if (difference === undefined || asInCrate) return;
-    const { id } = difference;
+    const inCrate = scene?.physicalMarks?.column(operation.dirty) ?? operation.dirty;
+    if (!sameValue(operation.dirty, inCrate)) this.#meet(MARKS_BEHIND_AN_IOMMU.id);
+    const asInCrate = sameOutcome(operation.result, outcome) && sameValue(inCrate, dirty);
+    if (difference !== undefined && !asInCrate) this.#meet(difference.id);
+  }
+
+  #meet(id: string): void {
     this.differences.set(id, (this.differences.get(id) ?? 0) + 1);
   }
 
@@ -158,6 +165,19 @@ class Replayer implements Report, Disposable {
     this.#player?.[Symbol.dispose]();
     this.#player = undefined;
   }
+}
+
+// What is expected, with the marks of physical memory that the crate does not make.
+function withPhysicalMarks(
+  operation: Operation,
+  scene: Scene | undefined,
+  expected: Expected,
+): Expected {
+  const marks = scene?.physicalMarks;
+  if (scene === undefined || marks === undefined) return expected;
+  marks.add(operation, expected.outcome, scene);
+  if (operation.name === "dirty") return { ...expected, outcome: marks.check(expected.outcome) };
+  return { ...expected, dirty: marks.column(expected.dirty) };
 }
 
 function differenceOf(

@@ -39,7 +39,7 @@ export class SlicePlayer {
     return outcomeOf(() => own(slice, args, this));
   }
 
-  /** Where a slice lies, as an operation returns it. */
+  /** Where a slice is, as an operation returns it. */
   place(slice: VolatileSlice): Json {
     const { k, offset, length } = this.#world.locate(slice);
     return [k, offset, length];

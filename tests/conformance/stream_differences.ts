@@ -4,10 +4,10 @@
  * @module
  */
 import type { AtomicBitmap } from "@vmm/guest-memory";
-import { type Difference, type Expected, methodOf, outcome } from "./difference.ts";
+import { type Difference, type Expected, outcome } from "./difference.ts";
 import type { Mark, Scene } from "./player.ts";
 import { sameOutcome } from "./outcome.ts";
-import { type Arrival, arrival, departure, type Transfer } from "./stream_model.ts";
+import { type Arrival, arrival, departure, transferOf } from "./stream_model.ts";
 import { numberOf, type Operation } from "./trace.ts";
 import type { Piece } from "./world.ts";
 
@@ -76,15 +76,6 @@ function reading(quirk: string, reason: string): Difference {
         verify: verifier(operation, scene, pieces, read),
       };
     },
-  };
-}
-
-function transferOf(operation: Operation, pieces: readonly Piece[]): Transfer {
-  return {
-    count: numberOf(operation.args.at(-1)),
-    parts: pieces.map((piece) => piece.length),
-    exact: methodOf(operation) === "read_exact_volatile_from",
-    spansRegions: operation.name.startsWith("m.") || operation.name.startsWith("v."),
   };
 }
 

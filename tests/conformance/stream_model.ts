@@ -3,14 +3,17 @@
  * the stream's specification alone: for the places where the crate has other rules.
  *
  * The rules: a transfer ends at the first read or write that is short, so that what was transferred is
- * a prefix; an exact one goes on until it is done, or the stream or the memory ends. A file descriptor
+ * a prefix; an exact one continues until it is done, or the stream or the memory ends. A file descriptor
  * is given the whole range in one call, other streams are given it region by region.
  *
  * @module
  */
 import { digest, pattern, untouched } from "./pattern.ts";
 import { EINTR, Script } from "./streams.ts";
+import { methodOf } from "./difference.ts";
 import { integer, type Json, type JsonObject, listOf, numberOf } from "./trace.ts";
+import type { Operation } from "./trace.ts";
+import type { Piece } from "./world.ts";
 
 /** A transfer that is asked for. */
 export interface Transfer {
@@ -21,6 +24,16 @@ export interface Transfer {
   readonly exact: boolean;
   /** Whether the range is one of a memory, and not of one region or slice. */
   readonly spansRegions: boolean;
+}
+
+/** The transfer of an operation over some stretches of memory. */
+export function transferOf(operation: Operation, pieces: readonly Piece[]): Transfer {
+  return {
+    count: numberOf(operation.args.at(-1)),
+    parts: pieces.map((piece) => piece.length),
+    exact: methodOf(operation) === "read_exact_volatile_from",
+    spansRegions: operation.name.startsWith("m.") || operation.name.startsWith("v."),
+  };
 }
 
 /** What comes into memory from a source. */

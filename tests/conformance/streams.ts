@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { Cursor, Fd, type ReadSource, SystemError } from "@vmm/guest-memory";
-import type { VolatileSlice, WriteSink } from "@vmm/guest-memory";
-import { available, open, openFile, pipe, put, take } from "../posix.ts";
+import { type ByteSource, Cursor, Fd, SystemError } from "@vmm/guest-memory";
+import type { ByteSink, VolatileSlice } from "@vmm/guest-memory";
+import { available, open, openFile, pipe, put, take } from "../support/posix.ts";
 import { digest, pattern, untouched } from "./pattern.ts";
 import { type Json, type JsonObject, listOf, numberOf, textOf } from "./trace.ts";
 
@@ -20,7 +20,7 @@ export interface Stream<S> extends Disposable {
 export const EINTR = 4;
 
 /** Makes a source as it is specified. */
-export function makeSource(spec: Json | undefined): Stream<ReadSource> {
+export function makeSource(spec: Json | undefined): Stream<ByteSource> {
   const [kind, seedOrNone, lengthOrSteps, position] = listOf(spec);
   const seed = () => numberOf(seedOrNone);
   const content = () => pattern(seed(), numberOf(lengthOrSteps));
@@ -54,7 +54,7 @@ export function makeSource(spec: Json | undefined): Stream<ReadSource> {
 }
 
 /** Makes a sink as it is specified. */
-export function makeSink(spec: Json | undefined): Stream<WriteSink> {
+export function makeSink(spec: Json | undefined): Stream<ByteSink> {
   const [kind, lengthOrSteps, position] = listOf(spec);
   switch (textOf(kind)) {
     case "bytes":
@@ -96,15 +96,15 @@ function inMemory<S>(stream: S, record: () => JsonObject): Stream<S> {
   return { stream, record, [Symbol.dispose]: () => {} };
 }
 
-function cursorSource(cursor: Cursor): Stream<ReadSource> {
+function cursorSource(cursor: Cursor): Stream<ByteSource> {
   return inMemory(cursor, () => ({ used: cursor.position }));
 }
 
-function cursorSink(cursor: Cursor): Stream<WriteSink> {
+function cursorSink(cursor: Cursor): Stream<ByteSink> {
   return inMemory(cursor, () => ({ sink: digest(cursor.bytes) }));
 }
 
-function pipeSource(content: Uint8Array<ArrayBuffer>, staysOpen: boolean): Stream<ReadSource> {
+function pipeSource(content: Uint8Array<ArrayBuffer>, staysOpen: boolean): Stream<ByteSource> {
   const ends = pipe({ blocking: false });
   put(ends.writer, content);
   if (!staysOpen) ends.closeWriter();
@@ -137,7 +137,7 @@ export class Script {
 // Streams have two forms: those that know memory, and those of bytes, as Deno's are. Scripts are
 // played by both. The second form says nothing of how much it wrote before it failed, so all of the
 // slice is dirty then, other than in the crate: a source that fails has the first form.
-function chunkSource(seed: number, steps: readonly number[]): Stream<ReadSource> {
+function chunkSource(seed: number, steps: readonly number[]): Stream<ByteSource> {
   const script = new Script(steps);
   let used = 0;
   const give = (asked: number) => {
@@ -146,7 +146,7 @@ function chunkSource(seed: number, steps: readonly number[]): Stream<ReadSource>
     return pattern(seed, count, used - count);
   };
   const fails = steps.some((step) => step < 0 && step !== -EINTR);
-  const source: ReadSource = seed % 2 === 0 || fails
+  const source: ByteSource = seed % 2 === 0 || fails
     ? { readVolatile: (slice) => slice.write(give(slice.len), 0) }
     : {
       readSync(buffer) {
@@ -158,7 +158,7 @@ function chunkSource(seed: number, steps: readonly number[]): Stream<ReadSource>
   return inMemory(source, () => ({ used }));
 }
 
-function chunkSink(steps: readonly number[]): Stream<WriteSink> {
+function chunkSink(steps: readonly number[]): Stream<ByteSink> {
   const script = new Script(steps);
   const taken: number[] = [];
   const take = (bytes: Uint8Array) => {
@@ -166,7 +166,7 @@ function chunkSink(steps: readonly number[]): Stream<WriteSink> {
     for (const byte of bytes.subarray(0, count)) taken.push(byte);
     return count;
   };
-  const sink: WriteSink = steps.length % 2 === 0
+  const sink: ByteSink = steps.length % 2 === 0
     ? { writeSync: take }
     : { writeVolatile: (slice) => take(copyOf(slice)) };
   return inMemory(sink, () => ({ sink: digest(Uint8Array.from(taken)) }));

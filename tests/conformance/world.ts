@@ -72,14 +72,14 @@ export class World implements Disposable {
     return this.regions.indexOf(region);
   }
 
-  /** Where a slice lies. */
+  /** Where a slice is. */
   locate(slice: VolatileSlice): Piece {
     const k = this.regions.findIndex((region) => region.asVolatileSlice().memory === slice.memory);
     const offset = slice.start - this.regions[k]!.asVolatileSlice().start;
     return { k, offset, length: slice.len };
   }
 
-  /** Where a host address lies: in which region, and at which offset. */
+  /** Where a host address is: in which region, and at which offset. */
   locateHost(host: bigint): Json {
     const offsets = this.regions.map((region) =>
       Number(host - region.getHostAddress(MemoryRegionAddress(0)))

@@ -8,9 +8,9 @@ import { load, STEP, verify } from "../../examples/demo/loader.ts";
 import { drawMemory } from "../../examples/demo/memory_picture.ts";
 import { place } from "../../examples/demo/placement.ts";
 import { Progress } from "../../examples/demo/progress.ts";
-import { painter } from "../../examples/demo/terminal.ts";
+import { painter } from "../../examples/lib/terminal.ts";
 import { crossBoundary } from "../../examples/demo/tour.ts";
-import { duration, size, speed } from "../../examples/demo/units.ts";
+import { duration, size, speed } from "../../examples/lib/units.ts";
 import { makeElf, noise, type SegmentToMake, TemporaryFile } from "./elf_builder.ts";
 
 const MIB = 2 ** 20;

@@ -58,7 +58,7 @@ Deno.test("demo loads Deno itself by default", { ignore: Deno.build.os !== "linu
   assertMatch(stdout, /r-x +0x[0-9a-f]+-0x[0-9a-f]+ .* ✓ [0-9a-f]{12}\n/);
   assertStringIncludes(stdout, "= 64: 32 + 32 bytes, 2 host mappings");
   assertStringIncludes(stdout, "throws InvalidGuestAddress");
-  assertStringIncludes(stdout, "Cannot access guest address 0xc0000000: no region holds it");
+  assertStringIncludes(stdout, "Cannot access guest address 0xc0000000: no region contains it");
   assertStringIncludes(stdout, "= 32: short, it ends where the hole begins");
   assertStringIncludes(stdout, "points to: 7f 45 4c 46 02 01 01");
   assertMatch(stdout, /plain read +━+ +[\d,]+ MB\/s/);
@@ -120,7 +120,7 @@ Deno.test("demo lists the first of very many segments", () => {
   assertStringIncludes(outcome.stdout, "… and 65,518 more segments");
 });
 
-Deno.test("demo tells what is resident", () => {
+Deno.test("demo shows what is resident", () => {
   using file = new TemporaryFile(makeElf([{ data: noise(3 * MIB, 5), paddr: 0x20_0000n }]));
   const { stdout, code } = demo([file.path]);
   assertEquals(code, 0);

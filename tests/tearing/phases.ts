@@ -1,5 +1,5 @@
 /**
- * What is written and read at one place by two threads, and how they tell each other.
+ * What is written and read at one place by two threads, and how they synchronise.
  *
  * @module
  */
@@ -7,10 +7,10 @@ import { type AtomicAccess, i16, i32, i64, u16, u32, u64 } from "../../mod.ts";
 
 /** Bytes of the mapping that both threads use. */
 export const SIZE = 4096;
-/** Where in it the integer lies: a multiple of 8. */
+/** Where in it the integer is: a multiple of 8. */
 export const AT = 1024;
 
-/** The words by which the threads tell each other where they are. */
+/** The words by which the threads report where they are. */
 export const Control = {
   /** The number of the phase, from 1; -1 to end. Set by the reader. */
   PHASE: 0,

@@ -30,7 +30,7 @@ export function elfKernel(code: Uint8Array, ...others: SegmentToMake[]): Uint8Ar
   return makeElf([{ data: code, paddr: BigInt(KERNEL), memsz: 0x1000n }, ...others]);
 }
 
-/** A segment of notes that names a PVH entry, after a note of somebody else's. */
+/** A segment of notes that names a PVH entry, after another note. */
 export function pvhNote(entry: number): SegmentToMake {
   const note = new DataView(new ArrayBuffer(64));
   // Name size, description size, type, name, description, each padded to 4 bytes.

@@ -1,5 +1,5 @@
 /**
- * Runs the example as a user does, in a process of its own.
+ * Runs the example as a user does, in a new process.
  *
  * @module
  */

@@ -27,7 +27,7 @@ if (exists(SCRIPT)) {
   Deno.test.ignore(`${TERMINAL} (ignored: needs ${SCRIPT})`, () => {});
 }
 
-/** Runs a command in a terminal of its own, between two looks at the terminal's modes. */
+/** Runs a command in a new terminal, between two looks at the terminal's modes. */
 async function inTerminal(
   command: readonly string[],
   interrupt: boolean,

@@ -2,8 +2,9 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { FileOffset, GuestAddress, GuestMemoryMmap, MemoryClosed, u32 } from "@vmm/guest-memory";
 import { Machine } from "../../../examples/microvm/machine.ts";
 import { MicrovmError } from "../../../examples/microvm/microvm_error.ts";
-import { mappingsOf, temporaryFile } from "../../proc_maps.ts";
+import { mappingsOf } from "../../support/proc_maps.ts";
 import { kvmTest, makeGuest, run } from "./kvm_guest.ts";
+import { temporaryFile } from "../../support/temporary_file.ts";
 
 const FOREVER = [0xeb, 0xfe]; // again: jmp again
 
@@ -25,7 +26,7 @@ kvmTest("two virtual CPUs and the host count together, and none is lost", async 
   const reports = machine.run();
   const counter = GuestAddress(0x3000);
   while (current.memory.load(u32, counter) === 0) await new Promise((next) => setTimeout(next));
-  for (let i = 0; i < 50_000; i++) current.memory.fetchAdd(u32, 1, counter);
+  for (let i = 0; i < 50_000; i++) current.memory.getAtomicRef(u32, counter).fetchAdd(1);
   assertEquals((await reports).map(({ ending }) => ending.kind), ["halted", "halted"]);
   assertEquals(current.memory.load(u32, counter), 150_000);
 });

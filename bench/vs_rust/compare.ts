@@ -1,0 +1,113 @@
+/**
+ * Compares this library with the Rust crate that it is a port of, in one go: see `bench/README.md`.
+ *
+ * Run it with `deno task compare`.
+ *
+ * @module
+ */
+import { cpus } from "node:os";
+import { parseOptions, USAGE, UsageError } from "./compare/options.ts";
+import type { Options } from "./compare/options.ts";
+import { buildRustPeer, measureDeno, PeerError, type RustPeer } from "./compare/peers.ts";
+import { Progress } from "./compare/progress.ts";
+import { makeReport, type Report } from "./compare/report.ts";
+import { takeTurns } from "./compare/rounds.ts";
+import { formatReport, type Paint } from "./compare/table.ts";
+import { ANONYMOUS } from "../backends.ts";
+import { memcpyName } from "./crate/copies.ts";
+
+const RESULTS = new URL("../results/", import.meta.url);
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = parseOptions(args);
+    if (options === undefined) console.log(USAGE);
+    else await compare(options);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`compare: ${error.message} (see --help)`);
+      return 2;
+    }
+    if (error instanceof PeerError) {
+      console.error(`compare: ${error.message}`);
+      return 1;
+    }
+    throw error;
+  }
+}
+
+async function compare(options: Options): Promise<void> {
+  const report = await measureBoth(options);
+  if (report.geomean === null) {
+    console.log("There is no cargo, so this is the Deno side alone.\n");
+  }
+  for (const line of formatReport(report, painter())) console.log(line);
+  if (options.json !== undefined) {
+    await Deno.writeTextFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  }
+  if (options.charts && report.geomean !== null) await drawCharts(report);
+}
+
+async function measureBoth(options: Options): Promise<Report> {
+  const { rounds, timeMs, charts } = options;
+  using progress = new Progress();
+  progress.update("building the Rust side", 0);
+  const rust = await buildRustPeer();
+  const time = ["--time-ms", String(timeMs)];
+  const copies = ["--copies", ...(charts ? [] : ["--filter", ` ${ANONYMOUS.name} `])];
+  const turns = [
+    { name: "Deno", take: () => measureDeno(time) },
+    ...rustTurn(rust, "Rust", time),
+    { name: "copies in Deno", take: () => measureDeno([...time, ...copies]) },
+    ...rustTurn(rust, "memcpy", [...time, "--limits", "--filter", memcpyName("")]),
+  ];
+  let taken = 0;
+  const results = await takeTurns(rounds, turns, (round, name) => {
+    progress.update(`round ${round + 1} of ${rounds}: ${name}`, taken++ / (rounds * turns.length));
+  });
+  const of = (name: string) => results[turns.findIndex((turn) => turn.name === name)];
+  return makeReport({
+    deno: of("Deno")!,
+    rust: of("Rust"),
+    denoCopies: of("copies in Deno")!,
+    memcpy: of("memcpy"),
+  }, describe(options));
+}
+
+function rustTurn(rust: RustPeer | undefined, name: string, args: readonly string[]) {
+  return rust === undefined ? [] : [{ name, take: () => rust.measure(args) }];
+}
+
+function describe({ rounds, timeMs }: Options): string {
+  const date = new Date().toISOString().slice(0, 10);
+  return `${machine()}, ${rounds} round${rounds === 1 ? "" : "s"} of ${timeMs} ms a case, ${date}`;
+}
+
+function machine(): string {
+  const { hardwareConcurrency } = navigator;
+  let model: string = Deno.build.arch;
+  try {
+    model = cpus()[0]?.model.trim() || model;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+  }
+  return `${model}, ${hardwareConcurrency} CPU${hardwareConcurrency === 1 ? "" : "s"}`;
+}
+
+async function drawCharts(report: Report): Promise<void> {
+  // Loaded only here: the charts are all that needs packages.
+  const { ratioChart, throughputChart } = await import("./compare/charts.ts");
+  await Deno.mkdir(RESULTS, { recursive: true });
+  await Deno.writeTextFile(new URL("ratio.svg", RESULTS), await ratioChart(report));
+  await Deno.writeTextFile(new URL("throughput.svg", RESULTS), await throughputChart(report));
+  console.log("Charts: bench/results/ratio.svg, bench/results/throughput.svg");
+}
+
+function painter(): Paint {
+  if (!Deno.stdout.isTerminal() || Deno.noColor) return (_colour, text) => text;
+  const codes = { ahead: 32, behind: 33, dim: 2 };
+  return (colour, text) => `\x1b[${codes[colour]}m${text}\x1b[0m`;
+}
+
+Deno.exitCode = await main(Deno.args);

@@ -1,0 +1,92 @@
+/**
+ * The two programs that are compared: the cases on this library under Deno, and those of the crate in
+ * Rust.
+ *
+ * @module
+ */
+import type { Measurement } from "../crate/harness.ts";
+
+/** What a program measured. */
+export interface Measurements {
+  /** The program: the runtime, or the crate, and its version. */
+  readonly by: string;
+  /** What each case took, by the cases' names, in their order. */
+  readonly cases: Readonly<Record<string, Measurement>>;
+}
+
+/** A side could not be measured. */
+export class PeerError extends Error {
+  override name = "PeerError";
+}
+
+const DENO_MAIN = new URL("../crate/main.ts", import.meta.url).href;
+const MANIFEST = decodeURIComponent(new URL("../rust/Cargo.toml", import.meta.url).pathname);
+
+/**
+ * Measures on this library.
+ *
+ * @param args Arguments of `bench/vs_rust/crate/main.ts`.
+ */
+export function measureDeno(args: readonly string[]): Promise<Measurements> {
+  const permissions = ["--no-prompt", "--allow-ffi", "--allow-read", "--allow-write"];
+  return measure(Deno.execPath(), ["run", ...permissions, DENO_MAIN, ...args]);
+}
+
+/** The Rust side, built. */
+export interface RustPeer {
+  /**
+   * Measures in Rust.
+   *
+   * @param args Arguments of `bench/vs_rust/rust`.
+   */
+  measure(args: readonly string[]): Promise<Measurements>;
+}
+
+/**
+ * Builds the Rust side.
+ *
+ * @returns It, or `undefined` where there is no cargo.
+ * @throws {PeerError} Building it failed.
+ */
+export async function buildRustPeer(): Promise<RustPeer | undefined> {
+  const args = ["build", "--release", "--locked", "--manifest-path", MANIFEST];
+  let stdout: string;
+  try {
+    stdout = await run("cargo", [...args, "--message-format", "json-render-diagnostics"]);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  // Where cargo puts a program is for its own settings to say.
+  const executable = stdout.split("\n")
+    .map((line) => /"executable":("[^"]+")/.exec(line)?.[1])
+    .findLast((path) => path !== undefined);
+  if (executable === undefined) throw new PeerError("cargo does not say what it has built");
+  const path = JSON.parse(executable) as string;
+  return { measure: (args) => measure(path, args) };
+}
+
+async function measure(command: string, args: readonly string[]): Promise<Measurements> {
+  const { runtime, crate, cases } = JSON.parse(await run(command, args)) as {
+    readonly runtime?: string;
+    readonly crate?: string;
+    readonly cases: Measurements["cases"];
+  };
+  return { by: runtime ?? crate ?? command, cases };
+}
+
+async function run(command: string, args: readonly string[]): Promise<string> {
+  const process = new Deno.Command(command, {
+    args: [...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const { success, code, signal, stdout, stderr } = await process.output();
+  const text = new TextDecoder();
+  if (success) return text.decode(stdout);
+  const ending = signal === null ? `ended with ${code}` : `was ended by ${signal}`;
+  throw new PeerError(
+    `${[command, args[0]].join(" ")} ${ending}:\n${text.decode(stderr).trimEnd()}`,
+  );
+}

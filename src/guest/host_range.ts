@@ -1,0 +1,127 @@
+/**
+ * Where the bytes of guest memory are in the host.
+ *
+ * @module
+ */
+import type { Bitmap } from "../bitmap/bitmap.ts";
+import { boundaryWindow, type HostMemory } from "../host/host_memory.ts";
+import { VolatileSlice } from "../volatile/volatile_slice.ts";
+import type { GuestMemoryRegion } from "./region.ts";
+import { RegionIndex } from "./region_index.ts";
+import { checkAddress } from "../text/argument.ts";
+
+/**
+ * A guest range backed by one contiguous {@linkcode HostMemory}: a region, or the bytes on both
+ * sides of a boundary.
+ */
+export class HostRange {
+  /** The guest address of the memory's first byte. */
+  readonly startAddr: number;
+  /** Bytes. */
+  readonly len: number;
+  /** The guest address after its last byte. */
+  readonly end: number;
+  /** The bytes. */
+  readonly memory: HostMemory;
+  /** All of them as a slice. */
+  readonly slice: VolatileSlice;
+  /** What records writes; `undefined` for nothing. */
+  readonly bitmap: Bitmap | undefined;
+  /** Where in the bitmap the range begins. */
+  readonly bitmapStart: number;
+  readonly #next: HostRange | undefined;
+  #boundary: HostRange | undefined;
+
+  /**
+   * Gives all of a memory a guest address.
+   *
+   * @param startAddr The guest address of its first byte.
+   * @param slice All of the memory.
+   * @param next The range of the region that begins where this one ends.
+   */
+  constructor(startAddr: number, slice: VolatileSlice, next?: HostRange) {
+    this.startAddr = startAddr;
+    this.len = slice.len;
+    this.end = startAddr + slice.len;
+    this.memory = slice.memory;
+    this.slice = slice;
+    const { tracking } = slice;
+    this.bitmap = tracking?.bitmap;
+    this.bitmapStart = tracking?.start ?? 0;
+    this.#next = next;
+  }
+
+  /**
+   * The range across the boundary of this one and the next: with it, an access across the boundary
+   * is one access. `undefined` if they are not adjacent in the host too.
+   */
+  get boundary(): HostRange | undefined {
+    const boundary = this.#boundary;
+    return boundary !== undefined && !boundary.memory.closed ? boundary : this.#viewBoundary();
+  }
+
+  #viewBoundary(): HostRange | undefined {
+    const next = this.#next;
+    // A boundary view would have to mark two bitmaps.
+    if (next === undefined || this.bitmap !== undefined || next.bitmap !== undefined) {
+      return undefined;
+    }
+    const memory = this.memory.boundaryView(next.memory);
+    if (memory === undefined) return undefined;
+    const slice = new VolatileSlice(memory, 0, memory.u8.length);
+    return this.#boundary = new HostRange(this.end - boundaryWindow(this.len), slice);
+  }
+}
+
+/** Finds host ranges by guest address. */
+export class HostRanges {
+  readonly #index: RegionIndex<HostRange>;
+
+  /** @param regions Regions, sorted, without overlaps. Those without a `hostSlice` have no range. */
+  constructor(regions: readonly GuestMemoryRegion[]) {
+    const ranges: HostRange[] = [];
+    let next: HostRange | undefined;
+    for (const region of regions.toReversed()) {
+      const slice = region.hostSlice;
+      if (slice === undefined || !isWholeMemory(slice, region.len)) continue;
+      const meets = next?.startAddr === region.startAddr + region.len;
+      next = new HostRange(region.startAddr, slice, meets ? next : undefined);
+      ranges.push(next);
+    }
+    this.#index = new RegionIndex(ranges.reverse());
+  }
+
+  /**
+   * The host range that contains a guest range of at least one byte, if there is one.
+   *
+   * Not exact: for an address in a hole it may return the next range. The offset in its memory is
+   * negative then, which `canRead` and `canWrite` refuse.
+   *
+   * @param addr Where the guest range begins.
+   * @param length Its bytes.
+   * @throws {TypeError} The address is not a number.
+   */
+  at(addr: number, length: number): HostRange | undefined {
+    if (typeof addr !== "number") checkAddress(addr);
+    const guess = this.#index.guess(addr);
+    if (guess !== undefined && addr + length <= guess.end && length > 0) return guess;
+    return length > 0 ? this.#search(guess, addr, length) : undefined;
+  }
+
+  #search(guess: HostRange | undefined, addr: number, length: number): HostRange | undefined {
+    const range = guess !== undefined && addr < guess.end ? guess : this.#index.find(addr);
+    if (range === undefined) return undefined;
+    if (addr + length <= range.end) return range;
+    const { boundary } = range;
+    const inside = boundary !== undefined && addr >= boundary.startAddr &&
+      addr + length <= boundary.end;
+    return inside ? boundary : undefined;
+  }
+}
+
+// A host range begins at offset 0 of its memory. A class derived from VolatileSlice may override
+// accesses.
+function isWholeMemory(slice: VolatileSlice, len: number): boolean {
+  return Object.getPrototypeOf(slice) === VolatileSlice.prototype && slice.start === 0 &&
+    slice.len === slice.memory.u8.length && slice.len === len;
+}

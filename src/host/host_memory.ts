@@ -1,0 +1,194 @@
+/**
+ * A contiguous range of host memory: one buffer, and the typed arrays over it.
+ *
+ * Everything above indexes these arrays. They are made once for each mapping, and byte 0 of each is
+ * the same byte, so an offset divided by the element size is an index. `copyOut` and `copyIn` copy
+ * to and from buffers; each kind of memory implements them.
+ *
+ * @module
+ */
+import { asBytes, byteLength, bytesOf, copyBytes } from "./bytes.ts";
+import { MemoryClosed } from "../error/volatile_memory_error.ts";
+import { wrongKind } from "../text/argument.ts";
+import { checkPermissions, Permissions } from "../permissions.ts";
+
+/**
+ * One buffer of host memory with its typed arrays, open until it is closed.
+ *
+ * Codecs read and write through it ({@linkcode ByteValued}). All other code uses
+ * {@linkcode VolatileSlice}, which checks bounds.
+ */
+export class HostMemory {
+  /** The buffer with the memory's bytes. */
+  readonly buffer: ArrayBufferLike;
+  /** The memory as bytes. */
+  readonly u8: Uint8Array;
+  /** The memory as 16-bit unsigned integers of the host's endianness. */
+  readonly u16: Uint16Array;
+  /** The memory as 32-bit unsigned integers. */
+  readonly u32: Uint32Array;
+  /** The memory as 64-bit unsigned integers. */
+  readonly u64: BigUint64Array;
+  /** The memory as 8-bit signed integers. */
+  readonly i8: Int8Array;
+  /** The memory as 16-bit signed integers. */
+  readonly i16: Int16Array;
+  /** The memory as 32-bit signed integers. */
+  readonly i32: Int32Array;
+  /** The memory as 64-bit signed integers. */
+  readonly i64: BigInt64Array;
+  /** The memory as single-precision numbers. */
+  readonly f32: Float32Array;
+  /** The memory as double-precision numbers. */
+  readonly f64: Float64Array;
+  /**
+   * The memory as a DataView, for what is not aligned. Unoptimised code reads a DataView byte by
+   * byte, so aligned scalars go through the arrays (rule 4).
+   */
+  readonly dataView: DataView;
+  readonly #length: number;
+  #closed = false;
+  #readable = false;
+  #writable = false;
+
+  /**
+   * Makes the typed arrays over a buffer.
+   *
+   * @param buffer The memory.
+   * @param permissions Its permissions.
+   */
+  constructor(buffer: ArrayBufferLike, permissions: Permissions = Permissions.ReadWrite) {
+    // Of a fixed length, even if the buffer is resizable: they become empty once it is too small.
+    if (typeof buffer !== "object") {
+      throw wrongKind("the buffer of memory", buffer, "an ArrayBuffer");
+    }
+    const length = byteLength(new Uint8Array(buffer));
+    this.#length = length;
+    this.buffer = buffer;
+    this.u8 = new Uint8Array(buffer, 0, length);
+    this.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
+    this.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
+    this.u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
+    this.i8 = new Int8Array(buffer, 0, length);
+    this.i16 = new Int16Array(buffer, 0, Math.floor(length / 2));
+    this.i32 = new Int32Array(buffer, 0, Math.floor(length / 4));
+    this.i64 = new BigInt64Array(buffer, 0, Math.floor(length / 8));
+    this.f32 = new Float32Array(buffer, 0, Math.floor(length / 4));
+    this.f64 = new Float64Array(buffer, 0, Math.floor(length / 8));
+    this.dataView = new DataView(buffer, 0, length);
+    this.#allow(permissions);
+  }
+
+  /** Whether the memory was closed, or its buffer was transferred or shrunk. */
+  get closed(): boolean {
+    return this.#closed || this.u8.length < this.#length;
+  }
+
+  /**
+   * Throws if the memory is closed.
+   *
+   * @throws {MemoryClosed} It is closed.
+   */
+  ensureOpen(): void {
+    if (this.closed) throw new MemoryClosed();
+  }
+
+  /**
+   * Bytes from 0 that may be read: all of them, or none once the memory is closed, its buffer was
+   * transferred or shrunk, or reading is refused. One comparison with it says whether an access is
+   * in the buffer, open and allowed.
+   */
+  get readableLength(): number {
+    return this.#readable ? this.u8.length : 0;
+  }
+
+  /** Bytes from 0 that may be written: all of them, or none. */
+  get writableLength(): number {
+    return this.#writable ? this.u8.length : 0;
+  }
+
+  /** Sets the permissions of the memory. */
+  setPermissions(permissions: Permissions): void {
+    checkPermissions(permissions);
+    if (!this.#closed) this.#allow(permissions);
+  }
+
+  #allow(permissions: Permissions): void {
+    this.#readable = Permissions.allow(permissions, Permissions.Read);
+    this.#writable = Permissions.allow(permissions, Permissions.Write);
+  }
+
+  /** Refuses every access from now on. */
+  close(): void {
+    this.#closed = true;
+    this.#allow(Permissions.No);
+  }
+
+  /** Whether bytes may be read: they are in the memory, which is open. */
+  canRead(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.readableLength && Number.isInteger(offset);
+  }
+
+  /** Whether bytes may be written. */
+  canWrite(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.writableLength && Number.isInteger(offset);
+  }
+
+  /**
+   * Copies bytes to a buffer.
+   *
+   * @param offset The first byte.
+   * @param to The buffer.
+   * @param count Bytes: all of the buffer.
+   * @returns Whether they may be read, and the buffer has exactly as many. Nothing is copied
+   * otherwise.
+   */
+  copyOut(offset: number, to: Uint8Array, count: number): boolean {
+    if (byteLength(to) !== count || !this.canRead(offset, count)) return false;
+    if (count > 0) copyBytes(asBytes(to), bytesOf(this.u8, offset, count));
+    return true;
+  }
+
+  /**
+   * Copies a buffer.
+   *
+   * @param offset The first byte to overwrite.
+   * @param from The buffer.
+   * @param count Bytes: all of the buffer.
+   * @returns Whether they may be written, and the buffer has exactly as many. Nothing is copied
+   * otherwise.
+   */
+  copyIn(offset: number, from: Uint8Array, count: number): boolean {
+    if (byteLength(from) !== count || !this.canWrite(offset, count)) return false;
+    if (count > 0) copyBytes(this.u8, asBytes(from), offset);
+    return true;
+  }
+
+  /**
+   * A view across the boundary with the next memory, which begins where this one ends: up to 64 KiB
+   * on each side (`boundaryWindow`). It is closed when either memory is closed or loses a
+   * permission.
+   *
+   * @param _next The other memory.
+   * @returns The view, or `undefined` if the memories are not adjacent, or if one of them may not
+   * be read and written.
+   */
+  boundaryView(_next: HostMemory): HostMemory | undefined {
+    return undefined;
+  }
+
+  /** The host virtual address of byte 0; `undefined` if it may change or there is none. */
+  hostAddress(): bigint | undefined {
+    return undefined;
+  }
+}
+
+/**
+ * Bytes on one side of a boundary view: 64 KiB, as few devices transfer more at a time, but at most
+ * half of the memory, so that its two boundary views do not overlap.
+ *
+ * @param length Bytes of the memory.
+ */
+export function boundaryWindow(length: number): number {
+  return Math.min(65_536, Math.floor(length / 2));
+}

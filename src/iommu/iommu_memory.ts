@@ -1,0 +1,208 @@
+/**
+ * Guest memory as a device behind an IOMMU sees it.
+ *
+ * @module
+ */
+import type { GuestAddress, MemoryRegionAddress } from "../address.ts";
+import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
+import { BitmapGroup } from "../bitmap/bitmap_group.ts";
+import { IommuError, IommuMisconfigured } from "../error/iommu_error.ts";
+import type { AccessCallback } from "../guest/access.ts";
+import type { GuestMemory } from "../guest/guest_memory.ts";
+import { IoMemory } from "../guest/io_memory.ts";
+import { Permissions } from "../permissions.ts";
+import type { VolatileSlice } from "../volatile/volatile_slice.ts";
+import type { MappedRange } from "./iotlb.ts";
+import { checkAddress, checkCount, checkNumber, shown } from "../text/argument.ts";
+
+/** What translates addresses for a device. Mirrors the trait `Iommu`. */
+export interface Iommu {
+  /**
+   * Translates all of a range, fetching translations where that is needed.
+   *
+   * @param iova The first I/O virtual address.
+   * @param length Bytes.
+   * @param permissions What will be done.
+   * @returns Guest physical ranges, in order, as long as the range in all.
+   * @throws {IommuError} It cannot be translated.
+   */
+  translate(iova: GuestAddress, length: number, permissions: Permissions): Iterable<MappedRange>;
+}
+
+/** How memory behind an IOMMU begins. */
+export interface IommuMemoryOptions {
+  /** Whether addresses are translated; true by default. */
+  readonly enabled?: boolean;
+  /**
+   * Records writes by I/O virtual address while addresses are translated, in addition to the
+   * bitmaps of the physical memory, which record every write. Bytes of a region without a
+   * `hostSlice` are marked when they are accessed for writing, or when a writable slice of them is
+   * returned.
+   */
+  readonly bitmap?: Bitmap;
+}
+
+/**
+ * Guest memory as a device behind an IOMMU sees it: addresses are I/O virtual, and are translated
+ * at each access. Mirrors `IommuMemory`.
+ *
+ * All of a range is translated before any of it is accessed: if a part of it may not be accessed,
+ * nothing of it is. An aligned scalar is one access, as in physical memory.
+ *
+ * @typeParam M The kind of guest physical memory.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   CannotResolve,
+ *   GuestAddress,
+ *   GuestMemoryHeap,
+ *   IommuMemory,
+ *   Iotlb,
+ *   Permissions,
+ *   u32,
+ * } from "@vmm/guest-memory";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const physical = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x10000]]);
+ * const tlb = new Iotlb();
+ * tlb.setMapping(GuestAddress(0x7000_0000), GuestAddress(0x2000), 0x1000, Permissions.ReadWrite);
+ * const memory = new IommuMemory(physical, {
+ *   translate(iova, length, permissions) {
+ *     try {
+ *       return tlb.lookup(iova, length, permissions);
+ *     } catch {
+ *       throw new CannotResolve({ base: iova, length }, "it is not mapped");
+ *     }
+ *   },
+ * });
+ * memory.writeObj(u32, 7, GuestAddress(0x7000_0010));
+ * assertEquals(physical.readObj(u32, GuestAddress(0x2010)), 7);
+ * assertThrows(() => memory.readObj(u32, GuestAddress(0x2010)), CannotResolve);
+ * ```
+ */
+export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
+  /** The guest physical memory. */
+  readonly backend: M;
+  /** What translates addresses. */
+  readonly iommu: Iommu;
+  /** What records writes by I/O virtual address while addresses are translated. */
+  readonly bitmap: Bitmap;
+  /** Whether addresses are translated. */
+  enabled: boolean;
+
+  /**
+   * Puts an IOMMU before a memory.
+   *
+   * @param backend The guest physical memory.
+   * @param iommu What translates addresses.
+   * @param options How it begins.
+   */
+  constructor(backend: M, iommu: Iommu, options: IommuMemoryOptions = {}) {
+    super();
+    this.backend = backend;
+    this.iommu = iommu;
+    this.bitmap = options.bitmap ?? NoBitmap;
+    this.enabled = options.enabled ?? true;
+  }
+
+  /** The same with another physical memory, sharing the IOMMU and the bitmap. */
+  withReplacedBackend<N extends GuestMemory>(backend: N): IommuMemory<N> {
+    const { iommu, bitmap, enabled } = this;
+    return new IommuMemory(backend, iommu, { bitmap, enabled });
+  }
+
+  /** The physical memory while addresses are not translated. */
+  get physicalMemory(): M | undefined {
+    return this.enabled ? undefined : this.backend;
+  }
+
+  /** Whether all of a range is translated, for this, to physical memory that is there. */
+  checkRange(
+    base: GuestAddress,
+    length: number,
+    permissions: Permissions = Permissions.ReadWrite,
+  ): boolean {
+    checkAddress(base);
+    checkNumber("length", length);
+    if (!(Number.isInteger(length) && length >= 0)) return false;
+    if (!this.enabled) return this.backend.checkRange(base, length);
+    try {
+      return this.#translate(base, length, permissions)
+        .every((range) => this.backend.checkRange(range.base, range.length));
+    } catch (error) {
+      if (error instanceof IommuError) return false;
+      throw error;
+    }
+  }
+
+  /** Calls a function for each part of a range: see {@linkcode IoMemory.access}. */
+  access(
+    count: number,
+    addr: GuestAddress,
+    permissions: Permissions,
+    callback: AccessCallback,
+  ): number {
+    if (!this.enabled) return this.backend.access(count, addr, permissions, callback);
+    let total = 0;
+    for (const { base, length } of this.#translate(addr, count, permissions)) {
+      // A missing region is an error for the first byte only; later it ends the access.
+      if (total > 0 && !this.backend.addressInRange(base)) break;
+      const before = total;
+      const done = this.backend.tryAccess(length, base, (part, size, offset, region) => {
+        const at = before + part;
+        if (this.bitmap === NoBitmap) return callback(at, size, offset, region);
+        const slice = region.hostSlice?.getSlice(offset, size);
+        if (slice !== undefined) {
+          return callback(at, size, 0 as MemoryRegionAddress, this.#track(slice, addr + at));
+        }
+        try {
+          return callback(at, size, offset, region);
+        } finally {
+          // How much such a region has written is not known.
+          if (Permissions.hasWrite(permissions)) this.bitmap.markDirty(addr + at, size);
+        }
+      });
+      total += done;
+      if (done < length) break;
+    }
+    return total;
+  }
+
+  // A part of a region whose writes are recorded by both kinds of address.
+  #track(slice: VolatileSlice, iova: number): VolatileSlice {
+    if (slice.tracking === undefined) return slice.withBitmap(this.bitmap, iova);
+    return slice.withBitmap(new BitmapGroup([slice.bitmap, this.bitmap.sliceAt(iova)]));
+  }
+
+  // A wrong implementation of Iommu must not widen the access, shorten it silently, or never end.
+  #translate(iova: GuestAddress, length: number, permissions: Permissions): MappedRange[] {
+    checkAddress(iova);
+    checkCount(length);
+    if (length === 0) return [];
+    if (!(Number.isSafeInteger(iova) && iova >= 0)) {
+      throw new IommuMisconfigured(`${iova} is no I/O virtual address`);
+    }
+    const limit = Math.max(65_536, Math.min(length, 2 ** 32) / 512);
+    const ranges: MappedRange[] = [];
+    let total = 0;
+    // The limit allows a range for each page of a guest's tables, or for each sector of a segment
+    // list, but no more than fit in memory. Copies: what is checked must not change until it is
+    // used.
+    for (const { base, length: size } of this.iommu.translate(iova, length, permissions)) {
+      if (!(Number.isSafeInteger(base) && base >= 0 && Number.isSafeInteger(size) && size > 0)) {
+        throw new IommuMisconfigured(
+          `a range was translated to ${shown(size)} bytes at ${shown(base)}`,
+        );
+      }
+      if (ranges.length >= limit) {
+        throw new IommuMisconfigured(`${length} bytes were translated to over ${limit} ranges`);
+      }
+      ranges.push({ base, length: size });
+      total += size;
+      if (total >= length) break;
+    }
+    if (total === length) return ranges;
+    throw new IommuMisconfigured(`${length} bytes were translated to ${total}`);
+  }
+}

@@ -1,0 +1,269 @@
+import { assert, assertEquals, assertFalse, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  FileOffset,
+  InvalidPointer,
+  MapFixed,
+  MmapRegion,
+  NoBitmap,
+  OutOfBounds,
+  Permissions,
+  SystemError,
+  u64,
+  u8,
+} from "../../../mod.ts";
+import { detailsAt, mappingAt, mappings, sharedMappingsOfSize } from "../../support/proc_maps.ts";
+import { RecordingBitmap } from "../../support/recording_bitmap.ts";
+import { linuxTest } from "../../support/linux_test.ts";
+import { temporaryFile } from "../../support/temporary_file.ts";
+
+const PAGE = 4096;
+const MAP_FIXED = 0x10;
+const MAP_POPULATE = 0x8000;
+const MAP_HUGETLB = 0x40000;
+const ENOMEM = 12;
+
+Deno.test("MmapRegion is zeroed and keeps what is written to it", () => {
+  using region = new MmapRegion(0x4000);
+  const slice = region.asVolatileSlice();
+  assert(slice.rawView().every((byte) => byte === 0));
+  slice.writeObj(u64, 0x1122334455667788n, 0x3ff8);
+  assertEquals(slice.readObj(u64, 0x3ff8), 0x1122334455667788n);
+  assertEquals(region.getRef(u8, 0x3fff).load(), 0x11);
+});
+
+linuxTest(
+  "MmapRegion is anonymous, private, readable, writable and not reserved by default",
+  () => {
+    using region = new MmapRegion(PAGE);
+    assertEquals(mappingAt(region.hostAddress())?.permissions, "rw-p");
+    assertEquals(mappingAt(region.hostAddress())?.path, "");
+    assert(detailsAt(region.hostAddress()).vmFlags.includes("nr"));
+    assertEquals(region.flags, 0x4022); // MAP_NORESERVE | MAP_ANONYMOUS | MAP_PRIVATE
+    assertEquals(region.protection, Permissions.ReadWrite);
+    assertEquals(region.bitmap, NoBitmap);
+    assertEquals([region.len, region.owned, region.closed], [PAGE, true, false]);
+    assertEquals([region.fileOffset, region.isHugetlbfs], [undefined, undefined]);
+  },
+);
+
+linuxTest("MmapRegion with shared maps memory that child processes would share", () => {
+  using region = new MmapRegion(PAGE, { shared: true });
+  assertEquals(mappingAt(region.hostAddress())?.permissions, "rw-s");
+  assertEquals(region.flags, 0x4021);
+});
+
+linuxTest("MmapRegion with reserve leaves out MAP_NORESERVE", () => {
+  using region = new MmapRegion(PAGE, { reserve: true });
+  assertFalse(detailsAt(region.hostAddress()).vmFlags.includes("nr"));
+  assertEquals(region.flags, 0x22);
+});
+
+linuxTest("MmapRegion hands further flags to the kernel", () => {
+  using populated = new MmapRegion(64 * PAGE, { shared: true, flags: MAP_POPULATE });
+  assertEquals(detailsAt(populated.hostAddress()).resident, 64 * PAGE);
+  assertEquals(populated.flags & MAP_POPULATE, MAP_POPULATE);
+});
+
+for (
+  const [name, protection, shown] of [
+    ["No", Permissions.No, "---p"],
+    ["Read", Permissions.Read, "r--p"],
+    ["Write", Permissions.Write, "-w-p"],
+    ["ReadWrite", Permissions.ReadWrite, "rw-p"],
+  ] as const
+) {
+  linuxTest(`MmapRegion with protection ${name} is ${shown} in the kernel`, () => {
+    using region = new MmapRegion(PAGE, { protection });
+    assertEquals(mappingAt(region.hostAddress())?.permissions, shown);
+    assertEquals(region.protection, protection);
+  });
+}
+
+linuxTest("MmapRegion refuses MAP_FIXED before it maps anything", () => {
+  const size = 0x7_3000;
+  for (const flags of [MAP_FIXED, MAP_FIXED | MAP_POPULATE, -1, 2 ** 32 + MAP_FIXED]) {
+    assertThrows(() => new MmapRegion(size, { shared: true, flags }), MapFixed, "MAP_FIXED");
+  }
+  assertEquals(sharedMappingsOfSize(size), []);
+});
+
+Deno.test("MmapRegion with size 0 is refused by the kernel", () => {
+  const error = assertThrows(() => new MmapRegion(0), SystemError);
+  assertEquals([error.call, error.code, error.errno], ["mmap", "EINVAL", 22]);
+});
+
+for (const size of [-1, -PAGE, 0.5, 1.5, NaN, Infinity, -Infinity, 2 ** 53, 2 ** 64]) {
+  Deno.test(`MmapRegion refuses size ${size} with RangeError`, () => {
+    assertThrows(() => new MmapRegion(size), RangeError);
+  });
+}
+
+for (const size of [2 ** 47, 2 ** 52, 2 ** 53 - 1]) {
+  Deno.test(`MmapRegion of 0x${size.toString(16)} bytes throws the kernel's ENOMEM`, () => {
+    const error = assertThrows(() => new MmapRegion(size), SystemError);
+    assertEquals([error.name, error.call], ["SystemError", "mmap"]);
+    assertEquals([error.code, error.errno], ["ENOMEM", ENOMEM]);
+    assertStringIncludes(error.message, `Cannot mmap(length: ${size}`);
+  });
+}
+
+for (const size of [1, 1000, 5000]) {
+  linuxTest(`MmapRegion of ${size} bytes ends where asked and is unmapped to the last page`, () => {
+    const region = new MmapRegion(size, { shared: true });
+    const slice = region.asVolatileSlice();
+    slice.writeObj(u8, 7, size - 1);
+    assertEquals(slice.readObj(u8, size - 1), 7);
+    assertThrows(() => slice.write(Uint8Array.of(1), size), OutOfBounds);
+    assertEquals([region.len, slice.len, slice.rawView().length], [size, size, size]);
+    const mapping = mappingAt(region.hostAddress());
+    assertEquals(mapping!.end - mapping!.start, Math.ceil(size / PAGE) * PAGE);
+    region.close();
+    assertFalse(mappings().some(({ inode }) => inode === mapping!.inode));
+  });
+}
+
+Deno.test("MmapRegion makes the bitmap of its length and marks writes in it", () => {
+  const lengths: number[] = [];
+  const recorder = new RecordingBitmap();
+  using region = new MmapRegion(5000, {
+    bitmap: (length) => {
+      lengths.push(length);
+      return recorder;
+    },
+  });
+  region.asVolatileSlice().write(Uint8Array.of(1, 2, 3), 4998);
+  assertEquals(lengths, [5000]);
+  assertEquals(recorder.take(), [[4998, 2]]);
+});
+
+linuxTest("MmapRegion leaves no mapping behind when the bitmap cannot be made", () => {
+  const size = 0x7_5000;
+  const bitmap = () => {
+    throw new Error("no bitmap");
+  };
+  assertThrows(() => new MmapRegion(size, { shared: true, bitmap }), Error, "no bitmap");
+  assertEquals(sharedMappingsOfSize(size), []);
+});
+
+for (const pointer of [0n, -4096n, 1n, 4095n, 0x10_0001n, 2n ** 53n, 2n ** 64n - 4096n]) {
+  Deno.test(`MmapRegion refuses the foreign pointer ${pointer}`, () => {
+    const error = assertThrows(() => new MmapRegion(PAGE, { pointer }), InvalidPointer);
+    assertStringIncludes(error.message, pointer < 0n ? "-0x1000" : `0x${pointer.toString(16)}`);
+  });
+}
+
+for (const size of [-1, 0.5, NaN, Infinity]) {
+  Deno.test(`MmapRegion refuses size ${size} for a foreign pointer with RangeError`, () => {
+    using region = new MmapRegion(PAGE);
+    const pointer = region.hostAddress();
+    assertThrows(() => new MmapRegion(size, { pointer }), RangeError);
+  });
+}
+
+linuxTest("MmapRegion of a foreign pointer shares its bytes and does not unmap them", () => {
+  using region = new MmapRegion(2 * PAGE, { shared: true });
+  const wrapper = new MmapRegion(PAGE, { pointer: region.hostAddress() + BigInt(PAGE) });
+  assertEquals([wrapper.owned, wrapper.toString()], [false, "MmapRegion 4 KiB foreign read-write"]);
+  wrapper.asVolatileSlice().writeObj(u64, 42n, 8);
+  assertEquals(region.asVolatileSlice().readObj(u64, PAGE + 8), 42n);
+  const view = wrapper.asVolatileSlice().rawView();
+  wrapper.close();
+  assertEquals([view.length, view.byteLength, view[8]], [0, 0, undefined]);
+  assertEquals(mappingAt(region.hostAddress())?.permissions, "rw-s");
+  assertEquals(region.asVolatileSlice().readObj(u64, PAGE + 8), 42n);
+});
+
+Deno.test("MmapRegion of unmapped foreign memory throws what the kernel says of it", () => {
+  using region = new MmapRegion(PAGE, { pointer: BigInt(PAGE) });
+  const { code } = assertThrows(() => region.sync(), SystemError, "Cannot msync(address: 0x1000");
+  assertEquals(code, "ENOMEM");
+  assertThrows(() => region.advise("willneed"), SystemError, "Cannot madvise(address: 0x1000");
+  assertThrows(
+    () => region.protect(Permissions.No),
+    SystemError,
+    "Cannot mprotect(address: 0x1000",
+  );
+  assertEquals(region.protection, Permissions.ReadWrite);
+});
+
+Deno.test("MmapRegion.sync() takes every kind of memory, waiting or not", () => {
+  using file = temporaryFile(PAGE);
+  using opened = Deno.openSync(file.path, { read: true, write: true });
+  using mapped = MmapRegion.fromFile(new FileOffset(opened), PAGE);
+  mapped.asVolatileSlice().writeObj(u8, 7, 0);
+  mapped.sync();
+  mapped.sync(false);
+  using anonymous = new MmapRegion(PAGE);
+  anonymous.sync();
+  assertEquals(Deno.readFileSync(file.path)[0], 7);
+});
+
+Deno.test("MmapRegion.fdsOverlap() compares descriptors and ranges", () => {
+  using file = temporaryFile(4 * PAGE);
+  using a = Deno.openSync(file.path, { read: true, write: true });
+  using b = Deno.openSync(file.path, { read: true, write: true });
+  const map = (file: Deno.FsFile, page: number, size: number) =>
+    MmapRegion.fromFile(new FileOffset(file, page * PAGE), size);
+  using first = map(a, 0, 2 * PAGE);
+  using second = map(a, 1, 2 * PAGE);
+  using third = map(a, 2, PAGE);
+  using other = map(b, 0, 4 * PAGE);
+  using anonymous = new MmapRegion(PAGE);
+  assert(first.fdsOverlap(first));
+  assert(first.fdsOverlap(second) && second.fdsOverlap(first));
+  assert(second.fdsOverlap(third) && third.fdsOverlap(second));
+  assertFalse(first.fdsOverlap(third) || third.fdsOverlap(first));
+  assertFalse(first.fdsOverlap(other));
+  assertFalse(first.fdsOverlap(anonymous) || anonymous.fdsOverlap(first));
+  assertFalse(anonymous.fdsOverlap(anonymous));
+});
+
+Deno.test("MmapRegion.isHugetlbfs is the label it was given", () => {
+  for (const hugetlbfs of [true, false]) {
+    using region = new MmapRegion(PAGE, { hugetlbfs });
+    assertEquals(region.isHugetlbfs, hugetlbfs);
+  }
+});
+
+linuxTest("MmapRegion in huge pages is refused or unmapped whole, whatever its size", () => {
+  let region: MmapRegion;
+  try {
+    region = new MmapRegion(PAGE, { shared: true, flags: MAP_HUGETLB });
+  } catch (error) {
+    assert(error instanceof SystemError || error instanceof RangeError);
+    return;
+  }
+  const { start } = mappingAt(region.hostAddress())!;
+  region.close();
+  assertEquals(mappingAt(BigInt(start)), undefined);
+});
+
+Deno.test("MmapRegion.toString() says how long, what kind and what may be done", () => {
+  using file = temporaryFile(2 * PAGE);
+  using opened = Deno.openSync(file.path, { read: true, write: true });
+  const offset = new FileOffset(opened, PAGE);
+  const region = new MmapRegion(1.5 * 2 ** 30);
+  using shared = new MmapRegion(1000, { shared: true, protection: Permissions.No });
+  using mapped = MmapRegion.fromFile(offset, PAGE, { protection: Permissions.Read });
+  assertEquals(`${region}`, "MmapRegion 1.5 GiB anonymous private read-write");
+  assertEquals(`${shared}`, "MmapRegion 1000 B anonymous shared no access");
+  assertEquals(`${mapped}`, `MmapRegion 4 KiB file ${offset.fd} at 0x1000 shared read-only`);
+  assertEquals(Deno.inspect(mapped), `${mapped}`);
+  region.close();
+  assertEquals(`${region}`, "MmapRegion 1.5 GiB (closed)");
+});
+
+linuxTest("one copy may be of more than 2 GiB", () => {
+  const size = 2 ** 31 + PAGE;
+  using region = new MmapRegion(size);
+  // A buffer that is mapped too, and reads as zeros without taking pages.
+  using other = new MmapRegion(size);
+  // Pages come much faster as huge ones, where there are any.
+  for (const mmap of [region, other]) mmap.advise("hugepage");
+  const buf = other.asVolatileSlice().rawView();
+  buf[0] = 1;
+  buf[size - 1] = 2;
+  const slice = region.asVolatileSlice();
+  assertEquals(slice.write(buf, 0), size);
+  assertEquals([slice.readObj(u8, 0), slice.readObj(u8, size - 1)], [1, 2]);
+});
