@@ -1,0 +1,56 @@
+/**
+ * Everything that the library exports, called with everything that it should not be given, in a
+ * new process.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { linuxTest } from "../support/linux_test.ts";
+import { entries } from "./walk.ts";
+
+const LIMIT = 60_000;
+
+interface Report {
+  readonly calls: number;
+  readonly findings: readonly { key: string; round: number; call: string; fault: string }[];
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly uncalled: readonly string[];
+}
+
+// Runs a program, and says what its last call was where it does not end well.
+async function run(...args: string[]): Promise<Report> {
+  const log = await Deno.makeTempFile();
+  const program = new URL("./run.ts", import.meta.url).href;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", "--v8-flags=--expose-gc", program, "--log", log]
+      .concat(args),
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT);
+  try {
+    const { code, signal, stdout, stderr } = await child.output();
+    const last = (await Deno.readTextFile(log)).trim();
+    const text = new TextDecoder();
+    assert(code === 0, `ended by ${signal ?? code} in ${last}\n${text.decode(stderr)}`);
+    return JSON.parse(text.decode(stdout));
+  } finally {
+    clearTimeout(timer);
+    await Deno.remove(log);
+  }
+}
+
+Deno.test("there is a way to call every export", () => {
+  assertEquals(entries().missing, []);
+});
+
+linuxTest("no argument at any entry point crashes, hangs, or does what it should not", async () => {
+  const { calls, findings, outcomes, uncalled } = await run("--calls", "100000");
+  const lines = findings.map(({ round, call, fault }) => `round ${round}: ${call}\n  ${fault}`);
+  assertEquals(lines.join("\n"), "");
+  assertEquals(uncalled, []);
+  // The arguments reach what they are meant to reach.
+  assert(calls >= 100_000);
+  for (const name of ["returned", "TypeError", "OutOfBounds", "MemoryClosed", "HostileError"]) {
+    assert(outcomes[name]! > 500, name);
+  }
+});
