@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { shown, wrongKind } from "./text/argument.ts";
+import { checkNumber, shown, wrongKind } from "./text/argument.ts";
 import { hex } from "./text/number_format.ts";
 
 /** What every kind of address is: an integer in [0, 2^53). Mirrors the trait `AddressValue`. */
@@ -137,27 +137,26 @@ export const Address: {
   mask: (address, mask) => bitwise(address, mask, (a, b) => a & b),
   and: (address, value) => bitwise(address, value, (a, b) => a & b) as typeof address,
   or: (address, value) => bitwise(address, value, (a, b) => a | b) as typeof address,
-  checkedOffsetFrom: (address, base) => inRange(number("address", address) - number("base", base)),
+  checkedOffsetFrom: (address, base) =>
+    inRange(checkNumber("address", address) - checkNumber("base", base)),
   uncheckedOffsetFrom: (address, base) =>
-    ensureInRange(number("address", address) - number("base", base), "offset"),
+    ensureInRange(checkNumber("address", address) - checkNumber("base", base), "offset"),
   checkedAlignUp: (address, powerOfTwo) => inRange(alignUp(address, powerOfTwo)),
   uncheckedAlignUp: (address, powerOfTwo) =>
     ensureInRange(alignUp(address, powerOfTwo), "alignment"),
-  checkedAdd: (address, value) => inRange(number("address", address) + number("value", value)),
-  overflowingAdd: (address, value) => wrap(number("address", address), number("value", value)),
+  checkedAdd: (address, value) =>
+    inRange(checkNumber("address", address) + checkNumber("value", value)),
+  overflowingAdd: (address, value) =>
+    wrap(checkNumber("address", address), checkNumber("value", value)),
   uncheckedAdd: (address, value) =>
-    ensureInRange(number("address", address) + number("value", value), "sum"),
-  checkedSub: (address, value) => inRange(number("address", address) - number("value", value)),
-  overflowingSub: (address, value) => wrap(number("address", address), -number("value", value)),
+    ensureInRange(checkNumber("address", address) + checkNumber("value", value), "sum"),
+  checkedSub: (address, value) =>
+    inRange(checkNumber("address", address) - checkNumber("value", value)),
+  overflowingSub: (address, value) =>
+    wrap(checkNumber("address", address), -checkNumber("value", value)),
   uncheckedSub: (address, value) =>
-    ensureInRange(number("address", address) - number("value", value), "difference"),
+    ensureInRange(checkNumber("address", address) - checkNumber("value", value), "difference"),
 };
-
-// An operand is checked before it is calculated with: a string would be appended to.
-function number<N extends number>(name: string, value: N): N {
-  if (typeof value !== "number") throw wrongKind(name, value, "a number");
-  return value;
-}
 
 // A sum of two integers below 2^53 is exact, or rounded but then still at or above 2^53.
 function inRange<A extends number>(result: number): A | undefined {
@@ -181,7 +180,7 @@ function wrap<A extends number>(address: A, value: number): [A, boolean] {
 }
 
 function alignUp(address: number, powerOfTwo: number): number {
-  number("address", address);
+  checkNumber("address", address);
   const isPowerOfTwo = Number.isSafeInteger(powerOfTwo) && powerOfTwo > 0 &&
     2 ** Math.round(Math.log2(powerOfTwo)) === powerOfTwo;
   if (!isPowerOfTwo) {
@@ -192,8 +191,8 @@ function alignUp(address: number, powerOfTwo: number): number {
 
 // JavaScript's bitwise operators work on 32 bits: the halves are combined apart.
 function bitwise(a: number, b: number, combine: (a: number, b: number) => number): number {
-  number("address", a);
-  number("value", b);
+  checkNumber("address", a);
+  checkNumber("value", b);
   const high = combine(Math.floor(a / 2 ** 32), Math.floor(b / 2 ** 32)) >>> 0;
   return high * 2 ** 32 + (combine(a, b) >>> 0);
 }

@@ -370,9 +370,8 @@ export class AtomicBitmap implements Bitmap, RunSource {
       if (how === "copy") {
         marked((page, word, mask) => {
           const bits = words[word]! & mask;
-          if (bits !== 0) {
-            check(page + trailingZeros(bits), 32 - Math.clz32(bits) - trailingZeros(bits));
-          }
+          const low = trailingZeros(bits);
+          if (bits !== 0) check(page + low, 32 - Math.clz32(bits) - low);
         });
       }
       marked((page, word, mask) => {
@@ -498,9 +497,13 @@ export class BitmapSlice implements Bitmap, RunSource {
 }
 
 /** Where in a bitmap the offsets of a slice begin. */
-type Place = Pick<BitmapSlice, "bitmap" | "offset">;
+export type Place = Pick<BitmapSlice, "bitmap" | "offset">;
 
-function placeOf(marks: AtomicBitmap | BitmapSlice | Uint8Array, pageSize: number = 1): Place {
+/** The bitmap that marks are in, and where in it they begin; a log becomes a bitmap. */
+export function placeOf(
+  marks: AtomicBitmap | BitmapSlice | Uint8Array,
+  pageSize: number = 1,
+): Place {
   if (marks instanceof BitmapSlice) return marks;
   return { bitmap: marks instanceof AtomicBitmap ? marks : ofLog(marks, pageSize), offset: 0 };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { GuestAddress } from "../address.ts";
-import { AtomicBitmap, BitmapSlice } from "../bitmap/atomic_bitmap.ts";
+import { AtomicBitmap, BitmapSlice, placeOf } from "../bitmap/atomic_bitmap.ts";
 import { forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { hex } from "../text/number_format.ts";
 import { type GuestDirtyRun, runsOfRegions } from "./dirty_runs.ts";
@@ -58,19 +58,18 @@ export function takeDirty(memory: GuestMemory): DirtySet {
     if (from === NoBitmap) continue;
     if (!(from instanceof AtomicBitmap || from instanceof BitmapSlice)) {
       throw new TypeError(
-        `Cannot take the dirty marks of the region at ${
-          hex(startAddr)
-        }: its bitmap is neither an ` +
-          "AtomicBitmap nor a slice of one",
+        `Cannot take the dirty marks of the region at ${hex(startAddr)}: its bitmap is ` +
+          "neither an AtomicBitmap nor a slice of one",
       );
     }
-    const [whole, offset] = from instanceof BitmapSlice ? [from.bitmap, from.offset] : [from, 0];
-    const { buffer, byteSize, pageSize } = whole;
+    const { bitmap: { buffer, byteSize, pageSize }, offset } = placeOf(from);
     // By their words: attached memory may have several bitmaps over the same ones.
     const known = places.get(buffer) ?? [];
-    const place = known.find((bitmap) => bitmap.pageSize === pageSize) ??
-      new AtomicBitmap(byteSize, pageSize);
-    places.set(buffer, [...known, place]);
+    let place = known.find((bitmap) => bitmap.pageSize === pageSize);
+    if (place === undefined) {
+      place = new AtomicBitmap(byteSize, pageSize);
+      places.set(buffer, [...known, place]);
+    }
     parts.push({ startAddr, len, bitmap: place.sliceAt(offset), from });
   }
   const taken = new DirtySet(parts);

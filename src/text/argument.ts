@@ -34,10 +34,12 @@ export function shown(value: unknown): string {
 /**
  * Refuses what is not a number, before it is calculated with: a string would be appended to.
  *
+ * @returns The number.
  * @throws {TypeError} It is not a number.
  */
-export function checkNumber(name: string, value: number): void {
+export function checkNumber<N extends number>(name: string, value: N): N {
   if (typeof value !== "number") throw wrongKind(name, value, "a number");
+  return value;
 }
 
 /** {@linkcode checkNumber} for an address. */

@@ -8,7 +8,7 @@ import { type ByteValued, zeroed } from "../codec/byte_valued.ts";
 import { type AtomicAccess, checkInteger } from "../codec/scalar.ts";
 import { AccessDenied, ensureAll, Misaligned } from "../error/volatile_memory_error.ts";
 import { OutOfBounds, Overflow, PartialBuffer } from "../error/volatile_memory_error.ts";
-import { byteLength, bytesOf, className, copyBytes, elementSize } from "../host/bytes.ts";
+import { asBytes, byteLength, bytesOf, className, copyBytes, elementSize } from "../host/bytes.ts";
 import { HostMemory } from "../host/host_memory.ts";
 import { checkAddress, checkNumber } from "../text/argument.ts";
 import { showAsText } from "../text/inspect.ts";
@@ -380,9 +380,8 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     if (count === 0) return 0;
     const bytes = count * size;
     this.#ensureWritable(0, bytes);
-    // Making a view takes longer than checking whether it is necessary.
-    const whole = given === bytes && className(buf) === "Uint8Array";
-    copyBytes(this.memory.u8, whole ? buf as Uint8Array : bytesOf(buf, 0, bytes), this.start);
+    const from = given === bytes ? asBytes(buf) : bytesOf(buf, 0, bytes);
+    copyBytes(this.memory.u8, from, this.start);
     this.#bitmap.markDirty(this.#bitmapStart, bytes);
     return count;
   }

@@ -28,7 +28,7 @@ Deno.test("GuestRegionHeap makes the buffer that it is asked for", () => {
   }
 });
 
-Deno.test("GuestRegionHeap lies in a buffer of the caller's, whatever `shared` says", () => {
+Deno.test("GuestRegionHeap uses the buffer that it is given, whatever `shared` is", () => {
   for (const buffer of [new ArrayBuffer(16), new SharedArrayBuffer(16)]) {
     for (const shared of [false, true]) {
       const region = new GuestRegionHeap(A(0), buffer, { shared });

@@ -53,7 +53,7 @@ linuxTest("descriptorOf() finds the descriptor of each of many files of one inod
   }
 });
 
-linuxTest("descriptorOf() tells files at one position apart", () => {
+linuxTest("descriptorOf() distinguishes files at the same position", () => {
   using content = openFile(new Uint8Array(100));
   using first = Deno.openSync(content.path, { read: true });
   using second = Deno.openSync(content.path, { read: true });

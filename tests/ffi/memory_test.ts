@@ -107,7 +107,7 @@ linuxTest("countResidentPages() counts over 65,536 pages, in several calls", () 
 });
 
 linuxTest(
-  "adviseMemory() refuses what the platform does not know, and tells the kernel's no",
+  "adviseMemory() refuses what the platform does not know, and throws when the kernel refuses",
   () => {
     using memory = map();
     adviseMemory(memory.address, memory.length, "willneed");

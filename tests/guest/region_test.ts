@@ -389,7 +389,7 @@ Deno.test("a region over memory that is read-only refuses every write, and marks
 });
 
 for (const Buffer of [ArrayBuffer, SharedArrayBuffer]) {
-  Deno.test(`GuestRegionHeap lies in a given ${Buffer.name}`, () => {
+  Deno.test(`GuestRegionHeap uses a given ${Buffer.name}`, () => {
     const buffer = new Buffer(16);
     using region = new GuestRegionHeap(gpa(0x1000), buffer);
     assertEquals([region.len, region.buffer === buffer], [16, true]);

@@ -72,7 +72,7 @@ export function plain(random: Random, length: number = random.int(90)): Argument
   return { value, label: `Uint8Array(${length})`, buffer };
 }
 
-/** A buffer that lies, or is none. */
+/** A buffer with wrong properties, or none. */
 export function hostile(random: Random, mischief: Mischief): Argument {
   return random.pick([subclass, ownProperties, ownProperties, otherView, unusable, unusable])(
     random,

@@ -144,7 +144,7 @@ export function known(random: Random, atomic: boolean = false): Argument {
   return { value: codec.codec, label: codec.name, codec };
 }
 
-/** A codec that lies, does something bad, or is none. */
+/** A codec with wrong properties or harmful code, or none. */
 export function hostile(random: Random, mischief: Mischief): Argument {
   const kind = random.int(4);
   if (kind === 0) return junk.anything(random, mischief);

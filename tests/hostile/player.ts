@@ -192,7 +192,7 @@ export class Player {
   }
 
   #find(name: string, call: string, fault: string): void {
-    // One of each kind: what follows a colon, and numbers, tell of one call.
+    // One of each kind: what follows a colon, and numbers, belong to one call.
     const key = `${name}: ${fault.replace(/(: |\n)[^]*/, "").replace(/[\d.]+|\[.*/g, "#")}`;
     if (this.findings.has(key)) return;
     this.findings.set(key, { key, round: this.#round, call, fault });

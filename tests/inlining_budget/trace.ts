@@ -1,5 +1,5 @@
 /**
- * What V8 makes part of a loop, as its traces tell.
+ * What V8 inlines into a loop, according to its traces.
  *
  * @module
  */

@@ -79,7 +79,7 @@ for (const [where, make] of Object.entries(PLACES)) {
     }
   });
 
-  Deno.test(`Cursor over a buffer that lies moves by what it really has: ${where}`, () => {
+  Deno.test(`Cursor over a buffer with a wrong length moves by its real length: ${where}`, () => {
     for (const [what, buffer] of Object.entries(LIES)) {
       using place = make();
       const { memory } = place;

@@ -34,7 +34,7 @@ const INTERRUPTED = `
   Deno.exit(0);
 `;
 
-linuxTest("Fd goes on where a signal interrupts a call", async () => {
+linuxTest("Fd calls again after a signal interrupted a call", async () => {
   await using child = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--quiet", INTERRUPTED],
     stdin: "piped",
