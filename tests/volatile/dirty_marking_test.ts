@@ -5,13 +5,13 @@ import {
   i32,
   i64,
   OutOfBounds,
-  type TypedArray,
   u16,
   u32,
   u64,
   u8,
   VolatileSlice,
 } from "../../mod.ts";
+import { TYPED_ARRAYS } from "../support/values.ts";
 import { Padded } from "../support/writes.ts";
 
 const SIZE = 512;
@@ -31,19 +31,7 @@ function markedSlice(): { slice: VolatileSlice; marked: () => unknown } {
 }
 
 Deno.test("VolatileSlice.copyFrom() marks the whole elements it wrote", () => {
-  const arrays: TypedArray[] = [
-    new Uint8Array(5),
-    new Int8Array(5),
-    new Uint16Array(5),
-    new Int16Array(5),
-    new Uint32Array(5),
-    new Int32Array(5),
-    new BigUint64Array(5),
-    new BigInt64Array(5),
-    new Float32Array(5),
-    new Float64Array(5),
-  ];
-  for (const array of arrays) {
+  for (const array of TYPED_ARRAYS) {
     const { slice, marked } = markedSlice();
     slice.copyFrom(array);
     assertEquals(marked(), [[0, array.byteLength]]);

@@ -18,7 +18,7 @@ import {
   VolatileSlice,
 } from "../../mod.ts";
 import { type Mark, RecordingBitmap } from "../support/recording_bitmap.ts";
-import { count } from "../support/values.ts";
+import { count, TYPED_ARRAYS } from "../support/values.ts";
 
 const NO_OFFSET = [-1, -0.5, 0.5, NaN, Infinity, -Infinity, 2 ** 32, 2 ** 53, 1e300];
 const NO_COUNT = [-1, 0.5, NaN, -Infinity];
@@ -188,20 +188,7 @@ Deno.test("computeOffset() adds without overflow", () => {
   assertThrows(() => computeOffset(2, -1), Overflow);
 });
 
-const ARRAYS: TypedArray[] = [
-  new Uint8Array(5),
-  new Int8Array(5),
-  new Uint16Array(5),
-  new Int16Array(5),
-  new Uint32Array(5),
-  new Int32Array(5),
-  new BigUint64Array(5),
-  new BigInt64Array(5),
-  new Float32Array(5),
-  new Float64Array(5),
-];
-
-for (const sample of ARRAYS) {
+for (const sample of TYPED_ARRAYS) {
   const size = sample.BYTES_PER_ELEMENT;
   const make = () => sample.slice();
   const bytesOf = (array: TypedArray) => new Uint8Array(array.buffer);
