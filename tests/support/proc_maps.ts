@@ -1,8 +1,8 @@
 /**
  * What the kernel says of this process's mappings.
  *
- * Test files run at the same time in one process, so a test looks for its own mapping, by address or by
- * the path of its file; a count of all mappings says nothing.
+ * Only the tests of `tests/backend/mmap` and `tests/ffi`, which run one by one, may ask by address: other
+ * threads map memory where a test has just unmapped its own. All others ask by the path of their file.
  *
  * @module
  */
