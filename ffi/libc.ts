@@ -42,6 +42,14 @@ const COPIES = {
 const FILES = {
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // int fcntl(int fd, int op, ...);  only with operations that take no argument
+  fcntl: { parameters: ["i32", "i32"], result: "i32" },
+  // DIR *opendir(const char *name);
+  opendir: { parameters: ["buffer"], result: "pointer" },
+  // struct dirent *readdir(DIR *dirp);
+  readdir: { parameters: ["pointer"], result: "pointer" },
+  // int closedir(DIR *dirp);
+  closedir: { parameters: ["pointer"], result: "i32" },
   // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
   // int fstatfs(int fd, struct statfs *buf);  used on Linux only

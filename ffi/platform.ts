@@ -81,6 +81,8 @@ export interface Platform {
   readonly membarrier: bigint | undefined;
   /** `MS_SYNC` of `msync(2)`. */
   readonly msSync: number;
+  /** The folder with an entry for each open descriptor, where `readdir(3)` has one layout. */
+  readonly descriptorFolder: string | undefined;
   /** Symbolic names of errno values. */
   readonly errno: Readonly<Record<number, string>>;
 }
@@ -120,6 +122,7 @@ const LINUX: Platform = {
   advice: LINUX_ADVICE,
   membarrier: undefined,
   msSync: 4,
+  descriptorFolder: "/proc/self/fd",
   errno: {
     ...COMMON_ERRNO,
     ...named(36, "ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP"),
@@ -150,6 +153,7 @@ const DARWIN: Platform = {
   advice: { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4, free: 5 },
   membarrier: undefined,
   msSync: 0x10,
+  descriptorFolder: undefined,
   errno: {
     ...COMMON_ERRNO,
     11: "EDEADLK",

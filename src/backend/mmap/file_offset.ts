@@ -3,13 +3,18 @@
  *
  * @module
  */
-import { descriptorOf } from "../../../ffi/file.ts";
+import { descriptorOf } from "../../../ffi/descriptor_of.ts";
 import { shown } from "../../text/argument.ts";
 
 /**
  * A file to map, and where in it the mapping begins. Mirrors `FileOffset`.
  *
  * A mapping does not need its file to stay open. Code that uses `fd` does.
+ *
+ * Deno does not expose the descriptor of a `Deno.FsFile`. It is looked up by device, inode and
+ * position, and nothing is moved: a pending write of the file lands where it would without. Where
+ * the same file is open several times in the same mode, `fd` is the lowest of these descriptors.
+ * Keep all of them open until the file is mapped, or pass a raw descriptor.
  *
  * @example
  * ```ts
@@ -26,7 +31,7 @@ import { shown } from "../../text/argument.ts";
  * ```
  */
 export class FileOffset {
-  /** The file's descriptor. Closing it is up to the caller. */
+  /** A descriptor of the file. Closing it is up to the caller. */
   readonly fd: number;
   /** Where the mapping begins, in bytes from the start of the file. */
   readonly start: number;
@@ -38,7 +43,8 @@ export class FileOffset {
    *
    * @param file An open file, or the descriptor of one, such as a memfd or a device.
    * @param start Where the mapping begins: a multiple of the page size.
-   * @throws {TypeError} The file's descriptor cannot be found: the file does not seek.
+   * @throws {TypeError} The file's descriptor cannot be found: the file does not seek, or it is
+   * open several times in different modes. The message names these descriptors; pass one of them.
    * @throws {RangeError} The descriptor or the offset is not an integer from 0.
    */
   constructor(file: Deno.FsFile | number, start: number = 0) {

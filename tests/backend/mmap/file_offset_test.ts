@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { closeSync, openSync } from "node:fs";
 import {
   FileOffset,
@@ -43,17 +43,95 @@ linuxTest("FileOffset finds the descriptor of a Deno.FsFile and leaves its posit
   assertEquals([offset.start, offset.file], [PAGE, opened]);
 });
 
-linuxTest("FileOffset tells apart files open on the same path at the same position", () => {
+linuxTest("FileOffset takes the lowest descriptor of a file that is open several times", () => {
   using file = temporaryFile(pages(1));
   using stack = new DisposableStack();
   const files = Array.from({ length: 8 }, () => stack.use(Deno.openSync(file.path, readWrite)));
-  const fds = files.map((file) => new FileOffset(file).fd);
-  assertEquals(new Set(fds).size, files.length);
-  // Each file is moved by itself, so the descriptor that follows is its own.
-  for (const [i, file] of files.entries()) {
-    file.seekSync(100 + i, Deno.SeekMode.Start);
-    assertEquals(fds.map(positionOf), files.map((_, other) => other <= i ? 100 + other : 0));
+  const [lowest, ...others] = files.map((file) => new FileOffset(file).fd);
+  assert(others.every((fd) => fd === lowest));
+  files[5]!.seekSync(100, Deno.SeekMode.Start);
+  const moved = new FileOffset(files[5]!).fd;
+  assertEquals([positionOf(moved), positionOf(lowest!)], [100, 0]);
+  assert(moved > lowest!);
+});
+
+linuxTest("FileOffset refuses a file that is open for several things, and names them", () => {
+  using file = temporaryFile(pages(1));
+  using reader = Deno.openSync(file.path, { read: true });
+  const { fd } = new FileOffset(reader);
+  using _writer = Deno.openSync(file.path, { write: true });
+  using other = Deno.openSync(file.path, readWrite);
+  for (const opened of [reader, other]) {
+    const { message } = assertThrows(() => new FileOffset(opened), TypeError);
+    assertMatch(
+      message,
+      RegExp(`any of ${fd} \\(read\\), \\d+ \\(write\\), \\d+ \\(read and write\\)`),
+    );
+    assertStringIncludes(message, "pass a raw fd");
   }
+  other.seekSync(1, Deno.SeekMode.Start);
+  assertEquals(positionOf(new FileOffset(other).fd), 1);
+});
+
+linuxTest("FileOffset compares devices: the same inode number elsewhere is another file", () => {
+  using file = temporaryFile(1);
+  using opened = Deno.openSync(file.path, readWrite);
+  const { dev, ino } = opened.statSync();
+  const elsewhere = { seekSync: () => 0, statSync: () => ({ dev: dev + 1, ino }) };
+  assertThrows(() => new FileOffset(elsewhere as unknown as Deno.FsFile), TypeError, "raw fd");
+  const other = { seekSync: () => 0, statSync: () => ({ dev, ino: ino! + 2 ** 40 }) };
+  assertThrows(() => new FileOffset(other as unknown as Deno.FsFile), TypeError, "raw fd");
+});
+
+linuxTest("FileOffset reads each field of a file's status once", () => {
+  using file = temporaryFile(1);
+  using opened = Deno.openSync(file.path, readWrite);
+  const asked: string[] = [];
+  const status = opened.statSync();
+  const watched = {
+    seekSync: (offset: number, whence: Deno.SeekMode) => {
+      asked.push(`seek ${offset} ${whence}`);
+      return opened.seekSync(offset, whence);
+    },
+    statSync: () => {
+      asked.push("stat");
+      return new Proxy(status, {
+        get: (target, name) => (asked.push(String(name)), Reflect.get(target, name)),
+      });
+    },
+  };
+  const { fd } = new FileOffset(watched as unknown as Deno.FsFile);
+  assertEquals(asked, ["stat", "dev", "ino", "seek 0 1", "seek 0 1"]);
+  assertEquals(fd, new FileOffset(opened).fd);
+});
+
+linuxTest("FileOffset leaves a write alone that is pending", async () => {
+  using file = temporaryFile(0);
+  using opened = Deno.openSync(file.path, readWrite);
+  for (let round = 0; round < 300; round++) {
+    const at = opened.seekSync(0, Deno.SeekMode.Current);
+    const written = opened.write(new Uint8Array(100).fill(round));
+    for (let i = 0; i < 10; i++) new FileOffset(opened);
+    assertEquals(await written, 100);
+    assertEquals(opened.seekSync(0, Deno.SeekMode.Current), at + 100);
+  }
+  const expected = Uint8Array.from({ length: 30_000 }, (_, at) => Math.floor(at / 100));
+  assertEquals(Deno.readFileSync(file.path), expected);
+});
+
+linuxTest("FileOffset finds a file that a transfer moves all the time", () => {
+  using file = temporaryFile(1);
+  using opened = Deno.openSync(file.path, readWrite);
+  let position = 0;
+  const moving = { seekSync: () => position++, statSync: () => opened.statSync() };
+  const { fd } = new FileOffset(moving as unknown as Deno.FsFile);
+  assertEquals(fd, new FileOffset(opened).fd);
+  using _reader = Deno.openSync(file.path, { read: true });
+  assertThrows(
+    () => new FileOffset(moving as unknown as Deno.FsFile),
+    TypeError,
+    `${fd} (read and`,
+  );
 });
 
 linuxTest("FileOffset tells apart files open on the same path at different positions", () => {
@@ -65,7 +143,7 @@ linuxTest("FileOffset tells apart files open on the same path at different posit
     return opened;
   });
   const fds = files.map((file) => new FileOffset(file).fd);
-  assertEquals(new Set(fds).size, files.length);
+  assertEquals(new Set(fds).size, files.length - 1);
   assertEquals(fds.map(positionOf), [0, 7, 7, 4096, 8, 6]);
   assertEquals(
     files.map((file) => file.seekSync(0, Deno.SeekMode.Current)),
@@ -75,14 +153,16 @@ linuxTest("FileOffset tells apart files open on the same path at different posit
 
 linuxTest("FileOffset finds a file that is open to read only, to append, and deleted", () => {
   using file = temporaryFile(pages(1));
-  using reader = Deno.openSync(file.path, { read: true });
-  using appender = Deno.openSync(file.path, { append: true });
   const deleted = Deno.makeTempFileSync();
-  using gone = Deno.openSync(deleted, readWrite);
-  Deno.removeSync(deleted);
-  const links = [reader, appender, gone].map((file) =>
-    Deno.readLinkSync(`/proc/self/fd/${new FileOffset(file).fd}`)
-  );
+  const links = [
+    [file.path, { read: true }],
+    [file.path, { append: true }],
+    [deleted, readWrite],
+  ].map(([path, options]) => {
+    using opened = Deno.openSync(path as string, options as Deno.OpenOptions);
+    if (path === deleted) Deno.removeSync(deleted);
+    return Deno.readLinkSync(`/proc/self/fd/${new FileOffset(opened).fd}`);
+  });
   assertEquals(links, [file.path, file.path, `${deleted} (deleted)`]);
 });
 
@@ -115,9 +195,12 @@ Deno.test("FileOffset of a Deno.FsFile that cannot seek asks for a raw descripto
   assertThrows(() => new FileOffset(opened), TypeError, "raw fd");
 });
 
-Deno.test("FileOffset of a Deno.FsFile whose position does not move asks for a raw descriptor", () => {
+linuxTest("FileOffset of a device that is open twice asks for a raw descriptor", () => {
   using zero = Deno.openSync("/dev/zero", readWrite);
-  assertThrows(() => new FileOffset(zero), TypeError, "raw fd");
+  const { fd } = new FileOffset(zero);
+  assertEquals(Deno.readLinkSync(`/proc/self/fd/${fd}`), "/dev/zero");
+  using _again = Deno.openSync("/dev/zero", readWrite);
+  assertThrows(() => new FileOffset(zero), TypeError, `any of ${fd} (read and write)`);
 });
 
 Deno.test("FileOffset of a closed Deno.FsFile throws BadResource", () => {
@@ -129,9 +212,10 @@ Deno.test("FileOffset of a closed Deno.FsFile throws BadResource", () => {
 
 linuxTest("FileOffset finds its descriptor while a Worker opens and closes files", async () => {
   using file = temporaryFile(1);
+  using busy = temporaryFile(1);
   const code = `
     for (let round = 0;; round++) {
-      const files = Array.from({ length: 20 }, () => Deno.openSync(${JSON.stringify(file.path)}));
+      const files = Array.from({ length: 20 }, () => Deno.openSync(${JSON.stringify(busy.path)}));
       for (const file of files) file.close();
       if (round === 0) postMessage("started");
     }`;

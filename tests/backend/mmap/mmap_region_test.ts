@@ -14,6 +14,7 @@ import {
 import { detailsAt, mappingAt, mappings, sharedMappingsOfSize } from "../../support/proc_maps.ts";
 import { RecordingBitmap } from "../../support/recording_bitmap.ts";
 import { linuxTest } from "../../support/linux_test.ts";
+import { open } from "../../support/posix.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 
 const PAGE = 4096;
@@ -201,13 +202,13 @@ Deno.test("MmapRegion.sync() takes every kind of memory, waiting or not", () => 
 Deno.test("MmapRegion.fdsOverlap() compares descriptors and ranges", () => {
   using file = temporaryFile(4 * PAGE);
   using a = Deno.openSync(file.path, { read: true, write: true });
-  using b = Deno.openSync(file.path, { read: true, write: true });
-  const map = (file: Deno.FsFile, page: number, size: number) =>
+  using b = open(file.path, "r+");
+  const map = (file: Deno.FsFile | number, page: number, size: number) =>
     MmapRegion.fromFile(new FileOffset(file, page * PAGE), size);
   using first = map(a, 0, 2 * PAGE);
   using second = map(a, 1, 2 * PAGE);
   using third = map(a, 2, PAGE);
-  using other = map(b, 0, 4 * PAGE);
+  using other = map(b.fd, 0, 4 * PAGE);
   using anonymous = new MmapRegion(PAGE);
   assert(first.fdsOverlap(first));
   assert(first.fdsOverlap(second) && second.fdsOverlap(first));

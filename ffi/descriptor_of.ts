@@ -1,0 +1,134 @@
+/**
+ * The descriptor behind a `Deno.FsFile`, which Deno does not expose.
+ *
+ * @module
+ */
+import { accessMode, fileStatus } from "./file.ts";
+import { fileCalls, libc } from "./libc.ts";
+import { SystemError } from "./system_error.ts";
+
+/** The part of `Deno.FsFile` that is needed to find its descriptor. */
+export interface OpenFile {
+  /** The file's position, with offset 0 from `Deno.SeekMode.Current`: nothing moves it. */
+  seekSync(offset: number, whence: Deno.SeekMode): number;
+  /** The file's status. */
+  statSync(): { readonly dev: number; readonly ino: number | null };
+}
+
+/**
+ * The descriptor of an open `Deno.FsFile`: one of the same device and inode, at the same position.
+ * Nothing is moved, so a transfer that is under way is not disturbed.
+ *
+ * Of several descriptors of one regular file that were opened for the same, the lowest is returned,
+ * whoever opened it: mapped, they are the same memory.
+ *
+ * @throws {TypeError} There is none, the file cannot seek, or several differ. The message names
+ * them. Pass a raw descriptor then.
+ */
+export function descriptorOf(file: OpenFile): number {
+  const { dev, ino } = file.statSync();
+  let candidates: Candidate[] = [];
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const position = positionOf(file);
+    candidates = candidatesFor(dev, ino);
+    const there = candidates.filter(({ fd }) => standsAt(fd, position));
+    if (positionOf(file) === position) return choose(there);
+  }
+  // A transfer moves the file all the time, so only its identity counts.
+  return choose(candidates);
+}
+
+const ATTEMPTS = 3;
+
+function positionOf(file: OpenFile): number {
+  try {
+    return file.seekSync(0, SEEK_CUR);
+  } catch (cause) {
+    throw new TypeError("Cannot find the descriptor of the file: it cannot seek, pass a raw fd", {
+      cause,
+    });
+  }
+}
+
+function standsAt(fd: number, position: number): boolean {
+  // SAFETY: touches no memory, and moves nothing.
+  return fileCalls().lseek(fd, 0n, SEEK_CUR) === BigInt(position);
+}
+
+interface Candidate {
+  readonly fd: number;
+  // What has to be the same where one stands for another.
+  readonly kind: string;
+  readonly access: string;
+  readonly isRegular: boolean;
+}
+
+function choose(candidates: readonly Candidate[]): number {
+  const [first, ...others] = candidates.toSorted((a, b) => a.fd - b.fd);
+  if (first === undefined) {
+    throw new TypeError("Cannot find the descriptor of the file: pass a raw fd");
+  }
+  // Two openings of a device are two things, such as two virtual machines of /dev/kvm.
+  if (others.every(({ kind }) => first.isRegular && kind === first.kind)) return first.fd;
+  const found = [first, ...others].map(({ fd, access }) => `${fd} (${access})`).join(", ");
+  throw new TypeError(
+    `Cannot find the descriptor of the file: it may be any of ${found}, pass a raw fd`,
+  );
+}
+
+// `Deno.FileInfo` has both numbers rounded to doubles.
+function candidatesFor(device: number, inode: number | null): Candidate[] {
+  const found: Candidate[] = [];
+  for (const fd of openDescriptors()) {
+    try {
+      const status = fileStatus(fd);
+      if (Number(status.device) !== device || Number(status.inode) !== inode) continue;
+      const access = accessMode(fd);
+      const kind = `${status.device} ${status.inode} ${access}`;
+      found.push({ fd, kind, access, isRegular: status.isRegular });
+    } catch (error) {
+      // Another thread has closed it since, or it is another file: this one could be asked above.
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+  return found;
+}
+
+// All that were open the whole time, and the one of the listing itself.
+function openDescriptors(): number[] {
+  const { descriptorFolder } = libc().platform;
+  return descriptorFolder !== undefined && listDescriptors(descriptorFolder) || tryDescriptors();
+}
+
+function listDescriptors(folder: string): number[] | undefined {
+  const { opendir, readdir, closedir } = fileCalls();
+  // SAFETY: the name ends with a zero byte.
+  const directory = opendir(new TextEncoder().encode(`${folder}\0`));
+  if (directory === null) return undefined;
+  const found: number[] = [];
+  for (;;) {
+    // SAFETY: the directory is open, and no other thread has it.
+    const entry = readdir(directory);
+    if (entry === null) break;
+    // SAFETY: the entry stays valid until the next call; its name ends with a zero byte.
+    const name = new Deno.UnsafePointerView(entry).getCString(NAME);
+    if (/^\d+$/.test(name)) found.push(Number(name));
+  }
+  // SAFETY: nothing uses the directory any more.
+  closedir(directory);
+  return found;
+}
+
+// Where there is no such folder: this takes 18 ms.
+function tryDescriptors(): number[] {
+  const { fcntl } = fileCalls();
+  const numbers = Array.from({ length: MAX_DESCRIPTORS }, (_, fd) => fd);
+  // SAFETY: F_GETFD takes no argument and touches no memory.
+  return numbers.filter((fd) => fcntl(fd, F_GETFD) >= 0);
+}
+
+const SEEK_CUR = 1;
+const F_GETFD = 1;
+const MAX_DESCRIPTORS = 65_536;
+// Where struct dirent of bits/dirent.h has its name, in glibc and musl.
+const NAME = 19;

@@ -1,0 +1,68 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { descriptorOf } from "../../ffi/descriptor_of.ts";
+import { fileStatus } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { linuxTest } from "../support/linux_test.ts";
+import { openFile } from "../support/posix.ts";
+
+linuxTest("descriptorOf() finds the descriptor of each of many files of one inode", () => {
+  using content = openFile(new Uint8Array(100));
+  const files = Array.from({ length: 4 }, () => Deno.openSync(content.path, { read: true }));
+  try {
+    for (const [i, file] of files.entries()) file.seekSync(1 + i * 10, Deno.SeekMode.Start);
+    const found = files.map(descriptorOf);
+    assertEquals(new Set(found).size, files.length);
+    for (const [i, fd] of found.entries()) {
+      assertEquals(fileStatus(fd).inode, fileStatus(content.fd).inode);
+      assertEquals(files[i]!.seekSync(0, Deno.SeekMode.Current), 1 + i * 10);
+    }
+  } finally {
+    for (const file of files) file.close();
+  }
+});
+
+linuxTest("descriptorOf() opens nothing that stays open", () => {
+  using content = openFile(new Uint8Array(1));
+  using file = Deno.openSync(content.path, { read: true, write: true });
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  descriptorOf(file);
+  const before = open();
+  for (let i = 0; i < 20; i++) descriptorOf(file);
+  assertEquals(open(), before);
+});
+
+linuxTest("descriptorOf() of a file that cannot seek is a TypeError", () => {
+  const file = {
+    seekSync(): never {
+      throw new Error("Illegal seek");
+    },
+    statSync: () => ({ dev: 1, ino: 1 }),
+  };
+  assertThrows(() => descriptorOf(file), TypeError, "pass a raw fd");
+});
+
+linuxTest("descriptorOf() finds a descriptor above 1,024", () => {
+  using content = openFile(new Uint8Array(1));
+  const below = Array.from({ length: 1100 }, () => Deno.openSync("/dev/null"));
+  using file = Deno.openSync(content.path, { read: true });
+  file.seekSync(1, Deno.SeekMode.Start);
+  for (const opened of below) opened.close();
+  assertEquals(descriptorOf(file) > 1024, true);
+});
+
+linuxTest("descriptorOf() tries each number where no folder lists the descriptors", () => {
+  using content = openFile(new Uint8Array(1));
+  using file = Deno.openSync(content.path, { read: true });
+  file.seekSync(1, Deno.SeekMode.Start);
+  const listed = descriptorOf(file);
+  const { platform } = libc();
+  const { descriptorFolder } = platform;
+  for (const folder of [undefined, "/nowhere"]) {
+    try {
+      Object.assign(platform, { descriptorFolder: folder });
+      assertEquals(descriptorOf(file), listed);
+    } finally {
+      Object.assign(platform, { descriptorFolder });
+    }
+  }
+});
