@@ -70,11 +70,14 @@ export {
   type IovaRange,
 } from "./src/error/iommu_error.ts";
 export {
+  InvalidHandle,
   InvalidOffsetLength,
   InvalidPointer,
   MapFixed,
   MappingPastEof,
+  MappingShared,
   MmapRegionError,
+  OptionRefused,
 } from "./src/error/mmap_region_error.ts";
 export { LibcUnavailable, SystemError } from "./ffi/system_error.ts";
 
@@ -168,13 +171,35 @@ export { Iotlb, type MappedRange } from "./src/iommu/iotlb.ts";
 
 // backend/: where memory comes from
 export { GuestMemoryHeap, GuestRegionHeap, type HeapOptions } from "./src/backend/heap.ts";
+export {
+  type AnonymousOptions,
+  Backing,
+  type FileBackingOptions,
+  type MemfdOptions,
+} from "./src/backend/mmap/backing.ts";
+export {
+  type BackingName,
+  type CallName,
+  type Capabilities,
+  capabilities,
+  type Capability,
+  type OptionName,
+} from "./src/backend/mmap/capabilities.ts";
 export { Fd } from "./src/backend/mmap/fd.ts";
+export type { OnLeaseBreak } from "./src/backend/mmap/file_lease.ts";
 export { FileOffset } from "./src/backend/mmap/file_offset.ts";
-export { type GuestMemoryHandle, GuestMemoryMmap } from "./src/backend/mmap/guest_memory_mmap.ts";
+export {
+  type GuestMemoryHandle,
+  GuestMemoryMmap,
+  type MmapRange,
+} from "./src/backend/mmap/guest_memory_mmap.ts";
 export { GuestRegionMmap } from "./src/backend/mmap/guest_region_mmap.ts";
+export type { MappingHandle } from "./src/backend/mmap/mapping.ts";
 export type { MmapRegionHandle } from "./src/backend/mmap/mmap_handle.ts";
-export type { MmapOptions, MmapRegionOptions } from "./src/backend/mmap/mmap_options.ts";
+export type { MmapOptions, NumaPlacement } from "./src/backend/mmap/mmap_options.ts";
 export { MmapRegion } from "./src/backend/mmap/mmap_region.ts";
+export type { PrefaultOptions } from "./src/backend/mmap/prefault.ts";
+export type { RegionDescription } from "./src/backend/mmap/region_description.ts";
 export { membarrier } from "./ffi/barrier.ts";
 export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";

@@ -4,12 +4,12 @@
  * @module
  */
 import {
-  FileOffset,
+  Backing,
+  type FileBackingOptions,
   GuestAddress,
   type GuestMemory,
   GuestMemoryHeap,
   GuestMemoryMmap,
-  type MmapOptions,
   SystemError,
 } from "@vmm/guest-memory";
 import { isGranted } from "./workload.ts";
@@ -47,8 +47,8 @@ export const BACKENDS: readonly Backend[] = [
   },
   ANONYMOUS,
   { name: "huge pages", make: withHugePages },
-  { name: "file, shared", make: (size) => overTemporaryFile(size, { shared: true }) },
-  { name: "file, private", make: (size) => overTemporaryFile(size, { shared: false }) },
+  { name: "file, shared", make: (size) => overTemporaryFile(size) },
+  { name: "file, private", make: (size) => overTemporaryFile(size, { private: true }) },
   { name: "memfd", make: overMemfd },
 ];
 
@@ -70,30 +70,21 @@ function withHugePages(size: number): GuestMemory | undefined {
   return populate(memory);
 }
 
-function overTemporaryFile(size: number, options: MmapOptions): GuestMemory | undefined {
+function overTemporaryFile(size: number, options?: FileBackingOptions): GuestMemory | undefined {
   if (!isGranted("write")) return undefined;
   const path = Deno.makeTempFileSync({ prefix: "guest-memory-bench-" });
   using file = Deno.openSync(path, { read: true, write: true });
   // Whatever becomes of the process, the file goes with its last mapping.
   Deno.removeSync(path);
   file.truncateSync(size);
-  return overFile(new FileOffset(file), size, options);
+  return over(Backing.file(file, options), size);
 }
 
 function overMemfd(size: number): GuestMemory | undefined {
   if (Deno.build.os !== "linux") return undefined;
-  const { symbols } = Deno.dlopen("libc.so.6", {
-    // int memfd_create(const char *name, unsigned int flags);
-    memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
-    // int ftruncate(int fd, off_t length);
-    ftruncate: { parameters: ["i32", "i64"], result: "i32" },
-  });
-  // SAFETY: the name ends with a zero byte.
-  const fd = symbols.memfd_create(new TextEncoder().encode("guest-memory-bench\0"), 0);
-  if (fd < 0 || symbols.ftruncate(fd, BigInt(size)) !== 0) return undefined;
-  return overFile(new FileOffset(fd), size, { shared: true });
+  return over(Backing.memfd({ name: "guest-memory-bench" }), size);
 }
 
-function overFile(file: FileOffset, size: number, options: MmapOptions): GuestMemory {
-  return populate(GuestMemoryMmap.fromRangesWithFiles([[GuestAddress(0), size, file]], options));
+function over(backing: Backing, size: number): GuestMemory {
+  return populate(GuestMemoryMmap.fromRanges([[GuestAddress(0), size]], { backing }));
 }

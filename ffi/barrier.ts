@@ -42,16 +42,16 @@ export function membarrier(): void {
 }
 
 function command(command: number): void {
-  const { platform } = libc();
-  if (platform.membarrier === undefined) {
+  const { systemCalls } = libc().platform;
+  if (systemCalls === undefined) {
     throw new LibcUnavailable("Cannot order other threads' writes: membarrier(2) is Linux's own");
   }
-  if (pageCalls().membarrier(platform.membarrier, command, 0, 0) !== 0n) {
+  if (pageCalls().membarrier(systemCalls.membarrier, command, 0, 0) !== 0n) {
     throw lastError("membarrier", { command });
   }
 }
 
 /** Whether the platform has `membarrier(2)`. */
 export function hasMembarrier(): boolean {
-  return libc().platform.membarrier !== undefined;
+  return libc().platform.systemCalls !== undefined;
 }

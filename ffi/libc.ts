@@ -18,6 +18,8 @@ const CORE = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // long sysconf(int name);
   sysconf: { parameters: ["i32"], result: "i64" },
+  // long syscall(long number, ...);  on Linux only, where variadic calls are ordinary calls
+  gettid: { name: "syscall", parameters: ["i64"], result: "i64" },
 } as const;
 
 const PAGES = {
@@ -33,6 +35,52 @@ const PAGES = {
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64" },
 } as const;
 
+const PAGE_OPTIONS = {
+  // int mlock2(const void *addr, size_t len, unsigned int flags);  Linux
+  mlock2: { parameters: ["usize", "usize", "u32"], result: "i32", optional: true },
+  // int mlock(const void *addr, size_t len);
+  mlock: { parameters: ["usize", "usize"], result: "i32" },
+  // int munlock(const void *addr, size_t len);
+  munlock: { parameters: ["usize", "usize"], result: "i32" },
+  // long mbind(void *addr, unsigned long len, int mode, const unsigned long *nodemask,
+  //            unsigned long maxnode, unsigned flags);
+  mbind: {
+    name: "syscall",
+    parameters: ["i64", "usize", "usize", "i32", "buffer", "usize", "u32"],
+    result: "i64",
+  },
+} as const;
+
+const CONTENTS = {
+  // void *memset(void *s, int c, size_t n);
+  memset: { parameters: ["usize", "i32", "usize"], result: "void" },
+  // int memcmp(const void *s1, const void *s2, size_t n);
+  memcmp: { parameters: ["usize", "usize", "usize"], result: "i32" },
+} as const;
+
+// Calls that take long, on Deno's thread pool. Their errno is that of another thread.
+const POOL = {
+  // int madvise(void *addr, size_t length, int advice);
+  madvise: { parameters: ["usize", "usize", "i32"], result: "i32", nonblocking: true },
+} as const;
+
+const THREADS = {
+  // long syscall(long number, ...);  pid_t tgid, pid_t tid, int sig
+  tgkill: { name: "syscall", parameters: ["i64", "i32", "i32", "i32"], result: "i64" },
+} as const;
+
+const PROCESS = {
+  // unsigned long getauxval(unsigned long type);  Linux
+  getauxval: { parameters: ["usize"], result: "usize", optional: true },
+} as const;
+
+const PROBES = {
+  // int flags
+  userfaultfd: { name: "syscall", parameters: ["i64", "i32"], result: "i64" },
+  // int ioctl(int fd, unsigned long op, ...);
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+} as const;
+
 const COPIES = {
   // void *memmove(void *dest, const void *src, size_t n);  once for each direction
   read: { name: "memmove", parameters: ["buffer", "usize", "usize"], result: "void" },
@@ -40,6 +88,20 @@ const COPIES = {
 } as const;
 
 const FILES = {
+  // int open(const char *path, int flags, ...);
+  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  // int close(int fd);
+  close: { parameters: ["i32"], result: "i32" },
+  // ssize_t read(int fd, void *buf, size_t count);
+  readBuffer: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // int fcntl(int fd, int op, int arg);
+  control: { name: "fcntl", parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int ftruncate(int fd, off_t length);
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int memfd_create(const char *name, unsigned int flags);  Linux
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32", optional: true },
+  // int fallocate(int fd, int mode, off_t offset, off_t len);  Linux
+  fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32", optional: true },
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // int fcntl(int fd, int op, ...);  only with operations that take no argument
@@ -112,7 +174,32 @@ export function libc(): Libc {
 /** The calls that change pages of mappings, opened at the first call, as those that follow. */
 export const pageCalls: () => Calls<typeof PAGES> = lazily(PAGES);
 
-/** The calls that ask about files. */
+/** The calls that lock and place pages. */
+export const pageOptionCalls: () => Calls<typeof PAGE_OPTIONS> = lazily(PAGE_OPTIONS);
+
+/** The calls that fill and compare memory. */
+export const contentCalls: () => Calls<typeof CONTENTS> = lazily(CONTENTS);
+
+/** The calls that run on the thread pool, for as long as a function takes. */
+export async function withPool<T>(use: (calls: Calls<typeof POOL>) => Promise<T>): Promise<T> {
+  const { symbols, close } = openNamed(libc().platform.libc, POOL);
+  try {
+    return await use(symbols);
+  } finally {
+    close();
+  }
+}
+
+/** The calls about threads. */
+export const threadCalls: () => Calls<typeof THREADS> = lazily(THREADS);
+
+/** The calls that show what the kernel has. */
+export const probeCalls: () => Calls<typeof PROBES> = lazily(PROBES);
+
+/** The calls about the process. */
+export const processCalls: () => Calls<typeof PROCESS> = lazily(PROCESS);
+
+/** The calls about files. */
 export const fileCalls: () => Calls<typeof FILES> = lazily(FILES);
 
 /** The calls that transfer data. */
@@ -167,15 +254,23 @@ function openLibrary<S extends Deno.ForeignLibraryInterface>(
   names: readonly string[],
   symbols: S,
 ): Calls<S> {
+  const library = openNamed(names, symbols);
+  // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
+  // would else count as a leak in every test that maps memory first; the C library itself, in use by
+  // the whole process, is never unloaded. Only functions of the thread pool look for the library.
+  library.close();
+  return library.symbols;
+}
+
+function openNamed<S extends Deno.ForeignLibraryInterface>(
+  names: readonly string[],
+  symbols: S,
+): { readonly symbols: Calls<S>; close(): void } {
   let cause: unknown;
   for (const name of names) {
     try {
       const library = Deno.dlopen(name, symbols);
-      // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
-      // would else count as a leak in every test that maps memory first; the C library itself, in
-      // use by the whole process, is never unloaded.
-      library.close();
-      return library.symbols;
+      return { symbols: library.symbols, close: () => library.close() };
     } catch (error) {
       if (
         error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied

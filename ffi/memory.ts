@@ -12,13 +12,13 @@ export { PROT };
 
 /** The arguments of `mmap(2)`. */
 export interface MapRequest {
-  /** Where to map if that is free; the kernel chooses otherwise, and at 0. */
-  readonly hint: number;
+  /** Where to map: in a range of {@linkcode reserveMemory}, which the mapping replaces. */
+  readonly address: number;
   /** Bytes to map. */
   readonly length: number;
   /** `PROT_*` bits. */
   readonly prot: number;
-  /** `MAP_*` bits. */
+  /** `MAP_*` bits, without `MAP_FIXED`. */
   readonly flags: number;
   /** The file to map, or -1. */
   readonly fd: number;
@@ -27,51 +27,65 @@ export interface MapRequest {
 }
 
 /**
- * `mmap(2)`, never over an existing mapping.
+ * Reserves a range of host addresses, which cannot be accessed: for {@linkcode mapMemory}.
  *
- * @returns The address of the new mapping.
- * @throws {SystemError} The call failed.
+ * @param length Bytes.
+ * @param alignment What the address is a multiple of: a power of two, from the page size.
+ * @returns The address. {@linkcode unmapMemory} gives it back.
+ * @throws {SystemError} There is no such range.
+ */
+export function reserveMemory(length: number, alignment: number): number {
+  const { core, pageSize, platform: { map } } = libc();
+  const surplus = alignment > pageSize ? alignment : 0;
+  const flags = map.private | map.anonymous | map.noReserve;
+  const pages = Math.ceil(length / pageSize) * pageSize;
+  // The kernel refuses a length of 0.
+  const size = BigInt(length === 0 ? 0 : pages + surplus);
+  const found = core.mmap(0n, size, PROT.none, flags, -1, 0n);
+  if (found === MAP_FAILED) throw lastError("mmap", { length, prot: PROT.none, flags });
+  const start = Number(found);
+  const address = Math.ceil(start / alignment) * alignment;
+  // SAFETY: the range was mapped above, and nothing else has its addresses.
+  if (address > start) unmapMemory(start, address - start);
+  const rest = start + surplus - address;
+  if (rest > 0) unmapMemory(address + pages, rest);
+  return address;
+}
+
+/**
+ * `mmap(2)` in a range that was reserved.
+ *
+ * @throws {SystemError} The call failed. The range stays reserved.
  * @throws {RangeError} A number cannot be handed to the call.
  */
-export function mapMemory({ hint, length, prot, flags, fd, offset }: MapRequest): number {
-  checkSize("hint", hint);
+export function mapMemory({ address, length, prot, flags, fd, offset }: MapRequest): void {
   checkSize("length", length);
   checkSize("offset", offset);
-  const address = libc().core.mmap(BigInt(hint), BigInt(length), prot, flags, fd, BigInt(offset));
-  if (address === MAP_FAILED) {
-    throw lastError("mmap", { length, prot, flags, fd, offset });
-  }
-  return Number(address);
+  const { core, platform: { map } } = libc();
+  // SAFETY: the range is reserved for this mapping, so nothing is replaced.
+  const mapped = core.mmap(
+    ...[BigInt(address), BigInt(length)] as const,
+    ...[prot, flags | map.fixed, fd, BigInt(offset)] as const,
+  );
+  if (mapped === MAP_FAILED) throw lastError("mmap", { length, prot, flags, fd, offset });
+}
+
+/**
+ * Replaces a mapping by private anonymous memory, which reads zero and takes no memory until it is
+ * written.
+ *
+ * @param prot `PROT_*` bits; reading and writing by default.
+ * @throws {SystemError} The call failed, as where the process has too many mappings (`ENOMEM`).
+ */
+export function replaceMemory(address: number, length: number, prot: number = 3): void {
+  const { platform: { map } } = libc();
+  const flags = map.private | map.anonymous | map.noReserve;
+  // SAFETY: the caller owns the mapping that is replaced. Views of it stay valid.
+  mapMemory({ address, length, prot, flags, fd: -1, offset: 0 });
 }
 
 // (void *) -1 as the unsigned 64-bit integer that the result is declared to be.
 const MAP_FAILED = 2n ** 64n - 1n;
-
-// Kernels place mappings as high as possible. What other threads map meanwhile goes above the found
-// range, as long as this much is free there.
-const HEADROOM = 2 ** 30;
-// A huge page on x86-64 and arm64 with pages of 4 KiB: memory that begins at one can consist of
-// them.
-const HUGE_PAGE = 2 ** 21;
-
-/**
- * Finds a free range for adjacent mappings, at a multiple of 2 MiB. It is not reserved, so it is
- * only a hint.
- *
- * @param length Bytes.
- * @returns Its address, or 0 where there is none.
- */
-export function findFreeRange(length: number): number {
-  if (!Number.isSafeInteger(length) || length <= 0) return 0;
-  const { core, platform: { map } } = libc();
-  const flags = map.private | map.anonymous | map.noReserve;
-  const size = BigInt(length + HEADROOM);
-  const address = core.mmap(0n, size, 0, flags, -1, 0n);
-  if (address === MAP_FAILED) return 0;
-  // SAFETY: the mapping was made above, and nothing else has its address.
-  if (core.munmap(address, size) !== 0) return 0;
-  return Math.ceil(Number(address) / HUGE_PAGE) * HUGE_PAGE;
-}
 
 /**
  * `munmap(2)`. No view may point at the memory any more.
@@ -133,14 +147,19 @@ export function syncMemory(address: number, length: number, wait: boolean): void
 const RESIDENCY_STEP = 65_536;
 
 /**
- * Counts the pages of a mapping that are in the host's RAM, by `mincore(2)`.
+ * Finds the pages of a mapping that are in the host's RAM, by `mincore(2)`.
  *
+ * @param onRun Called with each run of them, in order: the offset of its first byte, and its bytes.
  * @throws {SystemError} The call failed.
  */
-export function countResidentPages(address: number, length: number): number {
+export function forResidentRuns(
+  address: number,
+  length: number,
+  onRun: (offset: number, length: number) => void,
+): void {
   const { pageSize } = libc();
   const residency = new Uint8Array(RESIDENCY_STEP);
-  let resident = 0;
+  let begin = -1;
   for (let done = 0; done < length; done += RESIDENCY_STEP * pageSize) {
     const step = Math.min(RESIDENCY_STEP * pageSize, length - done);
     // SAFETY: the range is in a live mapping of the caller, and the vector has a byte for each of
@@ -149,10 +168,16 @@ export function countResidentPages(address: number, length: number): number {
       throw lastError("mincore", { address: `0x${(address + done).toString(16)}`, length: step });
     }
     const pages = Math.ceil(step / pageSize);
-    // The other bits of a byte are reserved.
-    for (let page = 0; page < pages; page++) resident += residency[page]! & 1;
+    for (let page = 0; page < pages; page++) {
+      // The other bits of a byte are reserved.
+      const isResident = (residency[page]! & 1) === 1;
+      if (isResident === begin >= 0) continue;
+      const offset = done + page * pageSize;
+      if (isResident) begin = offset;
+      else onRun(begin, offset - begin), begin = -1;
+    }
   }
-  return resident;
+  if (begin >= 0) onRun(begin, Math.ceil(length / pageSize) * pageSize - begin);
 }
 
 // From the read and write of a map of regions to here, the functions must fit V8's cumulative

@@ -31,7 +31,9 @@ export type Advice =
   | "cold"
   | "pageout"
   | "populate-read"
-  | "populate-write";
+  | "populate-write"
+  | "dontneed-locked"
+  | "collapse";
 
 const LINUX_ADVICE: Readonly<Record<Advice, number>> = {
   normal: 0,
@@ -53,6 +55,8 @@ const LINUX_ADVICE: Readonly<Record<Advice, number>> = {
   pageout: 21,
   "populate-read": 22,
   "populate-write": 23,
+  "dontneed-locked": 24,
+  collapse: 25,
 };
 
 /** What the library needs to know of one platform. */
@@ -72,13 +76,19 @@ export interface Platform {
     /** `MAP_FIXED_NOREPLACE`; 0 where there is none. */
     readonly fixedNoReplace: number;
     readonly noReserve: number;
+    /** `MAP_POPULATE`; 0 where there is none. */
+    readonly populate: number;
     /** `MAP_HUGETLB`; 0 where there is none. */
     readonly hugeTlb: number;
   };
   /** `MADV_*` of `madvise(2)`. */
   readonly advice: Readonly<Partial<Record<Advice, number>>>;
-  /** The number of the system call `membarrier(2)`; `undefined` where there is none. */
-  readonly membarrier: bigint | undefined;
+  /** The numbers of system calls without a function in every C library; absent but on Linux. */
+  readonly systemCalls: SystemCalls | undefined;
+  /** `O_CLOEXEC` of `open(2)`. */
+  readonly closeOnExec: number;
+  /** `F_DUPFD_CLOEXEC` of `fcntl(2)`. */
+  readonly duplicate: number;
   /** `MS_SYNC` of `msync(2)`. */
   readonly msSync: number;
   /** The folder with an entry for each open descriptor, where `readdir(3)` has one layout. */
@@ -86,6 +96,21 @@ export interface Platform {
   /** Symbolic names of errno values. */
   readonly errno: Readonly<Record<number, string>>;
 }
+
+/** Numbers of system calls of Linux, by architecture. */
+export interface SystemCalls {
+  readonly membarrier: bigint;
+  readonly gettid: bigint;
+  readonly tgkill: bigint;
+  readonly mbind: bigint;
+  readonly userfaultfd: bigint;
+}
+
+// asm/unistd_64.h of x86, asm-generic/unistd.h for arm64
+const SYSTEM_CALLS: Readonly<Record<"x86_64" | "aarch64", SystemCalls>> = {
+  x86_64: { membarrier: 324n, gettid: 186n, tgkill: 234n, mbind: 237n, userfaultfd: 323n },
+  aarch64: { membarrier: 283n, gettid: 178n, tgkill: 131n, mbind: 235n, userfaultfd: 282n },
+};
 
 /** `PROT_*` of `mmap(2)`: the same on every platform. */
 export const PROT = { none: 0, read: 1, write: 2 } as const;
@@ -117,10 +142,13 @@ const LINUX: Platform = {
     anonymous: 0x20,
     fixedNoReplace: 0x100000,
     noReserve: 0x4000,
+    populate: 0x8000,
     hugeTlb: 0x40000,
   },
   advice: LINUX_ADVICE,
-  membarrier: undefined,
+  systemCalls: undefined,
+  closeOnExec: 0o2000000,
+  duplicate: 1030,
   msSync: 4,
   descriptorFolder: "/proc/self/fd",
   errno: {
@@ -148,10 +176,13 @@ const DARWIN: Platform = {
     anonymous: 0x1000,
     fixedNoReplace: 0,
     noReserve: 0x40,
+    populate: 0,
     hugeTlb: 0,
   },
   advice: { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4, free: 5 },
-  membarrier: undefined,
+  systemCalls: undefined,
+  closeOnExec: 0x1000000,
+  duplicate: 67,
   msSync: 0x10,
   descriptorFolder: undefined,
   errno: {
@@ -173,7 +204,6 @@ export function currentPlatform(): Platform | undefined {
   if (typeof Deno === "undefined") return undefined;
   const { os, arch } = Deno.build;
   if (arch !== "x86_64" && arch !== "aarch64") return undefined;
-  // asm/unistd_64.h of x86, asm-generic/unistd.h for arm64
-  if (os === "linux") return { ...LINUX, membarrier: arch === "x86_64" ? 324n : 283n };
+  if (os === "linux") return { ...LINUX, systemCalls: SYSTEM_CALLS[arch] };
   return os === "darwin" ? DARWIN : undefined;
 }

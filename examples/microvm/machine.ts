@@ -6,7 +6,7 @@
 import {
   type GuestAddress,
   GuestMemoryAtomic,
-  GuestMemoryMmap,
+  type GuestMemoryMmap,
   type GuestRegionMmap,
 } from "@vmm/guest-memory";
 import { cpuidFor, setCpuid } from "./cpuid.ts";
@@ -101,7 +101,7 @@ export class Machine implements AsyncDisposable {
   async run(onOutput: OnOutput = () => {}): Promise<Report[]> {
     using current = this.space.memory();
     const reports = this.#threads.map(async (thread, id) => {
-      const memory = GuestMemoryMmap.share(current.memory);
+      const memory = current.memory.share();
       const vcpuFd = this.vcpuFds[id]!;
       const report = await thread.run({ ...this.#setup, id, vcpuFd, memory }, onOutput);
       if (report.ending.kind === "reset" || !isRegular(report.ending)) this.stop();
@@ -177,7 +177,7 @@ export class Machine implements AsyncDisposable {
   // The devices, which are in the other threads, get the new map too.
   #publish(memory: GuestMemoryMmap): void {
     for (const thread of this.#threads) {
-      thread.post({ type: "memory", memory: GuestMemoryMmap.share(memory) });
+      thread.post({ type: "memory", memory: memory.share() });
     }
   }
 }

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { array, bytes, FileOffset, MmapRegion, struct, type VolatileRef } from "@vmm/guest-memory";
+import { array, Backing, bytes, MmapRegion, struct, type VolatileRef } from "@vmm/guest-memory";
 import { u16, u32, u64, u8 } from "@vmm/guest-memory";
 
 // 64-bit fields whose values are small are halves, which are plain numbers.
@@ -74,7 +74,7 @@ export class RunPage implements Disposable {
    * @param size Bytes, as KVM says.
    */
   constructor(vcpuFd: number, size: number) {
-    const mapping = MmapRegion.fromFile(new FileOffset(vcpuFd), size, { shared: true });
+    const mapping = new MmapRegion(size, { backing: Backing.file(vcpuFd) });
     this.#mapping = mapping;
     this.#exitReason = mapping.getRef(u32, Head.offsets.exitReason);
     this.#direction = mapping.getRef(u8, UNION + Io.offsets.direction);

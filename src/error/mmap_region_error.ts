@@ -24,4 +24,42 @@ export class InvalidOffsetLength extends MmapRegionError {}
  */
 export class MappingPastEof extends MmapRegionError {}
 
-nameErrors({ MmapRegionError, InvalidPointer, MapFixed, InvalidOffsetLength, MappingPastEof });
+/**
+ * An option of a mapping cannot be had here: the kernel refuses it, or accepts it and does nothing.
+ * The `cause` is the failed system call, where there was one.
+ */
+export class OptionRefused extends MmapRegionError {
+  /**
+   * Makes the error.
+   *
+   * @param option The option's name.
+   * @param reason Why, in a few words.
+   * @param cause The failed call.
+   */
+  constructor(readonly option: string, readonly reason: string, cause?: unknown) {
+    super(`Cannot have ${option}: ${reason}`, cause === undefined ? undefined : { cause });
+  }
+}
+
+/** A permission cannot be taken away from memory that other threads hold: they may be using it. */
+export class MappingShared extends MmapRegionError {
+  /**
+   * Makes the error.
+   *
+   * @param holders How many other threads, and handles on their way to one, hold the mapping.
+   */
+  constructor(readonly holders: number) {
+    super(
+      `Cannot take a permission away: the mapping is held by ${holders} other ` +
+        `thread${holders === 1 ? "" : "s"} or handle${holders === 1 ? "" : "s"}`,
+    );
+  }
+}
+
+/** A handle of memory was altered or copied, or is of another process. */
+export class InvalidHandle extends MmapRegionError {}
+
+nameErrors({
+  ...{ MmapRegionError, InvalidPointer, MapFixed, InvalidOffsetLength, MappingPastEof },
+  ...{ OptionRefused, MappingShared, InvalidHandle },
+});

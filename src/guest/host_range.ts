@@ -68,7 +68,7 @@ export class HostRange {
     }
     const memory = this.memory.boundaryView(next.memory);
     if (memory === undefined) return undefined;
-    const slice = new VolatileSlice(memory, 0, memory.u8.length);
+    const slice = new VolatileSlice(memory, 0, memory.length);
     return this.#boundary = new HostRange(this.end - boundaryWindow(this.len), slice);
   }
 }
@@ -95,7 +95,7 @@ export class HostRanges {
    * The host range that contains a guest range of at least one byte, if there is one.
    *
    * Not exact: for an address in a hole it may return the next range. The offset in its memory is
-   * negative then, which `canRead` and `canWrite` refuse.
+   * negative then, which `canAccess` refuses.
    *
    * @param addr Where the guest range begins.
    * @param length Its bytes.
@@ -123,5 +123,5 @@ export class HostRanges {
 // accesses.
 function isWholeMemory(slice: VolatileSlice, len: number): boolean {
   return Object.getPrototypeOf(slice) === VolatileSlice.prototype && slice.start === 0 &&
-    slice.len === slice.memory.u8.length && slice.len === len;
+    slice.len === slice.memory.length && slice.len === len;
 }

@@ -105,7 +105,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
    */
   insertRegion(region: R): GuestRegionCollection<R> {
     const regions = [...this.#open(), region].sort((a, b) => a.startAddr - b.startAddr);
-    const collection = new GuestRegionCollection(regions);
+    const collection = this.withRegions(regions);
     region.onInserted();
     return collection;
   }
@@ -129,7 +129,17 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       );
     }
     region.onRemoved();
-    return [new GuestRegionCollection(regions.filter((other) => other !== region)), region];
+    return [this.withRegions(regions.filter((other) => other !== region)), region];
+  }
+
+  /**
+   * A collection of other regions: what `insertRegion` and `removeRegion` return. A derived class
+   * returns one of its kind.
+   *
+   * @param regions The regions, in order.
+   */
+  protected withRegions(regions: readonly R[]): GuestRegionCollection<R> {
+    return new GuestRegionCollection(regions);
   }
 
   /** The region that contains an address, or `undefined` in a hole. */
@@ -181,7 +191,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
     const size = codec.byteLength;
     const range = this.#ranges.at(addr, size);
-    if (range?.memory.canRead(addr - range.startAddr, size)) {
+    if (range?.memory.canAccess(addr - range.startAddr, size)) {
       try {
         return codec.read(range.memory, addr - range.startAddr);
       } finally {
@@ -199,7 +209,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     if (range === undefined) return super.writeObj(codec, value, addr);
     const offset = addr - range.startAddr;
     const { memory } = range;
-    if (!memory.canWrite(offset, size)) return super.writeObj(codec, value, addr);
+    if (!memory.canAccess(offset, size)) return super.writeObj(codec, value, addr);
     try {
       codec.write(memory, offset, value);
     } finally {
@@ -217,7 +227,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     if (range === undefined) return super.load(codec, addr);
     // No aligned integer crosses a boundary, so one in a boundary view is in one region.
     const offset = addr - range.startAddr;
-    if ((offset & size - 1) !== 0 || !range.memory.canRead(offset, size)) {
+    if ((offset & size - 1) !== 0 || !range.memory.canAccess(offset, size)) {
       return super.load(codec, addr);
     }
     const index = elementIndex(offset, size);
@@ -235,7 +245,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     const range = this.#ranges.at(addr, size);
     if (range === undefined) return super.store(codec, value, addr);
     const offset = addr - range.startAddr;
-    if ((offset & size - 1) !== 0 || !range.memory.canWrite(offset, size)) {
+    if ((offset & size - 1) !== 0 || !range.memory.canAccess(offset, size)) {
       return super.store(codec, value, addr);
     }
     const index = elementIndex(offset, size);
@@ -317,7 +327,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
     if (range === undefined) return undefined;
     const { memory, slice, startAddr } = range;
     const offset = addr - startAddr;
-    const open = memory.canRead(offset, count) && memory.canWrite(offset, count);
+    const open = memory.canAccess(offset, count);
     return open ? slice.getSlice(offset, count) : undefined;
   }
 

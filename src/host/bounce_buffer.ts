@@ -44,8 +44,7 @@ export function borrowBounceBuffer(size: number): HostMemory {
 
 /** Takes a bounce buffer back, to be lent again. */
 export function returnBounceBuffer(memory: HostMemory): void {
-  // A codec may have closed it, or changed what may be done with it.
+  // A codec may have closed it.
   const { length } = memory.u8;
-  const isWhole = length === BOUNCE_BUFFER_SIZE && memory.canRead(0, length);
-  if (isWhole && memory.canWrite(0, length)) idle = memory;
+  if (length === BOUNCE_BUFFER_SIZE && memory.canAccess(0, length)) idle = memory;
 }

@@ -1,16 +1,17 @@
 /**
  * A contiguous range of host memory: one buffer, and the typed arrays over it.
  *
- * Everything above indexes these arrays. They are made once for each mapping, and byte 0 of each is
- * the same byte, so an offset divided by the element size is an index. `copyOut` and `copyIn` copy
- * to and from buffers; each kind of memory implements them.
+ * Everything above indexes these arrays. Byte 0 of each is the same byte, so an offset divided by the
+ * element size is an index. `copyOut` and `copyIn` copy to and from buffers; each kind of memory
+ * implements them.
  *
  * @module
  */
 import { asBytes, byteLength, bytesOf, copyBytes } from "./bytes.ts";
 import { MemoryClosed } from "../error/volatile_memory_error.ts";
-import { wrongKind } from "../text/argument.ts";
-import { checkPermissions, Permissions } from "../permissions.ts";
+import { checkCount, wrongKind } from "../text/argument.ts";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
  * One buffer of host memory with its typed arrays, open until it is closed.
@@ -19,69 +20,81 @@ import { checkPermissions, Permissions } from "../permissions.ts";
  * {@linkcode VolatileSlice}, which checks bounds.
  */
 export class HostMemory {
+  // Declared, not defined: V8 then knows from the first assignment that each is a typed array.
+
   /** The buffer with the memory's bytes. */
-  readonly buffer: ArrayBufferLike;
+  declare readonly buffer: ArrayBufferLike;
   /** The memory as bytes. */
-  readonly u8: Uint8Array;
+  declare readonly u8: Uint8Array;
   /** The memory as 16-bit unsigned integers of the host's endianness. */
-  readonly u16: Uint16Array;
+  declare readonly u16: Uint16Array;
   /** The memory as 32-bit unsigned integers. */
-  readonly u32: Uint32Array;
+  declare readonly u32: Uint32Array;
   /** The memory as 64-bit unsigned integers. */
-  readonly u64: BigUint64Array;
+  declare readonly u64: BigUint64Array;
   /** The memory as 8-bit signed integers. */
-  readonly i8: Int8Array;
+  declare readonly i8: Int8Array;
   /** The memory as 16-bit signed integers. */
-  readonly i16: Int16Array;
+  declare readonly i16: Int16Array;
   /** The memory as 32-bit signed integers. */
-  readonly i32: Int32Array;
+  declare readonly i32: Int32Array;
   /** The memory as 64-bit signed integers. */
-  readonly i64: BigInt64Array;
+  declare readonly i64: BigInt64Array;
   /** The memory as single-precision numbers. */
-  readonly f32: Float32Array;
+  declare readonly f32: Float32Array;
   /** The memory as double-precision numbers. */
-  readonly f64: Float64Array;
+  declare readonly f64: Float64Array;
   /**
    * The memory as a DataView, for what is not aligned. Unoptimised code reads a DataView byte by
    * byte, so aligned scalars go through the arrays (rule 4).
    */
-  readonly dataView: DataView;
-  readonly #length: number;
+  declare readonly dataView: DataView;
+  /** Bytes of the memory, also where it is closed or the arrays are empty. */
+  readonly length: number;
   #closed = false;
-  #readable = false;
-  #writable = false;
 
   /**
    * Makes the typed arrays over a buffer.
    *
    * @param buffer The memory.
-   * @param permissions Its permissions.
+   * @param length Its bytes; those of the buffer by default.
    */
-  constructor(buffer: ArrayBufferLike, permissions: Permissions = Permissions.ReadWrite) {
-    // Of a fixed length, even if the buffer is resizable: they become empty once it is too small.
+  constructor(buffer: ArrayBufferLike, length?: number) {
     if (typeof buffer !== "object") {
       throw wrongKind("the buffer of memory", buffer, "an ArrayBuffer");
     }
+    if (length !== undefined) checkCount(length, "length");
+    this.setBuffer(buffer);
+    this.length = length ?? this.u8.length;
+  }
+
+  /**
+   * Replaces the typed arrays.
+   *
+   * @param buffer The memory, or an empty buffer while no array may show it.
+   */
+  protected setBuffer(buffer: ArrayBufferLike): void {
+    // Of a fixed length, even if the buffer is resizable: they become empty once it is too small.
     const length = byteLength(new Uint8Array(buffer));
-    this.#length = length;
-    this.buffer = buffer;
-    this.u8 = new Uint8Array(buffer, 0, length);
-    this.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
-    this.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
-    this.u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
-    this.i8 = new Int8Array(buffer, 0, length);
-    this.i16 = new Int16Array(buffer, 0, Math.floor(length / 2));
-    this.i32 = new Int32Array(buffer, 0, Math.floor(length / 4));
-    this.i64 = new BigInt64Array(buffer, 0, Math.floor(length / 8));
-    this.f32 = new Float32Array(buffer, 0, Math.floor(length / 4));
-    this.f64 = new Float64Array(buffer, 0, Math.floor(length / 8));
-    this.dataView = new DataView(buffer, 0, length);
-    this.#allow(permissions);
+    // deno-lint-ignore no-this-alias -- TypeScript knows the fields as read-only
+    const views: Mutable<HostMemory> = this;
+    views.buffer = buffer;
+    views.u8 = new Uint8Array(buffer, 0, length);
+    views.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
+    views.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
+    views.u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
+    views.i8 = new Int8Array(buffer, 0, length);
+    views.i16 = new Int16Array(buffer, 0, Math.floor(length / 2));
+    views.i32 = new Int32Array(buffer, 0, Math.floor(length / 4));
+    views.i64 = new BigInt64Array(buffer, 0, Math.floor(length / 8));
+    views.f32 = new Float32Array(buffer, 0, Math.floor(length / 4));
+    views.f64 = new Float64Array(buffer, 0, Math.floor(length / 8));
+    views.dataView = new DataView(buffer, 0, length);
   }
 
   /** Whether the memory was closed, or its buffer was transferred or shrunk. */
   get closed(): boolean {
-    return this.#closed || this.u8.length < this.#length;
+    return this.#closed || this.u8.length < this.length;
   }
 
   /**
@@ -94,44 +107,30 @@ export class HostMemory {
   }
 
   /**
-   * Bytes from 0 that may be read: all of them, or none once the memory is closed, its buffer was
-   * transferred or shrunk, or reading is refused. One comparison with it says whether an access is
-   * in the buffer, open and allowed.
+   * Bytes from 0 that the typed arrays have: all of them, or none once the memory is closed, its
+   * buffer was transferred or shrunk, or it may not be both read and written. One comparison with it
+   * says whether an access through the arrays is inside.
    */
-  get readableLength(): number {
-    return this.#readable ? this.u8.length : 0;
+  get openLength(): number {
+    return this.#closed ? 0 : this.u8.length;
   }
 
-  /** Bytes from 0 that may be written: all of them, or none. */
-  get writableLength(): number {
-    return this.#writable ? this.u8.length : 0;
+  /** Whether the typed arrays have these bytes. */
+  canAccess(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.openLength && Number.isInteger(offset);
   }
 
-  /** Sets the permissions of the memory. */
-  setPermissions(permissions: Permissions): void {
-    checkPermissions(permissions);
-    if (!this.#closed) this.#allow(permissions);
-  }
-
-  #allow(permissions: Permissions): void {
-    this.#readable = Permissions.allow(permissions, Permissions.Read);
-    this.#writable = Permissions.allow(permissions, Permissions.Write);
+  /**
+   * Whether bytes may be read or written, if only by `copyOut` or `copyIn`: memory that may not be
+   * both read and written has no typed arrays.
+   */
+  permits(_access: "read" | "write", offset: number, count: number): boolean {
+    return this.canAccess(offset, count);
   }
 
   /** Refuses every access from now on. */
   close(): void {
     this.#closed = true;
-    this.#allow(Permissions.No);
-  }
-
-  /** Whether bytes may be read: they are in the memory, which is open. */
-  canRead(offset: number, count: number): boolean {
-    return offset >= 0 && offset + count <= this.readableLength && Number.isInteger(offset);
-  }
-
-  /** Whether bytes may be written. */
-  canWrite(offset: number, count: number): boolean {
-    return offset >= 0 && offset + count <= this.writableLength && Number.isInteger(offset);
   }
 
   /**
@@ -144,7 +143,7 @@ export class HostMemory {
    * otherwise.
    */
   copyOut(offset: number, to: Uint8Array, count: number): boolean {
-    if (byteLength(to) !== count || !this.canRead(offset, count)) return false;
+    if (byteLength(to) !== count || !this.canAccess(offset, count)) return false;
     if (count > 0) copyBytes(asBytes(to), bytesOf(this.u8, offset, count));
     return true;
   }
@@ -159,7 +158,7 @@ export class HostMemory {
    * otherwise.
    */
   copyIn(offset: number, from: Uint8Array, count: number): boolean {
-    if (byteLength(from) !== count || !this.canWrite(offset, count)) return false;
+    if (byteLength(from) !== count || !this.canAccess(offset, count)) return false;
     if (count > 0) copyBytes(this.u8, asBytes(from), offset);
     return true;
   }

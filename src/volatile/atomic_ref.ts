@@ -4,7 +4,7 @@
  * @module
  */
 import { type AtomicAccess, checkInteger } from "../codec/scalar.ts";
-import { Misaligned, OutOfBounds } from "../error/volatile_memory_error.ts";
+import { MemoryClosed, Misaligned, OutOfBounds } from "../error/volatile_memory_error.ts";
 import type { VolatileSlice } from "./volatile_slice.ts";
 
 /**
@@ -27,8 +27,6 @@ import type { VolatileSlice } from "./volatile_slice.ts";
 export class AtomicRef<T extends number | bigint> {
   readonly #codec: AtomicAccess<T>;
   readonly #slice: VolatileSlice;
-  // The elements are of the codec's type; Atomics has one signature for all integers of a kind.
-  readonly #array: Uint32Array;
   readonly #index: number;
 
   /**
@@ -41,26 +39,27 @@ export class AtomicRef<T extends number | bigint> {
    */
   constructor(codec: AtomicAccess<T>, slice: VolatileSlice) {
     const { byteLength } = codec;
-    const { start, memory, len } = slice;
+    const { start, len } = slice;
     if (len < byteLength) throw new OutOfBounds(byteLength, len);
     if (start % byteLength !== 0) throw new Misaligned(start, byteLength);
     this.#codec = codec;
     this.#slice = slice;
-    this.#array = codec.elements(memory) as Uint32Array;
     this.#index = start / byteLength;
   }
 
   /** Reads the integer. Like all operations here, it is sequentially consistent. */
   load(): T {
-    this.#slice.ensureAccessible("read");
-    return Atomics.load(this.#array, this.#index) as T;
+    const elements = this.#elements();
+    if (elements === undefined) return this.#slice.load(this.#codec, 0);
+    return Atomics.load(elements, this.#index) as T;
   }
 
   /** Writes the integer and marks it dirty. It publishes the writes before it. */
   store(value: T): void {
+    const elements = this.#elements();
+    if (elements === undefined) return this.#slice.store(this.#codec, value, 0);
     checkInteger("value", value, this.#codec);
-    this.#slice.ensureAccessible("write");
-    Atomics.store(this.#array, this.#index, value as number);
+    Atomics.store(elements, this.#index, value as number);
     this.#slice.markDirty(0, this.#slice.len);
   }
 
@@ -108,10 +107,23 @@ export class AtomicRef<T extends number | bigint> {
     value: T,
   ): T {
     checkInteger("value", value, this.#codec);
-    this.#slice.ensureAccessible("read");
-    this.#slice.ensureAccessible("write");
-    const old = operate(this.#array, this.#index, value as number);
+    const elements = this.#elements() ?? this.#refuse();
+    const old = operate(elements, this.#index, value as number);
     this.#slice.markDirty(0, this.#slice.len);
     return old as T;
+  }
+
+  // The memory as an array of the integer; undefined where it may not be both read and written. The
+  // arrays are replaced when the protection changes, so they are asked for each time.
+  #elements(): Uint32Array | undefined {
+    const { memory, start, len } = this.#slice;
+    // Atomics has one signature for all integers of a kind.
+    return memory.canAccess(start, len) ? this.#codec.elements(memory) as Uint32Array : undefined;
+  }
+
+  #refuse(): never {
+    this.#slice.ensureAccessible("read");
+    this.#slice.ensureAccessible("write");
+    throw new MemoryClosed();
   }
 }

@@ -136,6 +136,8 @@ export function isVectoredSink(sink: ByteSink): sink is VectoredSink {
 }
 
 function readView(slice: VolatileSlice, source: ReaderSync): number {
+  slice.ensureAccessible("write");
+  if (!slice.memory.canAccess(slice.start, slice.len)) return readCopy(slice, source);
   const view = slice.rawView();
   // How much was written is not known when the source fails, or returns a wrong count.
   let written = slice.len;
@@ -150,6 +152,14 @@ function readView(slice: VolatileSlice, source: ReaderSync): number {
   } finally {
     slice.markDirty(0, written);
   }
+}
+
+// Memory that may be written but not read has no view.
+function readCopy(slice: VolatileSlice, source: ReaderSync): number {
+  const copy = new Uint8Array(slice.len);
+  const count = checkCount(source.readSync(copy) ?? 0, slice.len);
+  slice.writeSlice(copy.subarray(0, count), 0);
+  return count;
 }
 
 /** Reads once from a source into several slices. */

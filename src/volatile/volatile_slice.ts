@@ -14,7 +14,7 @@ import { checkAddress, checkNumber } from "../text/argument.ts";
 import { showAsText } from "../text/inspect.ts";
 import { byteSize } from "../text/number_format.ts";
 import type { Bytes } from "./bytes.ts";
-import { writeBounced } from "./bounced.ts";
+import { readBounced, writeBounced } from "./bounced.ts";
 import { type ByteSink, type ByteSource, exactly, readInto, writeFrom } from "./stream.ts";
 import { VolatileMemory } from "./volatile_memory.ts";
 
@@ -86,7 +86,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     super();
     const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(len) && start >= 0 &&
       len >= 0 && typeof bitmapStart === "number";
-    if (!isRange || start + len > memory.u8.length && !memory.closed) {
+    if (!isRange || start + len > memory.length) {
       refuseRange(memory, start, len, bitmapStart);
     }
     this.memory = memory;
@@ -134,28 +134,36 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /**
    * A live view of the slice's memory, for code that works on typed arrays. Writes through it are
    * not marked dirty: call {@linkcode VolatileSlice.markDirty}. It becomes empty when the memory is
-   * unmapped. Its buffer is that of the mapping: never transfer it elsewhere, and never pass the
+   * unmapped, and when its protection changes. Its buffer is that of the mapping: never transfer it elsewhere, and never pass the
    * view to an asynchronous read that may still be pending when the memory is closed. Mirrors
    * `ptr_guard_mut`.
    *
    * @returns The memory.
-   * @throws {AccessDenied} The memory may not be written: a store to it would end the process.
+   * @throws {AccessDenied} The memory may not be both read and written: an access through the view
+   * would end the process.
    */
   rawView(): Uint8Array {
-    this.#ensureWritable(0, this.len);
+    this.ensureAccessible("read");
+    this.ensureAccessible("write");
     return this.memory.u8.subarray(this.start, this.start + this.len);
   }
 
   /**
-   * As {@linkcode VolatileSlice.rawView}, but only to read from: also for memory that may not be
-   * written, where a store to it ends the process. Mirrors `ptr_guard`.
+   * The slice's bytes to read from: a live view as {@linkcode VolatileSlice.rawView} where the
+   * memory may be written too, and a copy where not, as JavaScript has no views that refuse writes.
+   * Mirrors `ptr_guard`.
    *
-   * @returns The memory.
-   * @throws {AccessDenied} The memory may not be read either.
+   * @returns The bytes.
+   * @throws {AccessDenied} The memory may not be read.
    */
   readOnlyView(): Uint8Array {
-    this.#ensureReadable(0, this.len);
-    return this.memory.u8.subarray(this.start, this.start + this.len);
+    this.ensureAccessible("read");
+    if (this.#isOpen(0, this.len)) {
+      return this.memory.u8.subarray(this.start, this.start + this.len);
+    }
+    const copy = new Uint8Array(this.len);
+    this.readSlice(copy, 0);
+    return copy;
   }
 
   /**
@@ -166,8 +174,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
    * @throws {AccessDenied} Its protection does not allow it.
    */
   ensureAccessible(access: "read" | "write"): void {
-    if (access === "read") this.#ensureReadable(0, this.len);
-    else this.#ensureWritable(0, this.len);
+    if (!this.memory.permits(access, this.start, this.len)) this.#refuse(access);
   }
 
   /**
@@ -274,7 +281,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   readObj<T>(codec: ByteValued<T>, addr: number): T {
     const size = codec.byteLength;
     if (!this.#holds(size, addr)) return this.#readOutside(codec, size, addr);
-    this.#ensureReadable(addr, size);
+    if (!this.#isOpen(addr, size)) return readBounced(this, codec, addr);
     try {
       return codec.read(this.memory, this.start + addr);
     } finally {
@@ -286,8 +293,9 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /** Writes a value: see {@linkcode Bytes.writeObj}. */
   writeObj<T>(codec: ByteValued<T>, value: T, addr: number): void {
     const size = codec.byteLength;
-    if (!this.#holds(size, addr)) return writeBounced(this, codec, value, addr);
-    this.#ensureWritable(addr, size);
+    if (!this.#holds(size, addr) || !this.#isOpen(addr, size)) {
+      return this.#writeElsewhere(codec, value, addr);
+    }
     try {
       codec.write(this.memory, this.start + addr, value);
     } finally {
@@ -302,7 +310,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   load<T extends number | bigint>(codec: AtomicAccess<T>, addr: number): T {
     const size = codec.byteLength;
     const index = this.#atomicIndex(size, addr);
-    this.#ensureReadable(addr, size);
+    if (!this.#isOpen(addr, size)) return readBounced(this, codec, addr);
     return Atomics.load(codec.elements(this.memory) as Uint32Array, index) as T;
   }
 
@@ -311,7 +319,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     checkInteger("value", value, codec);
     const size = codec.byteLength;
     const index = this.#atomicIndex(size, addr);
-    this.#ensureWritable(addr, size);
+    if (!this.#isOpen(addr, size)) return this.#writeElsewhere(codec, value, addr);
     Atomics.store(codec.elements(this.memory) as Uint32Array, index, value as number);
     this.#bitmap.markDirty(this.#bitmapStart + addr, size);
   }
@@ -352,8 +360,7 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const { len } = this;
     const bytes = byteLength(buf);
     const name = className(buf);
-    if (bytes >= len && this.#viewName === name) {
-      this.#ensureReadable(0, len);
+    if (bytes >= len && this.#viewName === name && this.#isOpen(0, len) && this.#hasView()) {
       // The two are of one type, which TypeScript cannot express.
       copyBytes(buf as Uint8Array, this.#view as Uint8Array);
       return this.#view!.length;
@@ -361,9 +368,9 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const size = elementSize(buf);
     const count = Math.floor(Math.min(len, bytes) / size);
     if (count === 0) return 0;
-    this.#ensureReadable(0, count * size);
     if (count * size === len) this.#keepView(name);
-    copyBytes(bytesOf(buf, 0, count * size), bytesOf(this.memory.u8, this.start, count * size));
+    const to = bytesOf(buf, 0, count * size);
+    if (!this.memory.copyOut(this.start, to, count * size)) this.#refuse("read");
     return count;
   }
 
@@ -379,9 +386,9 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     const count = Math.floor(Math.min(this.len, given) / size);
     if (count === 0) return 0;
     const bytes = count * size;
-    this.#ensureWritable(0, bytes);
     const from = given === bytes ? asBytes(buf) : bytesOf(buf, 0, bytes);
-    copyBytes(this.memory.u8, from, this.start);
+    if (this.#isOpen(0, bytes)) copyBytes(this.memory.u8, from, this.start);
+    else if (!this.memory.copyIn(this.start, from, bytes)) this.#refuse("write");
     this.#bitmap.markDirty(this.#bitmapStart, bytes);
     return count;
   }
@@ -395,10 +402,15 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   copyToVolatileSlice(slice: VolatileSlice): void {
     const count = Math.min(this.len, slice.len);
     if (count === 0) return;
-    this.#ensureReadable(0, count);
-    slice.#ensureWritable(0, count);
+    if (!this.#isOpen(0, count) || !slice.#isOpen(0, count)) {
+      // Both sides say what they refuse. Memory that both sides share is open.
+      slice.getSlice(0, count).ensureAccessible("write");
+      return slice.writeSlice(this.getSlice(0, count).readOnlyView(), 0);
+    }
     const whole = count === this.len;
-    if (whole && this.#viewName !== "Uint8Array") this.#keepView("Uint8Array");
+    if (whole && !(this.#viewName === "Uint8Array" && this.#hasView())) {
+      this.#keepView("Uint8Array");
+    }
     const from = whole ? this.#view as Uint8Array : bytesOf(this.memory.u8, this.start, count);
     copyBytes(slice.memory.u8, from, slice.start);
     slice.markDirty(0, count);
@@ -413,9 +425,15 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   // aligned.
   #keepView(name: string | undefined): void {
     const View = VIEWS.get(name);
-    if (View === undefined || this.start % View.BYTES_PER_ELEMENT !== 0) return;
+    const isAligned = View !== undefined && this.start % View.BYTES_PER_ELEMENT === 0;
+    if (!isAligned || !this.#isOpen(0, this.len)) return;
     this.#view = new View(this.memory.buffer, this.start, this.len / View.BYTES_PER_ELEMENT);
     this.#viewName = name;
+  }
+
+  // Whether the kept view shows the memory. It is empty after a change of the protection.
+  #hasView(): boolean {
+    return this.#view!.length > 0;
   }
 
   // Bytes of an access that begins at addr and stops at the end of the slice.
@@ -457,16 +475,17 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     return begin / size;
   }
 
-  #ensureReadable(addr: number, count: number): void {
-    if (this.start + addr + count > this.memory.readableLength) {
-      this.#refuse("read");
-    }
+  // Whether bytes of the slice may be accessed through the typed arrays of the memory.
+  #isOpen(addr: number, count: number): boolean {
+    return this.start + addr + count <= this.memory.openLength;
   }
 
-  #ensureWritable(addr: number, count: number): void {
-    if (this.start + addr + count > this.memory.writableLength) {
-      this.#refuse("write");
+  // A value that is not in the slice, or in memory without typed arrays.
+  #writeElsewhere<T>(codec: ByteValued<T>, value: T, addr: number): void {
+    if (this.#holds(codec.byteLength, addr)) {
+      this.getSlice(addr, codec.byteLength).ensureAccessible("write");
     }
+    writeBounced(this, codec, value, addr);
   }
 
   #refuse(access: "read" | "write"): void {

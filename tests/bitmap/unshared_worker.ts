@@ -5,6 +5,7 @@
  */
 import type { Bitmap } from "../../mod.ts";
 
+const { SharedArrayBuffer } = globalThis;
 delete (globalThis as { SharedArrayBuffer?: unknown }).SharedArrayBuffer;
 
 // Only now, as the library may look when it is loaded.
@@ -29,13 +30,17 @@ const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]], {
 memory.writeObj(u8, 1, GuestAddress(0x2001));
 const dirty = [...takeDirty(memory)];
 
+const missing = !("SharedArrayBuffer" in globalThis);
+// Mapping takes it, as only Deno can map, which always has it.
+Object.assign(globalThis, { SharedArrayBuffer });
+
 const refusals: string[] = [];
 const bitmaps: Bitmap[] = [bitmap, new BitmapSlice(bitmap, 0x1000)];
 for (const tracking of bitmaps) {
   const options = { bitmap: () => tracking };
   const mapped = GuestMemoryMmap.fromRanges([[GuestAddress(0), 0x1000]], options);
   try {
-    GuestMemoryMmap.share(mapped);
+    mapped.share();
   } catch (error) {
     refusals.push(String(error));
   }
@@ -43,7 +48,7 @@ for (const tracking of bitmaps) {
 }
 
 (globalThis as unknown as { postMessage(message: unknown): void }).postMessage({
-  missing: typeof SharedArrayBuffer === "undefined",
+  missing,
   shared: bitmap.buffer instanceof ArrayBuffer,
   runs,
   log,

@@ -1,17 +1,11 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { fileCalls, lastError, libc, pageCalls, u64 } from "../../ffi/libc.ts";
-import {
-  bufferAt,
-  copyFromMapping,
-  copyToMapping,
-  findFreeRange,
-  mapMemory,
-  unmapMemory,
-} from "../../ffi/memory.ts";
+import { copyFromMapping, copyToMapping, mapMemory, unmapMemory } from "../../ffi/memory.ts";
 import { MmapRegion, SystemError } from "../../mod.ts";
 import { runDeno } from "../backend/mmap/crash/run.ts";
 import { linuxTest } from "../support/linux_test.ts";
+import { mapPages } from "../support/mapped_pages.ts";
 
 const mod = new URL("../../mod.ts", import.meta.url).href;
 
@@ -21,7 +15,7 @@ Deno.test("libc() opens the library once and knows the page size", () => {
   assertEquals(libc().pageSize, Number(new TextDecoder().decode(stdout)));
 });
 
-linuxTest("lastError() tells the errno of the call that failed, and its name", () => {
+linuxTest("lastError() has the errno of the call that failed, and its name", () => {
   const symbols = { ...libc().core, ...fileCalls(), ...pageCalls() };
   const buffer = new Uint8Array(256);
   const failures: readonly (readonly [string, number, () => unknown])[] = [
@@ -77,7 +71,7 @@ Deno.test("SystemError carries the call, the errno and its name", () => {
 });
 
 Deno.test("mapMemory() refuses numbers that FFI would wrap", () => {
-  const request = { hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
+  const request = { address: 4096, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
   for (const number of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
     assertThrows(
       () => mapMemory({ ...request, length: number }),
@@ -238,8 +232,8 @@ Deno.test("copying refuses another number of bytes than the buffer really has", 
       return 4096;
     }
   }
-  const address = mapMemory({ hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 });
-  const memory = new Uint8Array(bufferAt(address, 4096));
+  using pages = mapPages(1);
+  const { address, bytes: memory } = pages;
   memory.fill(7);
   for (const buffer of [new Uint8Array(8), new Boaster(8)]) {
     const eight = { valueOf: () => 8 } as unknown as number;
@@ -257,12 +251,11 @@ Deno.test("copying refuses another number of bytes than the buffer really has", 
   detached.buffer.transfer();
   assertEquals(copyFromMapping(detached, address, 8), false);
   assertThrows(() => copyFromMapping({} as Uint8Array, address, 0), TypeError);
-  memory.buffer.transfer(0);
-  unmapMemory(address, 4096);
 });
 
 Deno.test("copying takes a buffer of every kind", () => {
-  const address = mapMemory({ hint: 0, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 });
+  using pages = mapPages(1);
+  const { address } = pages;
   const kinds: readonly Uint8Array[] = [
     new Uint8Array(4),
     new Uint8Array(100).subarray(50, 60),
@@ -289,25 +282,5 @@ Deno.test("copying takes a buffer of every kind", () => {
     const read = new Uint8Array(4);
     copyFromMapping(read, address + 8, 4);
     if (read.some((byte) => byte !== (round & 255))) throw new Error(`round ${round}`);
-  }
-  unmapMemory(address, 4096);
-});
-
-Deno.test("findFreeRange() finds room that is free, and none for what is no size", () => {
-  const request = { length: 2 ** 24, prot: 3, flags: 0x4022, fd: -1, offset: 0 };
-  // Another thread may take it first, but not every time.
-  const found = Array.from({ length: 20 }, () => {
-    const room = findFreeRange(2 ** 24);
-    const address = mapMemory({ ...request, hint: room });
-    // A hint at what is in use moves nothing.
-    const other = mapMemory({ ...request, hint: address });
-    assert(other !== address);
-    unmapMemory(address, 2 ** 24);
-    unmapMemory(other, 2 ** 24);
-    return address === room;
-  });
-  assert(found.includes(true));
-  for (const size of [0, -1, 0.5, NaN, Infinity, 2 ** 53, 2 ** 50]) {
-    assertEquals(findFreeRange(size), 0);
   }
 });

@@ -6,50 +6,31 @@ import {
   COPY_LIMIT,
   copyFromMapping,
   copyToMapping,
-  countResidentPages,
-  findFreeRange,
+  forResidentRuns,
   mapMemory,
   pageSize,
   protectMemory,
+  replaceMemory,
+  reserveMemory,
   syncMemory,
   unmapMemory,
 } from "../../ffi/memory.ts";
 import { MS_ASYNC } from "../../ffi/platform.ts";
 import { SystemError } from "../../mod.ts";
+import { NOT_OPEN } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
+import { countMappedBytes } from "../support/mapped_bytes.ts";
+import { mapPages } from "../support/mapped_pages.ts";
 import { mappingAt } from "../support/proc_maps.ts";
 import { openFile } from "../support/posix.ts";
 import { count } from "../support/values.ts";
 
 const PAGES = 4;
 
-interface Mapped extends Disposable {
-  readonly address: number;
-  readonly length: number;
-  readonly bytes: Uint8Array;
-}
-
-function map(fd = -1): Mapped {
-  const { platform: { map } } = libc();
-  const length = PAGES * pageSize();
-  const flags = fd < 0 ? map.private | map.anonymous : map.shared;
-  const address = mapMemory({ hint: 0, length, prot: 3, flags, fd, offset: 0 });
-  const buffer = bufferAt(address, length);
-  return {
-    address,
-    length,
-    bytes: new Uint8Array(buffer),
-    [Symbol.dispose]() {
-      buffer.transfer(0);
-      unmapMemory(address, length);
-    },
-  };
-}
-
 linuxTest("mapMemory() maps zeroed memory, and unmapMemory() ends it", () => {
   let address;
   {
-    using memory = map();
+    using memory = mapPages(PAGES);
     ({ address } = memory);
     assertEquals(mappingAt(BigInt(address))?.permissions, "rw-p");
     assert(memory.bytes.every((byte) => byte === 0));
@@ -58,18 +39,122 @@ linuxTest("mapMemory() maps zeroed memory, and unmapMemory() ends it", () => {
   assertEquals(mappingAt(BigInt(address)), undefined);
 });
 
-linuxTest("mapMemory() maps near the hint, and over nothing", () => {
-  using first = map();
-  const { platform: { map: flag } } = libc();
-  const length = pageSize();
-  const flags = flag.private | flag.anonymous;
-  const again = mapMemory({ hint: first.address, length, prot: 3, flags, fd: -1, offset: 0 });
-  assert(again < first.address || again >= first.address + first.length);
-  unmapMemory(again, length);
+linuxTest("reserveMemory() takes addresses that nothing may access", () => {
+  const address = reserveMemory(PAGES * pageSize(), pageSize());
+  const { start, end, permissions } = mappingAt(BigInt(address))!;
+  assertEquals([permissions, address % pageSize()], ["---p", 0]);
+  assert(start <= address && end >= address + PAGES * pageSize());
+  unmapMemory(address, PAGES * pageSize());
+  assertEquals(mappingAt(BigInt(address)), undefined);
 });
 
+linuxTest("reserveMemory() aligns the address, and leaves nothing else reserved", () => {
+  const [length, alignment] = [3 * pageSize(), 2 ** 21];
+  countMappedBytes((mapped) => {
+    for (let step = 0; step < 16; step++) {
+      // Shifts where the kernel would put the next range.
+      const shift = reserveMemory((1 + step) * pageSize(), pageSize());
+      const before = mapped();
+      const address = reserveMemory(length, alignment);
+      assertEquals([address % alignment, mapped() - before], [0, length]);
+      unmapMemory(address, length);
+      unmapMemory(shift, (1 + step) * pageSize());
+    }
+    assertEquals(mapped(), 0);
+  });
+});
+
+linuxTest("reserveMemory() takes whole pages, of any number that there is room for", () => {
+  for (const length of [1, pageSize() - 1, pageSize() + 1, 2 ** 40]) {
+    const pages = Math.ceil(length / pageSize()) * pageSize();
+    countMappedBytes((mapped) => {
+      const address = reserveMemory(length, 2 ** 21);
+      assertEquals(mapped(), pages);
+      unmapMemory(address, pages);
+    });
+  }
+});
+
+Deno.test("reserveMemory() throws what the kernel says of no size and too much, without a trace", () => {
+  const none = assertThrows(() => reserveMemory(0, pageSize()), SystemError);
+  assertEquals([none.call, none.code], ["mmap", "EINVAL"]);
+  const huge = assertThrows(() => reserveMemory(2 ** 52, 2 ** 21), SystemError);
+  assertEquals([huge.call, huge.code], ["mmap", "ENOMEM"]);
+  // Rounded up to pages, it is not below 2^53.
+  assertThrows(() => reserveMemory(2 ** 53 - 1, 2 ** 21), SystemError, "ENOMEM");
+});
+
+linuxTest("mapMemory() maps at the address, in what was reserved, and touches nothing else", () => {
+  const page = pageSize();
+  const address = reserveMemory(3 * page, page);
+  const { platform: { map } } = libc();
+  const flags = map.private | map.anonymous;
+  mapMemory({ address: address + page, length: page, prot: 3, flags, fd: -1, offset: 0 });
+  const permissions = [0, 1, 2].map((n) => mappingAt(BigInt(address + n * page))?.permissions);
+  assertEquals(permissions, ["---p", "rw-p", "---p"]);
+  copyToMapping(count(4), address + page, 4);
+  unmapMemory(address, 3 * page);
+  assertEquals(mappingAt(BigInt(address + page)), undefined);
+});
+
+linuxTest("mapMemory() maps a file from an offset", () => {
+  const page = pageSize();
+  using file = openFile(new Uint8Array(3 * page).fill(7, page, 2 * page));
+  const address = reserveMemory(page, page);
+  const flags = libc().platform.map.shared;
+  mapMemory({ address, length: page, prot: 1, flags, fd: file.fd, offset: page });
+  const buf = new Uint8Array(page);
+  copyFromMapping(buf, address, page);
+  assert(buf.every((byte) => byte === 7));
+  const { path, offset, permissions } = mappingAt(BigInt(address))!;
+  assertEquals([path, offset, permissions], [file.path, page, "r--s"]);
+  unmapMemory(address, page);
+});
+
+linuxTest("mapMemory() that fails leaves the range reserved", () => {
+  const page = pageSize();
+  const address = reserveMemory(page, page);
+  const flags = libc().platform.map.shared;
+  const request = { address, length: page, prot: 3, flags, fd: NOT_OPEN, offset: 0 };
+  const error = assertThrows(() => mapMemory(request), SystemError);
+  assertEquals([error.call, error.code], ["mmap", "EBADF"]);
+  assertEquals(mappingAt(BigInt(address))?.permissions, "---p");
+  unmapMemory(address, page);
+});
+
+linuxTest("replaceMemory() puts zeroed private memory in place of a mapping", () => {
+  const page = pageSize();
+  using file = openFile(new Uint8Array(PAGES * page).fill(7));
+  using memory = mapPages(PAGES, { fd: file.fd });
+  replaceMemory(memory.address + page, 2 * page);
+  const lines = [0, 1, 2, 3].map((n) => mappingAt(BigInt(memory.address + n * page))!);
+  assertEquals(lines.map(({ path }) => path), [file.path, "", "", file.path]);
+  assertEquals(lines.map(({ permissions }) => permissions), ["rw-s", "rw-p", "rw-p", "rw-s"]);
+  assertEquals(runs(memory.address + page, 2 * page), []);
+  // Views that were there show the new memory.
+  assertEquals([0, 1, 2, 3].map((n) => memory.bytes[n * page]), [7, 0, 0, 7]);
+  memory.bytes[page] = 1;
+  assertEquals(file.content[page], 7);
+});
+
+linuxTest("replaceMemory() gives the protection that it is asked for", () => {
+  for (const [prot, permissions] of [[0, "---p"], [1, "r--p"], [2, "-w-p"]] as const) {
+    using memory = mapPages(1);
+    replaceMemory(memory.address, memory.length, prot);
+    assertEquals(mappingAt(BigInt(memory.address))?.permissions, permissions);
+  }
+  using memory = mapPages(1);
+  assertThrows(() => replaceMemory(memory.address + 1, 1), SystemError, "mmap");
+});
+
+function runs(address: number, length: number): [number, number][] {
+  const found: [number, number][] = [];
+  forResidentRuns(address, length, (offset, bytes) => found.push([offset, bytes]));
+  return found;
+}
+
 linuxTest("protectMemory() changes what the kernel allows", () => {
-  using memory = map();
+  using memory = mapPages(PAGES);
   for (const [prot, permissions] of [[0, "---p"], [1, "r--p"], [3, "rw-p"]] as const) {
     protectMemory(memory.address, memory.length, prot);
     assertEquals(mappingAt(BigInt(memory.address))?.permissions, permissions);
@@ -79,37 +164,43 @@ linuxTest("protectMemory() changes what the kernel allows", () => {
   assert(error.message.includes(`0x${(memory.address + 1).toString(16)}`));
 });
 
-linuxTest("countResidentPages() counts what was touched and not discarded", () => {
-  using memory = map();
-  assertEquals(countResidentPages(memory.address, memory.length), 0);
-  memory.bytes[0] = 1;
-  memory.bytes[2 * pageSize()] = 1;
-  assertEquals(countResidentPages(memory.address, memory.length), 2);
-  assertEquals(countResidentPages(memory.address, 1), 1);
-  assertEquals(countResidentPages(memory.address + pageSize(), pageSize()), 0);
-  adviseMemory(memory.address, pageSize(), "dontneed");
-  assertEquals([memory.bytes[0], memory.bytes[2 * pageSize()]], [0, 1]);
-  assertEquals(countResidentPages(memory.address, 0), 0);
-  assertThrows(() => countResidentPages(memory.address + 1, 1), SystemError, "mincore");
+linuxTest("forResidentRuns() finds what was touched and not discarded", () => {
+  const page = pageSize();
+  using memory = mapPages(6);
+  const { address, length, bytes } = memory;
+  assertEquals(runs(address, length), []);
+  for (const n of [0, 2, 3, 5]) bytes[n * page] = 1;
+  assertEquals(runs(address, length), [[0, page], [2 * page, 2 * page], [5 * page, page]]);
+  assertEquals(runs(address, 1), [[0, page]]);
+  assertEquals(runs(address + page, page), []);
+  assertEquals(runs(address + page, 2 * page), [[page, page]]);
+  assertEquals(runs(address + 5 * page, 1), [[0, page]]);
+  adviseMemory(address, page, "dontneed");
+  assertEquals(runs(address, length), [[2 * page, 2 * page], [5 * page, page]]);
+  assertEquals([bytes[0], bytes[2 * page]], [0, 1]);
+  assertEquals(runs(address, 0), []);
+  assertThrows(() => runs(address + 1, 1), SystemError, "mincore");
 });
 
-linuxTest("countResidentPages() counts over 65,536 pages, in several calls", () => {
-  const { platform: { map } } = libc();
-  const length = (65_536 + 3) * pageSize();
-  const flags = map.private | map.anonymous | map.noReserve;
-  const address = mapMemory({ hint: 0, length, prot: 3, flags, fd: -1, offset: 0 });
+linuxTest("forResidentRuns() joins runs over 65,536 pages, which take several calls", () => {
+  const page = pageSize();
+  using memory = mapPages(65_536 + 3);
+  const { address, length } = memory;
   adviseMemory(address, length, "nohugepage");
-  for (const page of [0, 65_535, 65_536, 65_538]) {
-    copyToMapping(Uint8Array.of(1), address + page * pageSize(), 1);
+  for (const n of [0, 65_535, 65_536, 65_538]) {
+    copyToMapping(Uint8Array.of(1), address + n * page, 1);
   }
-  assertEquals(countResidentPages(address, length), 4);
-  unmapMemory(address, length);
+  assertEquals(runs(address, length), [
+    [0, page],
+    [65_535 * page, 2 * page],
+    [65_538 * page, page],
+  ]);
 });
 
 linuxTest(
   "adviseMemory() refuses what the platform does not know, and throws when the kernel refuses",
   () => {
-    using memory = map();
+    using memory = mapPages(PAGES);
     adviseMemory(memory.address, memory.length, "willneed");
     assertThrows(
       () => adviseMemory(memory.address, memory.length, "sleep" as "normal"),
@@ -123,7 +214,7 @@ linuxTest(
 
 linuxTest("syncMemory() writes a shared mapping back, waiting or not", () => {
   using file = openFile(new Uint8Array(PAGES * pageSize()));
-  using memory = map(file.fd);
+  using memory = mapPages(PAGES, { fd: file.fd });
   memory.bytes.set(count(4));
   syncMemory(memory.address, memory.length, true);
   syncMemory(memory.address, memory.length, false);
@@ -132,7 +223,7 @@ linuxTest("syncMemory() writes a shared mapping back, waiting or not", () => {
 });
 
 Deno.test("copyFromMapping() and copyToMapping() copy a buffer of exactly that length", () => {
-  using memory = map();
+  using memory = mapPages(PAGES);
   assertEquals(copyToMapping(count(8), memory.address + 3, 8), true);
   assertEquals([...memory.bytes.subarray(2, 13)], [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]);
   const buf = new Uint8Array(4);
@@ -154,16 +245,8 @@ Deno.test("pageSize() is a power of two that libc() knows", () => {
   assertEquals([pageSize(), Math.log2(pageSize()) % 1], [libc().pageSize, 0]);
 });
 
-Deno.test("findFreeRange() is a multiple of 2 MiB, wherever the free range begins", () => {
-  for (let step = 0; step < 16; step++) {
-    const address = findFreeRange(4096 + step * 2 ** 17);
-    assert(address > 0);
-    assertEquals(address % 2 ** 21, 0);
-  }
-});
-
 linuxTest("syncMemory() waits where it is told to", () => {
-  using memory = map();
+  using memory = mapPages(PAGES);
   const calls = pageCalls() as { msync: (address: bigint, length: bigint, how: number) => number };
   const { msync } = calls;
   const asked: number[] = [];
@@ -193,8 +276,8 @@ Deno.test("copyFromMapping() and copyToMapping() copy COPY_LIMIT bytes in one ca
   assertEquals(lengths, [BigInt(COPY_LIMIT), BigInt(COPY_LIMIT)]);
 });
 
-linuxTest("countResidentPages() looks at the lowest bit of each page's byte only", () => {
-  using memory = map();
+linuxTest("forResidentRuns() looks at the lowest bit of each page's byte only", () => {
+  using memory = mapPages(PAGES);
   const calls = pageCalls() as { mincore: (...args: [bigint, bigint, Uint8Array]) => number };
   const { mincore } = calls;
   calls.mincore = (_address, _length, residency) => {
@@ -202,7 +285,8 @@ linuxTest("countResidentPages() looks at the lowest bit of each page's byte only
     return 0;
   };
   try {
-    assertEquals(countResidentPages(memory.address, memory.length), 2);
+    const page = pageSize();
+    assertEquals(runs(memory.address, memory.length), [[0, page], [2 * page, page]]);
   } finally {
     calls.mincore = mincore;
   }

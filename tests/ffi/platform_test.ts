@@ -28,10 +28,20 @@ Deno.test("currentPlatform() is Linux or macOS on x86-64 or arm64, and nothing e
   assertEquals(on(undefined, currentPlatform), undefined);
 });
 
-Deno.test("currentPlatform() knows the number of membarrier(2) of each architecture", () => {
-  const numbers = ["x86_64", "aarch64"].map((arch) => at("linux", arch)!.membarrier);
-  assertEquals(numbers, [324n, 283n]);
-  assertEquals(at("darwin", "aarch64")!.membarrier, undefined);
+Deno.test("currentPlatform() knows the numbers of system calls of each architecture", () => {
+  const numbers = {
+    membarrier: [324n, 283n],
+    gettid: [186n, 178n],
+    tgkill: [234n, 131n],
+    mbind: [237n, 235n],
+    userfaultfd: [323n, 282n],
+  };
+  const [x86, arm] = ["x86_64", "aarch64"].map((arch) => at("linux", arch)!.systemCalls);
+  for (const [call, expected] of Object.entries(numbers)) {
+    const name = call as keyof typeof numbers;
+    assertEquals([call, x86![name], arm![name]], [call, ...expected]);
+  }
+  assertEquals(at("darwin", "aarch64")!.systemCalls, undefined);
 });
 
 Deno.test("PROT_* and MS_ASYNC are the same everywhere", () => {
@@ -48,6 +58,7 @@ Deno.test("macOS has numbers of its own", () => {
     anonymous: 0x1000,
     fixedNoReplace: 0,
     noReserve: 0x40,
+    populate: 0,
     hugeTlb: 0,
   });
   assertEquals([linux.errno[11], darwin.errno[35], darwin.errno[11]], [
@@ -56,6 +67,8 @@ Deno.test("macOS has numbers of its own", () => {
     "EDEADLK",
   ]);
   assertEquals([linux.msSync, darwin.msSync, linux.scPageSize, darwin.scPageSize], [4, 16, 30, 29]);
+  assertEquals([linux.closeOnExec, darwin.closeOnExec], [0x80000, 0x1000000]);
+  assertEquals([linux.duplicate, darwin.duplicate], [1030, 67]);
   assertNotEquals(linux.errnoLocation, darwin.errnoLocation);
   assertEquals([linux.advice.free, darwin.advice.free, darwin.advice.hugepage], [8, 5, undefined]);
 });
@@ -83,7 +96,7 @@ linuxTest("currentPlatform() has the numbers of Linux's header files", () => {
   if (numbers === undefined) return;
   const { advice, errno, map } = at("linux", "x86_64")!;
   for (const [name, value] of Object.entries(advice)) {
-    const constant = `MADV_${name.toUpperCase().replace("-", "_")}`;
+    const constant = `MADV_${name.toUpperCase().replaceAll("-", "_")}`;
     if (numbers.has(constant)) assertEquals([name, value], [name, numbers.get(constant)]);
   }
   for (const [value, name] of Object.entries(errno)) {
@@ -94,6 +107,7 @@ linuxTest("currentPlatform() has the numbers of Linux's header files", () => {
     MAP_ANONYMOUS: map.anonymous,
     MAP_FIXED_NOREPLACE: map.fixedNoReplace,
     MAP_NORESERVE: map.noReserve,
+    MAP_POPULATE: map.populate,
     MAP_HUGETLB: map.hugeTlb,
   };
   for (const [name, value] of Object.entries(names)) {

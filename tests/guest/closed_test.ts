@@ -167,7 +167,7 @@ Deno.test("the tables of calls on closed memory leave no method out", () => {
     ...["len", "isEmpty", "elementSize", "markDirty", "computeEndOffset", "asVolatileSlice"],
     ...["lastAddr", "fileOffset", "isHugetlbfs", "checkAddress", "addressInRange"],
     ...["checkedOffset", "toRegionAddr", "getHostAddress", "getSlice", "physicalMemory"],
-    ...["withBitmap", "tracking"],
+    ...["withBitmap", "tracking", "withRegions"],
   ]);
   const classes: [abstract new (...args: never) => unknown, Calls<never>][] = [
     [IoMemory, MEMORY_CALLS],

@@ -41,7 +41,7 @@ Deno.test("HostRanges finds the range that has all of a guest range", () => {
     const range = ranges.at(at, 1);
     // In a hole it may be the next one, which has nothing before its start.
     if (range !== undefined) {
-      assert(at < range.startAddr && !range.memory.canRead(at - range.startAddr, 1));
+      assert(at < range.startAddr && !range.memory.canAccess(at - range.startAddr, 1));
     }
   }
 });

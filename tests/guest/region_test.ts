@@ -12,10 +12,10 @@ import {
   GuestRegionCollection,
   GuestRegionHeap,
   HostAddressNotAvailable,
-  HostMemory,
   InvalidBackendAddress,
   type MemoryRegionAddress,
   Misaligned,
+  MmapRegion,
   NoBitmap,
   OutOfBounds,
   PartialBuffer,
@@ -361,8 +361,9 @@ Deno.test("reading next to a region does not touch it", () => {
 });
 
 Deno.test("a region over memory that is read-only refuses every write, and marks nothing", () => {
+  using mapped = new MmapRegion(16, { protection: Permissions.Read });
   class ReadOnly extends SliceRegion {
-    readonly #memory = new HostMemory(new ArrayBuffer(16), Permissions.Read);
+    readonly #memory = mapped.asVolatileSlice().memory;
     override getSlice(offset: MemoryRegionAddress, count: number): VolatileSlice {
       return new VolatileSlice(this.#memory, 0, 16, this.bitmap).getSlice(offset, count);
     }

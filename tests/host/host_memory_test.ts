@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { HostMemory, Permissions } from "../../mod.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { HostMemory, MemoryClosed } from "../../mod.ts";
 import { boundaryWindow } from "../../src/host/host_memory.ts";
 import { count } from "../support/values.ts";
 
@@ -29,11 +29,11 @@ Deno.test("HostMemory has the length that a buffer had, whatever becomes of it",
   buffer.resize(32);
   assertEquals([memory.u8.length, memory.f64.length, memory.closed], [16, 2, false]);
   buffer.resize(15);
-  assertEquals([memory.closed, memory.readableLength, memory.writableLength], [true, 0, 0]);
+  assertEquals([memory.closed, memory.openLength, memory.length], [true, 0, 16]);
   buffer.resize(16);
-  assertEquals([memory.closed, memory.readableLength, memory.writableLength], [false, 16, 16]);
+  assertEquals([memory.closed, memory.openLength, memory.length], [false, 16, 16]);
   buffer.transfer();
-  assertEquals([memory.closed, memory.readableLength], [true, 0]);
+  assertEquals([memory.closed, memory.openLength, memory.length], [true, 0, 16]);
 });
 
 Deno.test("HostMemory of no bytes is open until it is closed", () => {
@@ -49,40 +49,60 @@ Deno.test("HostMemory refuses what is no buffer", () => {
   }
 });
 
-const LENGTHS = {
-  [Permissions.No]: [0, 0],
-  [Permissions.Read]: [8, 0],
-  [Permissions.Write]: [0, 8],
-  [Permissions.ReadWrite]: [8, 8],
-} as const;
-
-for (const [key, lengths] of Object.entries(LENGTHS)) {
-  const permissions = Number(key) as Permissions;
-  Deno.test(`HostMemory with permissions ${key} may be accessed so`, () => {
-    const made = new HostMemory(new ArrayBuffer(8), permissions);
-    const changed = new HostMemory(new ArrayBuffer(8));
-    changed.setPermissions(permissions);
-    for (const memory of [made, changed]) {
-      assertEquals([memory.readableLength, memory.writableLength], [...lengths]);
-      const may = lengths.map((length) => length > 0);
-      assertEquals([memory.canRead(0, 8), memory.canWrite(0, 8)], may);
-      const buf = new Uint8Array(4);
-      assertEquals([memory.copyOut(0, buf, 4), memory.copyIn(0, buf, 4)], may);
-      memory.setPermissions(Permissions.ReadWrite);
-      assert(memory.canRead(0, 8) && memory.canWrite(0, 8));
-    }
-  });
-}
-
-Deno.test("HostMemory that is closed gets no permission back", () => {
+Deno.test("HostMemory.permits() reads and writes of exactly what the arrays have", () => {
   const memory = new HostMemory(new ArrayBuffer(8));
+  for (const access of ["read", "write"] as const) {
+    assertEquals(memory.permits(access, 0, 8), true);
+    assertEquals(memory.permits(access, 0, 9), false);
+    assertEquals(memory.permits(access, -1, 1), false);
+  }
   memory.close();
-  memory.setPermissions(Permissions.ReadWrite);
-  assertEquals([memory.closed, memory.canRead(0, 0), memory.canRead(0, 1)], [true, true, false]);
-  assertEquals([memory.readableLength, memory.writableLength], [0, 0]);
+  for (const access of ["read", "write"] as const) {
+    assertEquals(memory.permits(access, 0, 1), false);
+  }
 });
 
-Deno.test("HostMemory.canRead() and canWrite() know the ends", () => {
+Deno.test("HostMemory that is closed allows no access, and keeps its length", () => {
+  const memory = new HostMemory(new ArrayBuffer(8));
+  memory.ensureOpen();
+  memory.close();
+  memory.close();
+  assertEquals([memory.closed, memory.canAccess(0, 0), memory.canAccess(0, 1)], [
+    true,
+    true,
+    false,
+  ]);
+  assertEquals([memory.openLength, memory.length], [0, 8]);
+  const buf = new Uint8Array(4);
+  assertEquals([memory.copyOut(0, buf, 4), memory.copyIn(0, buf, 4)], [false, false]);
+  assertThrows(() => memory.ensureOpen(), MemoryClosed);
+});
+
+Deno.test("HostMemory of a given length is closed while its buffer has less", () => {
+  const memory = new HostMemory(new ArrayBuffer(0), 8);
+  assertEquals([memory.length, memory.openLength, memory.closed], [8, 0, true]);
+  assertEquals([memory.canAccess(0, 1), memory.permits("read", 0, 1)], [false, false]);
+});
+
+Deno.test("HostMemory.setBuffer() replaces every array", () => {
+  class Changing extends HostMemory {
+    change(buffer: ArrayBuffer): void {
+      this.setBuffer(buffer);
+    }
+  }
+  const memory = new Changing(count(8).buffer);
+  const old = memory.u8;
+  memory.change(new ArrayBuffer(0));
+  for (const name of Object.keys(ARRAYS) as (keyof typeof ARRAYS)[]) {
+    assertEquals([name, memory[name].length], [name, 0]);
+  }
+  assertEquals([memory.dataView.byteLength, memory.openLength, memory.closed], [0, 0, true]);
+  memory.change(Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1).buffer);
+  assertEquals([memory.u8[0], memory.u16[0], memory.closed], [8, 0x0708, false]);
+  assertEquals(old[0], 1);
+});
+
+Deno.test("HostMemory.canAccess() knows the ends", () => {
   const memory = new HostMemory(new ArrayBuffer(8));
   const cases: [number, number, boolean][] = [
     [0, 0, true],
@@ -101,8 +121,7 @@ Deno.test("HostMemory.canRead() and canWrite() know the ends", () => {
     [Infinity, 1, false],
   ];
   for (const [offset, length, expected] of cases) {
-    const actual = [memory.canRead(offset, length), memory.canWrite(offset, length)];
-    assertEquals(actual, [expected, expected], `${length} from ${offset}`);
+    assertEquals(memory.canAccess(offset, length), expected, `${length} from ${offset}`);
   }
 });
 

@@ -18,6 +18,8 @@ export class Backing {
   // Where the region begins in what is observed.
   readonly #begin: number;
   #before: Uint8Array;
+  // Whether it could not be seen after the last call: what it holds is not known.
+  #unseen = false;
 
   /**
    * @param name What it is.
@@ -31,8 +33,9 @@ export class Backing {
     this.#before = observe()!.slice();
   }
 
-  /** What a range of the region held before the call. */
-  old(at: number, length: number): Uint8Array {
+  /** What a range of the region held before the call; `undefined` where that is not known. */
+  old(at: number, length: number): Uint8Array | undefined {
+    if (this.#unseen) return undefined;
     return this.#before.subarray(this.#begin + at, this.#begin + at + length);
   }
 
@@ -52,7 +55,13 @@ export class Backing {
   compare(allowed: readonly Span[] | undefined): number | undefined {
     const all = this.#observe();
     const before = this.#before;
-    if (all === undefined || all.length !== before.length) return undefined;
+    const wasUnseen = this.#unseen;
+    this.#unseen = all === undefined || all.length !== before.length;
+    if (all === undefined || this.#unseen) return undefined;
+    if (wasUnseen) {
+      before.set(all);
+      return undefined;
+    }
     const first = firstDifference(all, before);
     if (first === undefined) return undefined;
     let stray: number | undefined;

@@ -1,12 +1,13 @@
 /** What is not called, and why. */
 export const EXCLUDED: Readonly<Record<string, string>> = {
+  "HostMemory#setBuffer": "it replaces the bytes of all who use the memory: for derived classes",
   "HostMemory#copyIn": "it writes anywhere in its buffer, of which a region may have a part only",
 };
 
 /** Parameters that need not refuse a value of a wrong type by their name, and why. */
 export const UNNAMED: readonly (readonly [parameter: RegExp, reason: string])[] = [
   [
-    /^HostMemory#(canRead|canWrite|copyIn|copyOut)\.(offset|count)$/,
+    /^HostMemory#(canAccess|permits|copyIn|copyOut)\.(offset|count)$/,
     "they answer whether, and nothing is accessed where a number is wrong",
   ],
   [/^\w+\.(read|write)\.offset$/, "a codec is called by memory, which has checked the offset"],
@@ -15,4 +16,6 @@ export const UNNAMED: readonly (readonly [parameter: RegExp, reason: string])[] 
 /** Parameters that may be left out though they have no default value. */
 export const OPTIONAL: ReadonlySet<string> = new Set([
   ...["new Fd.position", "MmapRegion#advise.length", "new AtomicBitmap.buffer"],
+  ...["MmapRegion#discard.count", "MmapRegion#isZero.count", "new HostMemory.length"],
+  ...["GuestRegionMmap#prefault.options", "GuestRegionMmap#flush.wait", "new OptionRefused.cause"],
 ]);

@@ -14,13 +14,16 @@ type Kind =
   | "closeRegion"
   | "transfer"
   | "replace"
+  | "protect"
+  | "unprotect"
   | "again"
   | "throw"
   | "throwText"
   | "throwNothing";
 
 const KINDS: readonly Kind[] = [
-  ...["nothing", "close", "closeRegion", "transfer", "replace", "again", "throw"] as const,
+  ...["nothing", "close", "closeRegion", "transfer", "replace", "again"] as const,
+  ...["protect", "unprotect", "throw"] as const,
   ...["throwText", "throwNothing"] as const,
 ];
 
@@ -71,6 +74,10 @@ export class Mischief {
         return world.transfer();
       case "replace":
         return world.replace();
+      case "protect":
+        return world.protect(this.#random.pick([0, 1, 2] as const));
+      case "unprotect":
+        return world.protect(3);
       case "again":
         this.again?.();
         return;

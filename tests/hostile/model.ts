@@ -55,6 +55,8 @@ export function mayWrite(call: Call): readonly Span[] | undefined {
     case "readFromStream":
       return range(argument(call, "count")?.value);
     case "copyFrom":
+    case "fill":
+    case "discard":
       return subject?.spans;
     case "advise":
       return argument(call, "advice")?.value === "normal" ? [] : subject?.spans;
@@ -97,7 +99,7 @@ export function faultOfResult(call: Call, result: unknown): string | undefined {
     return undefined;
   }
   if (entry.method !== "load") return undefined;
-  return unequal("value", result, codec.decode(old(subject.spans)));
+  return unequalToOld("value", result, subject.spans, codec.decode);
 }
 
 /** An access to a subject that has addresses. */
@@ -136,6 +138,10 @@ class Access {
       case "getSlice":
       case "subslice":
         return this.#slice();
+      case "fill":
+        return this.#filled();
+      case "isZero":
+        return this.#zeros();
       default:
         return undefined;
     }
@@ -159,7 +165,7 @@ class Access {
     const fault = unequal("result", this.#result, exact ? undefined : count);
     if (fault !== undefined) return fault;
     return direction === "read"
-      ? unequal("buffer", buffer.now.slice(0, count), old(spans))
+      ? unequalToOld("buffer", buffer.now.slice(0, count), spans)
       : unequal("memory", now(spans), buffer.old.slice(0, count));
   }
 
@@ -169,7 +175,7 @@ class Access {
     const spans = this.#spans(codec.size);
     if (lengthOf(spans) < codec.size) return "returned, but not all of it is in the memory";
     const value = argument(this.#call, "value");
-    if (value === undefined) return unequal("value", this.#result, codec.decode(old(spans)));
+    if (value === undefined) return unequalToOld("value", this.#result, spans, codec.decode);
     const { value: given } = value;
     if (codec.takes !== "other" && typeof given !== codec.takes) return "took a wrong value";
     let encoded;
@@ -202,7 +208,33 @@ class Access {
     if (fault !== undefined) return fault;
     return direction === "read"
       ? unequal("memory", now(spans), buffer.old.slice(position, position + done))
-      : unequal("buffer", buffer.now.slice(position, position + done), old(spans));
+      : unequalToOld("buffer", buffer.now.slice(position, position + done), spans);
+  }
+
+  // The bytes of a range that has no hole, or undefined.
+  #whole(): readonly Span[] | undefined {
+    const count = argument(this.#call, "count")?.value;
+    if (typeof count !== "number" || !(count > 0 && count <= 2 ** 20)) return undefined;
+    const spans = this.#spans(count);
+    return lengthOf(spans) === count ? spans : undefined;
+  }
+
+  #filled(): string | undefined {
+    const spans = this.#whole();
+    const value = argument(this.#call, "value")?.value;
+    if (spans === undefined || typeof value !== "number") return undefined;
+    return unequal("memory", now(spans), new Uint8Array(lengthOf(spans)).fill(value));
+  }
+
+  #zeros(): string | undefined {
+    const spans = this.#whole();
+    if (spans === undefined) return undefined;
+    return unequalToOld(
+      "result",
+      this.#result,
+      spans,
+      (bytes) => bytes.every((byte) => byte === 0),
+    );
   }
 
   #slice(): string | undefined {
@@ -220,12 +252,15 @@ function zero(value: unknown): unknown {
   return value === 0 ? 0 : value;
 }
 
-function old(spans: readonly Span[]): Uint8Array {
-  return concat(spans.map(({ backing, at, length }) => backing.old(at, length)));
+function old(spans: readonly Span[]): Uint8Array | undefined {
+  return whole(spans.map(({ backing, at, length }) => backing.old(at, length)));
 }
 
 function now(spans: readonly Span[]): Uint8Array | undefined {
-  const parts = spans.map(({ backing, at, length }) => backing.now(at, length));
+  return whole(spans.map(({ backing, at, length }) => backing.now(at, length)));
+}
+
+function whole(parts: readonly (Uint8Array | undefined)[]): Uint8Array | undefined {
   return parts.includes(undefined) ? undefined : concat(parts as Uint8Array[]);
 }
 
@@ -244,6 +279,17 @@ function unequal(what: string, actual: unknown, expected: unknown): string | und
   if (what === "memory" && actual === undefined) return undefined;
   if (same(actual, expected)) return undefined;
   return `${what} is ${show(actual)}, and should be ${show(expected)}`;
+}
+
+// Compares with what is made of what some bytes were, where that is known.
+function unequalToOld(
+  what: string,
+  actual: unknown,
+  spans: readonly Span[],
+  make: (bytes: Uint8Array) => unknown = (bytes) => bytes,
+): string | undefined {
+  const bytes = old(spans);
+  return bytes && unequal(what, actual, make(bytes));
 }
 
 function show(value: unknown): string {

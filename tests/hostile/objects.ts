@@ -1,7 +1,7 @@
 /** Arguments that are objects: memories, regions, options, lists. */
 import * as library from "../../mod.ts";
 import { GuestAddress, GuestMemoryMmap, GuestRegionHeap, MmapRegion } from "../../mod.ts";
-import type { Argument } from "./argument.ts";
+import { type Argument, HostileError } from "./argument.ts";
 import { SIZE } from "./backing.ts";
 import * as codecs from "./codecs.ts";
 import * as junk from "./junk.ts";
@@ -29,14 +29,13 @@ export function memory(place: Place): Argument {
     const { object, spans, label } = slice(place);
     const { memory } = object;
     // A codec asks nobody: memory calls it where it may be read and written.
-    if (memory.readableLength === 0 || memory.writableLength === 0) {
+    if (memory.openLength === 0) {
       const made = new library.HostMemory(new ArrayBuffer(SIZE));
       return { value: made, label: "new HostMemory", wild: true };
     }
     const whole = spans?.[0] === undefined ? [] : world.wholeOf(spans[0]);
     return { value: memory, label: `host memory of ${label}`, spans: whole, wild: true };
   }
-  if (entry === "GuestMemoryMmap.share") return given(mappedMemory(world), "mapped memory");
   if (entry === "new GuestMemoryAtomic" || entry === "GuestMemoryExclusiveGuard#replace") {
     return given(anotherMemory(random), "another memory");
   }
@@ -64,37 +63,76 @@ export function mapping(world: World): MmapRegion {
 
 /** The world's memory if it is mapped, or one that is. */
 export function mappedMemory(world: World): library.GuestMemoryMmap {
-  if (world.regions[0] instanceof library.GuestRegionMmap && !world.physical.closed) {
-    return world.physical as library.GuestMemoryMmap;
-  }
+  const { physical } = world;
+  if (physical instanceof GuestMemoryMmap && !physical.closed) return physical;
   const made = GuestMemoryMmap.fromRanges([[GuestAddress(0), SIZE]]);
   world.made.push(made);
   return made;
 }
 
+/** What memory may consist of. A foreign address may be anything's: here it cannot be used. */
+export function backing(random: Random): library.Backing {
+  const hugePages = random.pick([undefined, undefined, 2 ** 21, 4096]);
+  const size = hugePages === undefined ? {} : { hugePages };
+  return random.pick([
+    () => library.Backing.anonymous({ shared: random.chance(0.5), ...size }),
+    () => library.Backing.memfd({ name: "hostile", seal: random.chance(0.5), ...size }),
+    () => library.Backing.file(making.openFile(random), { private: random.chance(0.7) }),
+    () => library.Backing.foreign(random.pick(UNUSABLE)),
+  ])();
+}
+
+/** Host addresses where nothing can be. */
+export const UNUSABLE: readonly bigint[] = [0n, 1n, -1n, -4096n, 2n ** 64n, 2n ** 53n + 1n];
+
+/** Where pages are placed. */
+function placement(random: Random): unknown {
+  const nodes = random.pick<unknown>([[0], [0, 1], [], [1023], [1024], [-1], ["0"], undefined, 7]);
+  return { nodes, policy: random.pick(["bind", "preferred", "interleave", "x", 1]) };
+}
+
 /** How something is made. */
-export function options({ random, mischief }: Place): Argument {
+export function options({ random, mischief, before }: Place): Argument {
   const odd = () => junk.anything(random, mischief);
   const bitmap = () => making.bitmap(random, mischief);
   const parts: Record<string, () => unknown> = {
     shared: () => random.chance(0.5),
     bitmap: () => random.pick<unknown>([bitmap, () => undefined, () => odd().value]),
     protection: () => random.int(4),
+    backing: () => backing(random),
     reserve: () => true,
-    hint: () => random.pick<unknown>([0n, 4096n, -1n, 2n ** 64n, 7n, 2n ** 53n]),
-    hugetlbfs: () => true,
-    // A foreign address may be anything's: only those are tried that cannot be used.
-    pointer: () => random.pick<unknown>([0n, 1n, -1n, -4096n, 2n ** 64n, 2n ** 53n + 1n]),
+    transparentHugePages: () => random.chance(0.5),
+    mergeable: () => random.chance(0.5),
+    dontDump: () => true,
+    dontFork: () => true,
+    guardPages: () => random.chance(0.5),
+    numa: () => placement(random),
+    // These take all of the memory.
+    prefault: () => !isLarge,
+    lock: () => isLarge ? false : random.pick([true, false, "onfault"]),
+    name: () => random.pick(["text", "", "x".repeat(300), "\0", "/"]),
+    hugePages: () => random.pick([2 ** 21, 2 ** 30, 4096, 3, 0]),
+    seal: () => random.chance(0.5),
+    private: () => random.chance(0.5),
+    lease: () => () => {},
+    lanes: () => 1 + random.int(4),
+    chunk: () => random.pick([1, 4096, 2 ** 26]),
+    onProgress: () => mischief.then(() => {}),
+    signal: () =>
+      random.chance(0.5)
+        ? AbortSignal.abort(new HostileError("aborted"))
+        : new AbortController().signal,
     packed: () => true,
     enabled: () => false,
     cause: () => odd().value,
-    flags: () => random.pick([0, 0x10, 0x10_0000]),
+    flags: () => random.pick([0, 0x4000, 0x10, 0x10_0000, 0x8000_0000, 0x4_0000]),
   };
+  const isLarge = before.some(({ value }) => typeof value === "number" && value > 2 ** 22);
   const made: Record<string, unknown> = {};
   const labels: string[] = [];
   for (const [name, make] of Object.entries(parts)) {
     if (!random.chance(0.2)) continue;
-    const junky = name !== "pointer" && name !== "flags" && random.chance(0.3);
+    const junky = !UNSPOILT.has(name) && random.chance(0.3);
     const argument = junky ? odd() : undefined;
     const value = argument === undefined ? make() : argument.value;
     labels.push(`${name}: ${argument?.label ?? String(value)}`);
@@ -103,6 +141,41 @@ export function options({ random, mischief }: Place): Argument {
     else Object.defineProperty(made, name, { get, enumerable: true });
   }
   return given(made, `{ ${labels.join(", ")} }`);
+}
+
+// Some numbers would take as much memory, or as many promises.
+const UNSPOILT: ReadonlySet<string> = new Set(["flags", "lanes"]);
+
+/** What memory is, for another process, and what it may be taken for. */
+export function descriptions({ world, random, mischief }: Place): Argument {
+  const real = mappedMemory(world).describe();
+  const changed = real.map((region) => {
+    const name = random.pick(Object.keys(region));
+    const { value, label } = name === "len" ? junk.size(random) : junk.anything(random, mischief);
+    return { value: { ...region, fd: 3, [name]: value }, label: `${name}: ${label}` };
+  });
+  if (random.chance(0.3)) return given(real, "its descriptions");
+  return given(
+    changed.map(({ value }) => value),
+    `its descriptions with ${changed.map(({ label }) => label).join(", ")}`,
+  );
+}
+
+/** A real handle in which something is different. */
+export function alteredHandle(place: Place): Argument {
+  const { random, mischief, world } = place;
+  const { value, label } = junk.anything(random, mischief);
+  const alter = (object: object): object => {
+    const name = random.pick(Object.keys(object));
+    const inner = (object as Record<string, unknown>)[name];
+    const isInner = Object.getPrototypeOf(inner ?? 0) === Object.prototype;
+    return { ...object, [name]: isInner ? alter(inner as object) : value };
+  };
+  const isRegion = place.entry === "MmapRegion.attach";
+  const altered = isRegion
+    ? alter(mapping(world).share())
+    : mappedMemory(world).share().map((part) => random.chance(0.5) ? alter(part) : part);
+  return given(altered, `a handle with ${label}`);
 }
 
 /** A list of what a maker makes. */
@@ -157,8 +230,9 @@ export function ranges(random: Random): Argument {
   for (let i = random.int(3); i >= 0; i--) {
     const start = random.chance(0.7) ? given(made.length * SIZE, "aligned") : odd();
     const size = random.chance(0.7) ? given(SIZE, "SIZE") : odd();
-    made.push([start.value, size.value]);
-    labels.push(`[${start.label}, ${size.label}]`);
+    const own = random.chance(0.7) ? [] : [{ backing: backing(random) }];
+    made.push([start.value, size.value, ...own]);
+    labels.push(`[${start.label}, ${size.label}${own.length > 0 ? ", { backing }" : ""}]`);
   }
   return given(made, `[${labels.join(", ")}]`);
 }

@@ -1,5 +1,5 @@
 /** How to come by an argument for each parameter that the library has, by its name. */
-import { GuestMemoryMmap, MmapRegion } from "../../mod.ts";
+import { MmapRegion } from "../../mod.ts";
 import type { Argument } from "./argument.ts";
 import { SIZE } from "./backing.ts";
 import * as buffers from "./buffers.ts";
@@ -56,6 +56,7 @@ function other(good: (place: Place) => Argument): Maker {
 
 const address = numeric(({ subject, random }) => subject?.address(random) ?? random.int(64));
 const amount = numeric(({ random }) => 1 + random.int(random.pick([8, 200])));
+const byte = numeric(({ random }) => random.int(256));
 const small = numeric(({ random }) => random.int(3));
 // For what allocates as much memory as it is asked for.
 const costly = numeric(({ random }) => random.pick([1, 64, SIZE, 2 * SIZE]), junk.size);
@@ -148,15 +149,23 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   fd: other(({ random }) => given(making.openFile(random))),
   "FileOffset.file": other(({ random }) => given(making.openFile(random))),
   file: other(({ random }) => objects.file(random)),
-  // What is attached is a host address, which may be anything's: only real handles are.
   handle: {
     good: ({ world }) => given(MmapRegion.prototype.share.call(objects.mapping(world)), "handle"),
-    bad: anything,
+    bad: handleOrAnything,
   },
   "GuestMemoryMmap.attach.handle": {
-    good: ({ world }) => given(GuestMemoryMmap.share(objects.mappedMemory(world)), "handles"),
-    bad: anything,
+    good: ({ world }) => given(objects.mappedMemory(world).share(), "handles"),
+    bad: handleOrAnything,
   },
+  backing: other(({ random }) => given(objects.backing(random), "Backing")),
+  // A foreign address may be anything's, so nothing is mapped there.
+  hostAddress: other(({ random }) => given(random.pick(objects.UNUSABLE))),
+  plan: other(() => given({ kind: "anonymous" }, "a plan")),
+  descriptions: other((place) => objects.descriptions(place)),
+  files: other(({ random }) => objects.list(random, MAKERS.fd!)),
+  ...{ "MmapRegion#fill.value": byte, "GuestMemoryMmap#fill.value": byte },
+  "GuestRegionMmap#fill.value": byte,
+  "HostMemory#permits.access": other(({ random }) => given(random.pick(["read", "write"]))),
   iommu: other(({ random, mischief }) => making.iommu(random, mischief)),
   marks: other(({ random }) => objects.marks(random)),
   target: other(({ random }) => given(making.atomicBitmap(random), "AtomicBitmap")),
@@ -173,13 +182,17 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   // Arguments of errors, which are shown and kept.
   ...{ accessFails: text, misses: text, alignment: small, args: text, call: text, code: text },
   ...{ completed: small, continuousLength: small, errno: small, iovaRange: text, kind: text },
-  ...{ nelements: small, reason: text, what: text },
+  ...{ nelements: small, reason: text, what: text, holders: small, option: text, cause: text },
   "GuestRegionHeap.memory": costly,
   "VolatileSlice.memory": other((place) => given(slice(place).object.memory, "host memory")),
   // A number or a bigint is welcome.
   "GuestAddress.value": { ...address, bad: withoutBigints },
   "MemoryRegionAddress.value": { ...address, bad: withoutBigints },
 };
+
+function handleOrAnything(place: Place): Argument {
+  return place.random.chance(0.5) ? objects.alteredHandle(place) : anything(place);
+}
 
 function withoutBigints(place: Place): Argument {
   const made = anything(place);

@@ -2,6 +2,7 @@
 import * as library from "../../mod.ts";
 import { type GuestAddress, type GuestMemoryRegion, MmapRegion, VolatileSlice } from "../../mod.ts";
 import * as codecs from "./codecs.ts";
+import * as objects from "./objects.ts";
 import * as making from "./making.ts";
 import type { Mischief } from "./mischief.ts";
 import type { Random } from "./random.ts";
@@ -169,6 +170,7 @@ function reference(
 export const RECEIVERS: Readonly<Record<string, Receiver>> = {
   AtomicBitmap: ({ random }) => plainly("new AtomicBitmap(6400, 64)", making.atomicBitmap(random)),
   AtomicRef: (setting) => reference(setting, "AtomicRef"),
+  Backing: ({ random }) => plainly("Backing", objects.backing(random)),
   BitmapGroup: (setting) =>
     plainly("BitmapGroup", new library.BitmapGroup([making.atomicBitmap(setting.random)])),
   BitmapSlice: ({ random }) =>
@@ -190,6 +192,12 @@ export const RECEIVERS: Readonly<Record<string, Receiver>> = {
     const guard = world.space.memory();
     world.made.push(guard);
     return plainly("load guard", guard);
+  },
+  GuestMemoryMmap: (setting) => {
+    const { world } = setting;
+    const memory = objects.mappedMemory(world);
+    if (memory !== world.physical) return plainly("a new GuestMemoryMmap", memory);
+    return { ...physical(setting), spans: STARTS.flatMap((_, i) => world.spansOf(i)) };
   },
   GuestMemoryRegion: region,
   GuestMemoryRegionBytes: region,

@@ -2,10 +2,12 @@
 import {
   GuestAddress,
   GuestMemoryAtomic,
+  GuestMemoryMmap,
   type GuestMemoryRegion,
-  GuestRegionCollection,
+  type GuestRegionCollection,
   type IoMemory,
   MmapRegion,
+  type Permissions,
   type VolatileSlice,
 } from "../../mod.ts";
 import { Backing, SIZE, type Span } from "./backing.ts";
@@ -54,7 +56,7 @@ export class World {
     this.backings = parts.backings;
     this.buffers = parts.buffers ?? [];
     this.modelled = parts.modelled;
-    this.physical = parts.physical ?? GuestRegionCollection.fromRegions(parts.regions);
+    this.physical = parts.physical ?? GuestMemoryMmap.fromRegions(parts.regions);
     this.memory = parts.behind?.(this.physical) ?? this.physical;
     this.translate = parts.translate ?? ((addr) => addr);
   }
@@ -130,6 +132,14 @@ export class World {
         if (buffer.growable) buffer.grow(buffer.maxByteLength);
       } else if (buffer.resizable) buffer.resize(64);
       else if (!buffer.detached) buffer.transfer();
+    }
+  }
+
+  /** Changes what may be done with the regions, where the kernel knows of it. */
+  protect(protection: Permissions): void {
+    for (const region of this.regions) {
+      const { mmap } = region as { mmap?: unknown };
+      if (mmap instanceof MmapRegion && !mmap.closed) mmap.protect(protection);
     }
   }
 

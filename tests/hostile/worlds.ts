@@ -1,6 +1,7 @@
 /** The kinds of memory that the calls are made on. */
 import {
   AtomicBitmap,
+  Backing as Mapped,
   type Bitmap,
   FileOffset,
   GuestAddress,
@@ -13,6 +14,7 @@ import {
   IommuMemory,
   Iotlb,
   type MemoryRegionAddress,
+  type MmapOptions,
   MmapRegion,
   NoBitmap,
   OutOfBounds,
@@ -62,13 +64,15 @@ let guarded: MmapRegion | undefined;
 
 function mapped(name: string, bitmap?: BitmapMaker): Parts {
   guarded ??= new MmapRegion(6 * SIZE);
+  // A foreign mapping may have protected pages of it: only a change reaches the kernel.
+  guarded.protect(Permissions.Read);
   guarded.protect(Permissions.ReadWrite);
   const all = guarded.asVolatileSlice().rawView();
   all.set(PATTERN.subarray(0, all.length));
   const address = guarded.hostAddress();
   const mappings = PLACES.map((place, i) =>
     new MmapRegion(SIZE, {
-      pointer: address + BigInt(place * SIZE),
+      backing: Mapped.foreign(address + BigInt(place * SIZE)),
       ...bitmap === undefined ? {} : { bitmap: (length) => bitmap(length, STARTS[i]!) },
     })
   );
@@ -88,27 +92,32 @@ function mapped(name: string, bitmap?: BitmapMaker): Parts {
   };
 }
 
-function anonymous(name: string, bitmap?: BitmapMaker): Parts {
+function anonymous(name: string, bitmap?: BitmapMaker, options: MmapOptions = {}): Parts {
   const memory = GuestMemoryMmap.fromRanges(
     STARTS.map((start) => [start, SIZE] as const),
-    bitmap === undefined ? {} : { bitmap },
+    bitmap === undefined ? options : { ...options, bitmap },
   );
   const regions = [...memory];
-  const views = regions.map((region, i) => {
-    const view = region.asVolatileSlice().rawView();
-    view.set(PATTERN.subarray(i * 777, i * 777 + SIZE));
-    return view;
-  });
+  for (const [i, region] of regions.entries()) {
+    region.asVolatileSlice().rawView().set(PATTERN.subarray(i * 777, i * 777 + SIZE));
+  }
   return {
     name,
     modelled: true,
     physical: memory,
     regions,
-    backings: views.map((view, i) => {
-      const readable = () => !regions[i]!.mmap.closed && isReadable(regions[i]!.mmap);
-      return new Backing(`${name} ${i}`, 0, () => readable() ? view : undefined);
-    }),
+    backings: regions.map((region, i) => new Backing(`${name} ${i}`, 0, () => observed(region))),
   };
+}
+
+// Views become empty when the protection changes, so the bytes are asked for each time.
+function observed(region: GuestRegionMmap): Uint8Array | undefined {
+  try {
+    return region.asVolatileSlice().readOnlyView();
+  } catch {
+    // It is closed, or may not be read.
+    return undefined;
+  }
 }
 
 let file: { handle: Deno.FsFile; observer: MmapRegion } | undefined;
@@ -129,7 +138,9 @@ function ofFile(name: string): Parts {
     name,
     modelled: true,
     regions: PLACES.map((place, i) =>
-      GuestRegionMmap.fromRange(STARTS[i]!, SIZE, { file: new FileOffset(handle, place * SIZE) })
+      GuestRegionMmap.fromRange(STARTS[i]!, SIZE, {
+        backing: Mapped.file(new FileOffset(handle, place * SIZE)),
+      })
     ),
     backings: [[0, 2 * SIZE, SIZE], [2 * SIZE, 4 * SIZE, 0], [4 * SIZE, 6 * SIZE, 0]].map(
       ([from, to, begin], i) => new Backing(`${name} ${i}`, begin!, () => all.subarray(from, to)),
@@ -253,6 +264,8 @@ const KINDS: readonly (() => Parts)[] = [
   () => mapped("tracked mapped", tracked),
   () => anonymous("anonymous"),
   () => anonymous("tracked anonymous", tracked),
+  () => anonymous("memfd", undefined, { backing: Mapped.memfd() }),
+  () => anonymous("guarded", tracked, { guardPages: true, lock: "onfault" }),
   () => ofFile("file"),
   () => custom("region with read and write", ElsewhereRegion),
   () => custom("region with getSlice", SlicedRegion),

@@ -54,17 +54,25 @@ export interface MappingDetails {
 
 /** Details of the mapping that contains a host address. */
 export function detailsAt(address: bigint): MappingDetails {
-  const at = Number(address);
+  const [details] = detailsIn(Number(address), 1);
+  if (details === undefined) throw new Error(`Nothing is mapped at 0x${address.toString(16)}`);
+  return details;
+}
+
+/** Bytes in memory of the mappings that make up a host range. */
+export function residentIn(address: bigint, length: number): number {
+  return detailsIn(Number(address), length).reduce((sum, { resident }) => sum + resident, 0);
+}
+
+function detailsIn(address: number, length: number): MappingDetails[] {
   const blocks = Deno.readTextFileSync("/proc/self/smaps").split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
-  const block = blocks.find((block) => {
+  return blocks.filter((block) => {
     const { start, end } = parse(block);
-    return start <= at && at < end;
-  });
-  if (block === undefined) throw new Error(`Nothing is mapped at 0x${address.toString(16)}`);
-  return {
+    return start < address + length && address < end;
+  }).map((block) => ({
     vmFlags: /^VmFlags:(.*)$/m.exec(block)?.[1]?.trim().split(" ") ?? [],
     resident: Number(/^Rss: +(\d+) kB$/m.exec(block)?.[1] ?? NaN) * 1024,
-  };
+  }));
 }
 
 function parse(line: string): Mapping {

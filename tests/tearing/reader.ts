@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { GuestAddress, type GuestMemory, GuestMemoryMmap } from "../../mod.ts";
+import { Backing, GuestAddress, type GuestMemory, GuestMemoryMmap } from "../../mod.ts";
 import { AT, Control, type Order, type Phase, PHASES, SIZE } from "./phases.ts";
 
 /** How a phase ended. */
@@ -22,7 +22,9 @@ export interface Result {
 if (import.meta.main) console.log(JSON.stringify(readAll(Number(Deno.args[0]))));
 
 function readAll(loads: number): Result[] {
-  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), SIZE]], { shared: true });
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), SIZE]], {
+    backing: Backing.anonymous({ shared: true }),
+  });
   const control = new SharedArrayBuffer(Control.BYTES);
   const words = new Int32Array(control);
   const worker = new Worker(new URL("./writer.ts", import.meta.url), { type: "module" });

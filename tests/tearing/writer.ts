@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MmapRegion, u64, type VolatileSlice } from "../../mod.ts";
+import { Backing, MmapRegion, u64, type VolatileSlice } from "../../mod.ts";
 import { AT, Control, type Order, type Phase, PHASES, SIZE } from "./phases.ts";
 
 const thread = globalThis as unknown as {
@@ -13,7 +13,7 @@ const thread = globalThis as unknown as {
 
 thread.onmessage = ({ data: { pointer, control } }) => {
   // A wrapper of the reader's mapping: closing it unmaps nothing.
-  using region = new MmapRegion(SIZE, { pointer });
+  using region = new MmapRegion(SIZE, { backing: Backing.foreign(pointer) });
   const slice = region.asVolatileSlice();
   const words = new Int32Array(control);
   for (let done = 0;;) {

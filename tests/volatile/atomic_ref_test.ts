@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import {
   type AtomicAccess,
   AtomicRef,
+  Backing,
   type Bytes,
   GuestAddress,
   type GuestMemory,
@@ -34,7 +35,11 @@ const BACKENDS: readonly (readonly [string, () => GuestMemory & Disposable])[] =
   ["heap", () => GuestMemoryHeap.fromRanges([[START, SIZE]])],
   ["shared heap", () => GuestMemoryHeap.fromRanges([[START, SIZE]], { shared: true })],
   ["mmap", () => GuestMemoryMmap.fromRanges([[START, SIZE]])],
-  ["shared mmap", () => GuestMemoryMmap.fromRanges([[START, SIZE]], { shared: true })],
+  [
+    "shared mmap",
+    () =>
+      GuestMemoryMmap.fromRanges([[START, SIZE]], { backing: Backing.anonymous({ shared: true }) }),
+  ],
 ];
 
 /** What one level calls the bytes, and the address of the first. */

@@ -153,10 +153,9 @@ function addressIn(
 ): number {
   const { memory, start } = slice;
   checkCount(len, "len");
-  const open = access === "read" ? memory.canRead(start, len) : memory.canWrite(start, len);
-  if (!open) {
+  if (!memory.permits(access, start, len)) {
     slice.ensureAccessible(access);
-    throw new OutOfBounds(start + len, memory.u8.length);
+    throw new OutOfBounds(start + len, memory.length);
   }
   return (memory instanceof MappedMemory ? memory.address : addressOf(memory.u8)) + start;
 }

@@ -3,22 +3,40 @@
  *
  * @module
  */
-import { findFreeRange } from "../../../ffi/memory.ts";
-import type { GuestAddress, GuestUsize } from "../../address.ts";
-import type { Bitmap } from "../../bitmap/bitmap.ts";
+import type { GuestAddress, GuestUsize, MemoryRegionAddress } from "../../address.ts";
+import { type Bitmap, NoBitmap } from "../../bitmap/bitmap.ts";
+import type { GuestMemoryRegion } from "../../guest/region.ts";
 import { GuestRegionCollection } from "../../guest/region_collection.ts";
+import { checkCount, checkNumber } from "../../text/argument.ts";
+import { Backing } from "./backing.ts";
 import type { FileOffset } from "./file_offset.ts";
 import { GuestRegionMmap } from "./guest_region_mmap.ts";
+import { mapAll } from "./map_memory.ts";
+import { MappedMemory, mappingOf } from "./mapped_memory.ts";
+import type { Mapping } from "./mapping.ts";
 import type { MmapRegionHandle } from "./mmap_handle.ts";
-import type { MmapOptions } from "./mmap_options.ts";
-import { MmapRegion } from "./mmap_region.ts";
+import { type MappingPlan, type MmapOptions, readOptions } from "./mmap_options.ts";
+import { memoryOf, MmapRegion, regionOver } from "./mmap_region.ts";
+import { prefaultAll, type PrefaultOptions } from "./prefault.ts";
+import { descriptionOf, rangesOf, type RegionDescription } from "./region_description.ts";
 
-/** Guest memory in mappings. Mirrors `GuestMemoryMmap`. */
-export type GuestMemoryMmap<B extends Bitmap = Bitmap> = GuestRegionCollection<GuestRegionMmap<B>>;
+/** A range of a guest to map: its start, its bytes, and options that only it has. */
+export type MmapRange<B extends Bitmap = Bitmap> = readonly [
+  startAddr: GuestAddress,
+  size: GuestUsize,
+  options?: MmapOptions<B>,
+];
+
+/** Guest memory on its way to another thread: each region's start and mapping. */
+export type GuestMemoryHandle = readonly {
+  readonly startAddr: GuestAddress;
+  readonly mapping: MmapRegionHandle;
+}[];
 
 /**
- * Makes guest memory in mappings. Mirrors the functions of `GuestMemoryMmap`. The memory is a
- * {@linkcode GuestRegionCollection}: there is no class of this name for `instanceof`.
+ * Guest memory in mappings. Mirrors `GuestMemoryMmap`.
+ *
+ * @typeParam B The kind of its bitmaps.
  *
  * @example
  * ```ts
@@ -34,46 +52,88 @@ export type GuestMemoryMmap<B extends Bitmap = Bitmap> = GuestRegionCollection<G
  * assertEquals(memory.findRegion(GuestAddress(2 ** 32 - 1)), undefined);
  * ```
  */
-export const GuestMemoryMmap: {
+export class GuestMemoryMmap<B extends Bitmap = Bitmap>
+  extends GuestRegionCollection<GuestRegionMmap<B>> {
   /**
-   * Maps anonymous memory for each range. Adjacent ranges are mapped adjacent in the host too if
-   * possible, so that an access across their boundary is one copy.
+   * Maps memory for each range: all of them, or none. Ranges that are adjacent in the guest are so
+   * in the host too, so that an access across their boundary is one copy. A host address is a
+   * multiple of 2 MiB where ranges that are adjacent have as much.
    *
-   * @param ranges Each region's start and size in bytes, by rising start.
+   * @param ranges Each region's start and size in bytes, by rising start, and options of its own.
    * @param options How they are mapped: see {@linkcode MmapRegion}, whose errors it throws.
    * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
    */
-  fromRanges<B extends Bitmap = Bitmap>(
-    ranges: Iterable<readonly [GuestAddress, GuestUsize]>,
-    options?: MmapOptions<B>,
-  ): GuestMemoryMmap<B>;
+  static fromRanges<B extends Bitmap = Bitmap>(
+    ranges: Iterable<MmapRange<B>>,
+    options: MmapOptions<B> = {},
+  ): GuestMemoryMmap<B> {
+    const { bitmap } = options;
+    const base = readOptions(options);
+    return mapRanges([...ranges].map(([startAddr, size, own]) => {
+      const makeBitmap = own?.bitmap ?? bitmap;
+      return { startAddr, size, plan: own ? readOptions(own, base) : base, bitmap: makeBitmap };
+    }));
+  }
+
   /**
-   * Maps a file, or anonymous memory, for each range.
+   * Maps a file, shared, or what the options say, for each range.
    *
    * @param ranges Each region's start, size in bytes, and file if there is one, by rising start.
    * @param options How they are mapped.
    * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
    */
-  fromRangesWithFiles<B extends Bitmap = Bitmap>(
+  static fromRangesWithFiles<B extends Bitmap = Bitmap>(
     ranges: Iterable<readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?]>,
-    options?: MmapOptions<B>,
-  ): GuestMemoryMmap<B>;
+    options: MmapOptions<B> = {},
+  ): GuestMemoryMmap<B> {
+    const withBackings = [...ranges].map(([startAddr, size, file]): MmapRange<B> =>
+      file === undefined ? [startAddr, size] : [startAddr, size, { backing: Backing.file(file) }]
+    );
+    return GuestMemoryMmap.fromRanges(withBackings, options);
+  }
+
   /**
    * Takes regions that are mapped already: see {@linkcode GuestRegionCollection.fromRegions}.
    *
    * @param regions The regions by rising start.
    */
-  fromRegions<B extends Bitmap = Bitmap>(
+  static override fromRegions<B extends Bitmap>(
     regions: readonly GuestRegionMmap<B>[],
   ): GuestMemoryMmap<B>;
+  /** Takes regions of other kinds too, as {@linkcode GuestRegionCollection.fromRegions} does. */
+  static override fromRegions<R extends GuestMemoryRegion>(
+    regions: readonly R[],
+  ): GuestRegionCollection<R>;
+  static override fromRegions(
+    regions: readonly GuestMemoryRegion[],
+  ): GuestRegionCollection {
+    const all = [...regions];
+    const isMapped = all.length > 0 && all.every((region) => region instanceof GuestRegionMmap);
+    if (!isMapped) return GuestRegionCollection.fromRegions(all);
+    const memory = new GuestMemoryMmap(all);
+    for (const region of all) region.onInserted();
+    return memory;
+  }
+
   /**
-   * A handle of a memory for another thread of the program, to be sent with `postMessage`. It has a
-   * reference to every mapping until it is attached; see {@linkcode MmapRegion.share}.
+   * Maps memory that another process described, by descriptors that it sent or that were opened
+   * under `/proc/PID/fd`: the same bytes at the same guest addresses.
    *
-   * @param memory The memory.
-   * @returns The handle: one for each thread.
+   * @param descriptions What {@linkcode GuestMemoryMmap.describe} returned there.
+   * @param files The descriptors, one for each number that is in the descriptions, in the order in
+   * which the numbers appear there. They may be closed afterwards.
+   * @param options How the memory is mapped.
+   * @throws {TypeError} A description has no descriptor, as of anonymous memory, or a wrong kind.
+   * @throws {MappingPastEof} A file is shorter than its description says.
    */
-  share(memory: GuestMemoryMmap): GuestMemoryHandle;
+  static fromDescription<B extends Bitmap = Bitmap>(
+    descriptions: readonly RegionDescription[],
+    files: readonly (Deno.FsFile | number)[],
+    options: Omit<MmapOptions<B>, "backing"> = {},
+  ): GuestMemoryMmap<B> {
+    return GuestMemoryMmap.fromRangesWithFiles(rangesOf(descriptions, files), options);
+  }
+
   /**
    * Attaches memory that another thread shared: the same regions at the same addresses.
    *
@@ -81,85 +141,207 @@ export const GuestMemoryMmap: {
    * @returns The memory, to be closed by itself. What it maps is unmapped when every thread has
    * closed it.
    * @throws {MemoryClosed} The handle was used already.
+   * @throws {InvalidHandle} It was altered, or is a copy, or of another process. None of the memory
+   * is held by it afterwards.
    */
-  attach(handle: GuestMemoryHandle): GuestMemoryMmap;
-} = {
-  fromRanges: (ranges, options) => mapAll(ranges, options),
-  fromRangesWithFiles: (ranges, options) => mapAll(ranges, options),
-  fromRegions: (regions) => GuestRegionCollection.fromRegions(regions),
-  share: (memory) => {
+  static attach(handle: GuestMemoryHandle): GuestMemoryMmap {
+    const entries = [...handle];
+    const regions: GuestRegionMmap[] = [];
+    try {
+      for (const { startAddr, mapping } of entries) {
+        regions.push(placed(MmapRegion.attach(mapping), startAddr));
+      }
+      return GuestMemoryMmap.fromRegions(regions);
+    } catch (error) {
+      for (const region of regions) region.close();
+      // What the rest of the handle holds has to be given back too.
+      for (const entry of entries.slice(regions.length)) giveBack(entry?.mapping);
+      throw error;
+    }
+  }
+
+  /**
+   * A handle of the memory for another thread of the program, to be sent with `postMessage`. It has
+   * a reference to every mapping until it is attached; see {@linkcode MmapRegion.share}.
+   *
+   * @returns The handle: one for each thread.
+   */
+  share(): GuestMemoryHandle {
     const handles: GuestMemoryHandle[number][] = [];
     try {
-      for (const { startAddr, mmap } of memory) handles.push({ startAddr, mapping: mmap.share() });
+      for (const { startAddr, mmap } of this) handles.push({ startAddr, mapping: mmap.share() });
       return handles;
     } catch (error) {
       // Nobody will attach these: they must not keep their mappings for ever.
       for (const { mapping } of handles) MmapRegion.attach(mapping).close();
       throw error;
     }
-  },
-  attach: (handle) => {
-    const regions: GuestRegionMmap[] = [];
-    try {
-      for (const { startAddr, mapping } of handle) {
-        regions.push(new GuestRegionMmap(MmapRegion.attach(mapping), startAddr));
-      }
-      return GuestRegionCollection.fromRegions(regions);
-    } catch (error) {
-      for (const region of regions) region.close();
-      throw error;
-    }
-  },
-};
+  }
 
-/** Guest memory on its way to another thread: each region's start and mapping. */
-export type GuestMemoryHandle = readonly {
+  /**
+   * What each region is, for another process: as numbers and text, which JSON can take. Asking keeps
+   * the memory mapped until it is closed, as asking for a host address does.
+   *
+   * @returns The descriptions by rising address. Send the descriptors they name with them, as by
+   * {@linkcode UnixSocket.send}.
+   */
+  describe(): RegionDescription[] {
+    return [...this].map((region) => descriptionOf(region, mappingOf(memoryOf(region.mmap))));
+  }
+
+  /**
+   * Gives the whole pages inside a range back to the host: see {@linkcode MmapRegion.discard}. Holes
+   * are passed over.
+   *
+   * @param addr The guest address of the first byte.
+   * @param count Bytes.
+   * @returns Bytes that were given back.
+   */
+  discard(addr: GuestAddress, count: number): number {
+    let givenBack = 0;
+    this.#forParts(addr, count, (mmap, offset, length) => {
+      givenBack += mmap.discard(offset, length);
+    });
+    return givenBack;
+  }
+
+  /**
+   * Takes all pages of all regions now: see {@linkcode MmapRegion.prefault}.
+   *
+   * @param options How.
+   */
+  async prefault(options: PrefaultOptions = {}): Promise<void> {
+    await prefaultAll([...this].map(({ mmap }) => mappingOf(memoryOf(mmap))), options);
+  }
+
+  /**
+   * Sets bytes, and marks them dirty: see {@linkcode MmapRegion.fill}. Holes are passed over.
+   *
+   * @param addr The guest address of the first byte.
+   * @param count Bytes.
+   * @param value The value of each byte, from 0 to 255.
+   */
+  fill(addr: GuestAddress, count: number, value: number): void {
+    this.#forParts(addr, count, (mmap, offset, length) => mmap.fill(offset, length, value));
+  }
+
+  /**
+   * Whether bytes are all zero: see {@linkcode MmapRegion.isZero}. Holes are passed over.
+   *
+   * @param addr The guest address of the first byte.
+   * @param count Bytes.
+   */
+  isZero(addr: GuestAddress, count: number): boolean {
+    let isZero = true;
+    this.#forParts(addr, count, (mmap, offset, length) => {
+      isZero &&= mmap.isZero(offset, length);
+    });
+    return isZero;
+  }
+
+  /**
+   * Writes the changes of all shared mappings back to their files: see {@linkcode MmapRegion.flush}.
+   *
+   * @param wait Whether to return only when the files have them.
+   */
+  flush(wait: boolean = true): void {
+    for (const { mmap } of this) mmap.flush(wait);
+  }
+
+  /**
+   * The ranges that are in the host's RAM: see {@linkcode MmapRegion.residentRanges}.
+   *
+   * @returns Guest addresses and bytes, in order.
+   */
+  residentRanges(): [startAddr: GuestAddress, length: number][] {
+    return [...this].flatMap(({ startAddr, mmap }) =>
+      mmap.residentRanges().map(([offset, length]): [GuestAddress, number] => [
+        startAddr + offset as GuestAddress,
+        length,
+      ])
+    );
+  }
+
+  /** The memory with one more region: see {@linkcode GuestRegionCollection.insertRegion}. */
+  override insertRegion(region: GuestRegionMmap<B>): GuestMemoryMmap<B> {
+    return super.insertRegion(region) as GuestMemoryMmap<B>;
+  }
+
+  /** The memory without a region: see {@linkcode GuestRegionCollection.removeRegion}. */
+  override removeRegion(
+    base: GuestAddress,
+    size: GuestUsize,
+  ): [GuestMemoryMmap<B>, GuestRegionMmap<B>] {
+    return super.removeRegion(base, size) as [GuestMemoryMmap<B>, GuestRegionMmap<B>];
+  }
+
+  /** A memory of other regions. */
+  protected override withRegions(regions: readonly GuestRegionMmap<B>[]): GuestMemoryMmap<B> {
+    return new GuestMemoryMmap(regions);
+  }
+
+  // Calls a function with each part of a range that is in a region.
+  #forParts(
+    addr: GuestAddress,
+    count: number,
+    use: (mmap: MmapRegion, offset: MemoryRegionAddress, length: number) => void,
+  ): void {
+    checkNumber("addr", addr);
+    checkCount(count);
+    const end = addr + count;
+    for (const { startAddr, len, mmap } of this) {
+      const from = Math.max(addr, startAddr);
+      const to = Math.min(end, startAddr + len);
+      if (from < to) use(mmap, from - startAddr as MemoryRegionAddress, to - from);
+    }
+  }
+}
+
+/** A range with its options, as they were read. */
+interface Range<B extends Bitmap> {
   readonly startAddr: GuestAddress;
-  readonly mapping: MmapRegionHandle;
-}[];
+  readonly size: GuestUsize;
+  readonly plan: MappingPlan;
+  readonly bitmap: MmapOptions<B>["bitmap"];
+}
 
-type MmapRange = readonly [GuestAddress, GuestUsize, (FileOffset | undefined)?];
-
-function mapAll<B extends Bitmap>(
-  ranges: Iterable<MmapRange>,
-  options: MmapOptions<B> = {},
-): GuestMemoryMmap<B> {
+function mapRanges<B extends Bitmap>(ranges: readonly Range<B>[]): GuestMemoryMmap<B> {
+  // The bitmaps come first: a failure of the caller's function must not leave mappings behind.
+  const bitmaps = ranges.map(({ bitmap, size, startAddr }) =>
+    bitmap?.(size, startAddr) ?? NoBitmap
+  );
+  const mappings: Mapping[] = mapAll(ranges);
   const regions: GuestRegionMmap<B>[] = [];
-  const list = [...ranges];
-  let group = findAdjacentGroup(list, 0);
   try {
-    for (const [i, [start, size, file]] of list.entries()) {
-      if (i === group.end) group = findAdjacentGroup(list, i);
-      const { hostAddress, startAddr } = group;
-      const hint = BigInt(hostAddress === 0 ? 0 : hostAddress + (start - startAddr));
-      regions.push(GuestRegionMmap.fromRange(start, size, { ...options, file, hint }));
+    for (const [i, { startAddr, plan }] of ranges.entries()) {
+      const file = plan.backing.kind === "file" ? plan.backing.file : undefined;
+      const memory = new MappedMemory(mappings[i]!);
+      regions.push(placed(regionOver(memory, bitmaps[i] as B, file), startAddr));
     }
-    return GuestRegionCollection.fromRegions(regions);
+    return GuestMemoryMmap.fromRegions(regions);
   } catch (error) {
     for (const region of regions) region.close();
+    for (const mapping of mappings.slice(regions.length)) mapping.release();
     throw error;
   }
 }
 
-/** Ranges that are adjacent in the guest. */
-interface AdjacentGroup {
-  /** Where the first begins. */
-  readonly startAddr: GuestAddress;
-  /** The index after that of the last. */
-  readonly end: number;
-  /** Where in the host all of them can be mapped, adjacent; 0 leaves the choice to the kernel. */
-  readonly hostAddress: number;
+function placed<B extends Bitmap>(
+  mmap: MmapRegion<B>,
+  startAddr: GuestAddress,
+): GuestRegionMmap<B> {
+  try {
+    return new GuestRegionMmap(mmap, startAddr);
+  } catch (error) {
+    mmap.close();
+    throw error;
+  }
 }
 
-// Ranges that are adjacent in the guest are mapped adjacent in the host too, so that an access
-// across the boundary is one access.
-function findAdjacentGroup(ranges: readonly MmapRange[], first: number): AdjacentGroup {
-  const startAddr = ranges[first]?.[0] ?? 0 as GuestAddress;
-  let addr: number = startAddr;
-  let end = first;
-  while (end < ranges.length && (end === first || ranges[end]![0] === addr)) {
-    addr += ranges[end++]![1];
+function giveBack(handle: MmapRegionHandle): void {
+  try {
+    MmapRegion.attach(handle).close();
+  } catch {
+    // It holds nothing: it was used, altered, or is the one that failed.
   }
-  const hostAddress = end - first > 1 ? findFreeRange(addr - startAddr) : 0;
-  return { startAddr, end, hostAddress };
 }

@@ -12,8 +12,9 @@ import { checkNumber } from "../../text/argument.ts";
 import { hex } from "../../text/number_format.ts";
 import { InvalidGuestRegion } from "../../error/region_collection_error.ts";
 import type { FileOffset } from "./file_offset.ts";
-import type { MmapRegionOptions } from "./mmap_options.ts";
+import type { MmapOptions } from "./mmap_options.ts";
 import { MmapRegion } from "./mmap_region.ts";
+import type { PrefaultOptions } from "./prefault.ts";
 
 /**
  * A mapping at an address of a guest. Mirrors `GuestRegionMmap`.
@@ -68,14 +69,12 @@ export class GuestRegionMmap<B extends Bitmap = Bitmap> extends HostRegion<B> {
   static fromRange<B extends Bitmap>(
     startAddr: GuestAddress,
     size: GuestUsize,
-    options: MmapRegionOptions<B> = {},
+    options: MmapOptions<B> = {},
   ): GuestRegionMmap<B> {
-    const { bitmap } = options;
-    const mmap = new MmapRegion(
+    const { bitmap, ...rest } = options;
+    const mmap = new MmapRegion<B>(
       size,
-      bitmap === undefined
-        ? options
-        : { ...options, bitmap: (length) => bitmap(length, startAddr) },
+      bitmap === undefined ? rest : { ...rest, bitmap: (length) => bitmap(length, startAddr) },
     );
     try {
       return new GuestRegionMmap(mmap, startAddr);
@@ -90,7 +89,7 @@ export class GuestRegionMmap<B extends Bitmap = Bitmap> extends HostRegion<B> {
     return this.mmap.fileOffset;
   }
 
-  /** Whether the region is in huge pages of hugetlbfs; `undefined` if the options do not say. */
+  /** Whether the region is in huge pages of hugetlbfs; `undefined` for a foreign mapping. */
   override get isHugetlbfs(): boolean | undefined {
     return this.mmap.isHugetlbfs;
   }
@@ -99,6 +98,40 @@ export class GuestRegionMmap<B extends Bitmap = Bitmap> extends HostRegion<B> {
   override getHostAddress(offset: MemoryRegionAddress): bigint {
     if (!this.addressInRange(offset)) throw new OutOfBounds(offset, this.len);
     return this.mmap.hostAddress() + BigInt(offset);
+  }
+
+  /** Gives whole pages back to the host: see {@linkcode MmapRegion.discard}. */
+  discard(offset: MemoryRegionAddress, count: number): number {
+    checkNumber("offset", offset);
+    checkNumber("count", count);
+    return this.mmap.discard(offset, count);
+  }
+
+  /** Takes all pages now: see {@linkcode MmapRegion.prefault}. */
+  prefault(options?: PrefaultOptions): Promise<void> {
+    return this.mmap.prefault(options);
+  }
+
+  /** Sets bytes, and marks them dirty: see {@linkcode MmapRegion.fill}. */
+  fill(offset: MemoryRegionAddress, count: number, value: number): void {
+    this.mmap.fill(offset, count, value);
+  }
+
+  /** Whether bytes are all zero: see {@linkcode MmapRegion.isZero}. */
+  isZero(offset: MemoryRegionAddress, count: number): boolean {
+    checkNumber("offset", offset);
+    checkNumber("count", count);
+    return this.mmap.isZero(offset, count);
+  }
+
+  /** Writes changes back to the file: see {@linkcode MmapRegion.flush}. */
+  flush(wait?: boolean): void {
+    this.mmap.flush(wait);
+  }
+
+  /** The ranges in the host's RAM: see {@linkcode MmapRegion.residentRanges}. */
+  residentRanges(): [offset: number, length: number][] {
+    return this.mmap.residentRanges();
   }
 
   /** What `toString` shows after the region's range. */

@@ -6,57 +6,127 @@
 import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
 import { bufferAt, COPY_LIMIT, copyFromMapping, copyToMapping } from "../../../ffi/memory.ts";
 import { setTakeBarrier } from "../../guest/dirty_set.ts";
+import { asBytes, byteLength, copyBytes } from "../../host/bytes.ts";
+import { HostMemory } from "../../host/host_memory.ts";
 import { Permissions } from "../../permissions.ts";
-import { AdjacentMemory } from "./boundary_view.ts";
-import { leaked, type Mapping, unreference } from "./mapping.ts";
+import { BoundaryViews } from "./boundary_view.ts";
+import { Mapping, type MappingHandle } from "./mapping.ts";
 
 const { transfer } = ArrayBuffer.prototype;
+// Runtimes without it have no mapped memory.
+const detached = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "detached")?.get;
 
-/** Host memory that is mapped: one buffer over all of a mapping. */
-export class MappedMemory extends AdjacentMemory {
+/** The bytes that a boundary view shows: the end of one memory, and the start of the next. */
+class Boundary {
+  constructor(
+    readonly address: number,
+    readonly length: number,
+    readonly mappings: readonly Mapping[],
+  ) {}
+}
+
+/** The mapping of a memory, for use in this library: nothing of it is for others. */
+export let mappingOf: (memory: MappedMemory) => Mapping;
+
+/** What a thread sees of a mapping: one buffer over all of it. */
+export class MappedMemory extends HostMemory {
+  static {
+    mappingOf = (memory) => {
+      memory.ensureOpen();
+      return memory.#mapping!;
+    };
+  }
+
   readonly #address: number;
-  readonly #mapping: Mapping;
-  // The base class calculates these each time. Here they change only with the permissions and when
-  // the memory is closed, and reading the buffer's length would take 3 % of a small access.
-  #closed = super.closed;
-  #readableLength = super.readableLength;
-  #writableLength = super.writableLength;
-  // Whether the buffer was transferred, so that views may be reachable that cannot be emptied.
-  #detached = false;
+  readonly #mapping: Mapping | undefined;
+  readonly #boundaries = new BoundaryViews<MappedMemory>();
+  // The mappings of which the memory shows a part, where it is a boundary view.
+  readonly #parts: readonly Mapping[];
+  // The buffer over the memory; undefined where none may show it.
+  #shown: ArrayBuffer | undefined;
+  #protection: Permissions = Permissions.No;
+  // The base class calculates it each time. Reading the buffer's length would take 3 % of a small
+  // access.
+  #openLength = 0;
+  #closed = false;
+  // Regions of this thread that use the memory.
+  #users = 1;
+  #isPinned = false;
+  #isTransferred = false;
+  // The memory where it may not be both read and written. No code of others gets at its arrays: an
+  // access that the kernel refuses would end the process.
+  #limited: HostMemory | undefined;
 
   /**
-   * Takes over a reference to a mapping.
+   * Takes over a mapping.
    *
-   * @param mapping Where it is.
-   * @param permissions Its permissions.
+   * @param source The mapping, or what a boundary view shows. Nobody else can make either.
    */
-  constructor(mapping: Mapping, permissions: Permissions) {
-    super(bufferAt(mapping.address, mapping.length), permissions);
-    this.#address = mapping.address;
-    this.#mapping = mapping;
-    leaked.register(this.buffer, mapping, this);
+  constructor(source: Mapping | Boundary) {
+    const isMapping = Mapping.is(source);
+    if (!isMapping && !(source instanceof Boundary)) throw new TypeError("Illegal constructor");
+    const { address, length } = isMapping ? source.shape : source;
+    const protection = isMapping ? source.protection : Permissions.ReadWrite;
+    const buffer = protection === Permissions.No ? undefined : bufferAt(address, length);
+    super(buffer && protection === Permissions.ReadWrite ? buffer : new ArrayBuffer(0), length);
+    this.#address = address;
+    this.#mapping = isMapping ? source : undefined;
+    this.#parts = isMapping ? [] : source.mappings;
+    this.#show(protection, buffer);
     if (hasMembarrier()) setTakeBarrier(membarrier);
   }
 
-  /** Whether the memory was closed. */
+  /**
+   * Attaches memory that another thread shared. In the thread that shared it, and where it is
+   * attached already, this is the memory that is there.
+   *
+   * @param handle What the other thread sent. It can be used once.
+   */
+  static attach(handle: MappingHandle): MappedMemory {
+    const mapping = Mapping.attach(handle);
+    const known = sharedMemories.get(mapping.nonce)?.deref();
+    if (known === undefined || known.closed) return new MappedMemory(mapping).#remember();
+    mapping.release();
+    known.retain();
+    return known;
+  }
+
+  /** A handle of the memory for another thread. */
+  share(): MappingHandle {
+    this.ensureOpen();
+    return this.#remember().#mapping!.share();
+  }
+
+  #remember(): this {
+    sharedMemories.set(this.#mapping!.nonce, new WeakRef(this));
+    return this;
+  }
+
+  /** Whether the memory was closed, or its buffer was transferred. */
   override get closed(): boolean {
-    return this.#closed;
+    return this.#closed || this.u8.length < this.#openLength;
   }
 
-  /** Bytes from 0 that may be read: see {@linkcode HostMemory.readableLength}. */
-  override get readableLength(): number {
-    return this.#readableLength;
+  /** Throws if the memory is closed: see {@linkcode HostMemory.ensureOpen}. */
+  override ensureOpen(): void {
+    // One comparison in open memory, however it ended.
+    if (this.u8.length === 0) this.#ensureNotClosed();
   }
 
-  /** Bytes from 0 that may be written: all of them, or none. */
-  override get writableLength(): number {
-    return this.#writableLength;
+  #ensureNotClosed(): void {
+    super.ensureOpen();
   }
 
-  #refresh(): void {
-    this.#closed = super.closed;
-    this.#readableLength = super.readableLength;
-    this.#writableLength = super.writableLength;
+  /** Bytes that the typed arrays have: see {@linkcode HostMemory.openLength}. */
+  override get openLength(): number {
+    return this.#openLength;
+  }
+
+  /** Whether bytes may be read or written: see {@linkcode HostMemory.permits}. */
+  override permits(access: "read" | "write", offset: number, count: number): boolean {
+    const needed = access === "read" ? Permissions.Read : Permissions.Write;
+    return !this.closed && Permissions.allow(this.#protection, needed) && offset >= 0 &&
+      offset + count <= this.length && Number.isInteger(offset);
   }
 
   /** The host address of byte 0, for use in this library. Callers get it by `hostAddress`. */
@@ -64,25 +134,45 @@ export class MappedMemory extends AdjacentMemory {
     return this.#address;
   }
 
+  /** The protection of the memory. */
+  get protection(): Permissions {
+    return this.#protection;
+  }
+
   /** Copies bytes to a buffer: see {@linkcode HostMemory.copyOut}. */
   override copyOut(offset: number, to: Uint8Array, count: number): boolean {
-    return this.canRead(offset, count) &&
-      (copyFromMapping(to, this.#address + offset, count) || this.#copyOutLarge(offset, to, count));
+    return this.canAccess(offset, count) && copyFromMapping(to, this.#address + offset, count) ||
+      this.#copyOutElse(offset, to, count);
   }
 
   /** Copies a buffer: see {@linkcode HostMemory.copyIn}. */
   override copyIn(offset: number, from: Uint8Array, count: number): boolean {
-    return this.canWrite(offset, count) &&
-      (copyToMapping(from, this.#address + offset, count) ||
-        this.#copyInLarge(offset, from, count));
+    return this.canAccess(offset, count) && copyToMapping(from, this.#address + offset, count) ||
+      this.#copyInElse(offset, from, count);
   }
 
-  #copyOutLarge(offset: number, to: Uint8Array, count: number): boolean {
-    return count > COPY_LIMIT && super.copyOut(offset, to, count);
+  // A large copy, or one of memory without typed arrays.
+  #copyOutElse(offset: number, to: Uint8Array, count: number): boolean {
+    const memory = this.#limited;
+    if (memory === undefined) return count > COPY_LIMIT && super.copyOut(offset, to, count);
+    if (!this.permits("read", offset, count) || byteLength(to) !== count) return false;
+    const elements = elementsOf(memory, offset, count);
+    if (elements === undefined) return memory.copyOut(offset, to, count);
+    const element = elementsOf(SCALAR, 0, count)!;
+    element[0] = Atomics.load(elements, offset / count);
+    copyBytes(asBytes(to), SCALAR.u8.subarray(0, count));
+    return true;
   }
 
-  #copyInLarge(offset: number, from: Uint8Array, count: number): boolean {
-    return count > COPY_LIMIT && super.copyIn(offset, from, count);
+  #copyInElse(offset: number, from: Uint8Array, count: number): boolean {
+    const memory = this.#limited;
+    if (memory === undefined) return count > COPY_LIMIT && super.copyIn(offset, from, count);
+    if (!this.permits("write", offset, count) || byteLength(from) !== count) return false;
+    const elements = elementsOf(memory, offset, count);
+    if (elements === undefined) return memory.copyIn(offset, from, count);
+    copyBytes(SCALAR.u8, asBytes(from));
+    Atomics.store(elements, offset / count, elementsOf(SCALAR, 0, count)![0]!);
+    return true;
   }
 
   /**
@@ -91,60 +181,166 @@ export class MappedMemory extends AdjacentMemory {
    */
   override hostAddress(): bigint {
     this.ensureOpen();
-    leaked.unregister(this);
-    for (const side of this.sides) side.hostAddress();
+    this.#isPinned = true;
+    forgotten.unregister(this);
+    for (const side of this.#sides) side.hostAddress();
     return BigInt(this.#address);
   }
 
-  /** Sets the permissions of the memory. */
-  override setPermissions(permissions: Permissions): void {
-    super.setPermissions(permissions);
-    this.#refresh();
-    if (permissions !== Permissions.ReadWrite) this.emptyBoundaryViews();
-  }
-
-  /** Adds a reference for another thread, which takes it over with the returned mapping. */
-  share(): Mapping {
+  /**
+   * Changes the protection, for every region of this thread that uses the memory. All views become
+   * empty.
+   *
+   * @throws {MappingShared} It takes a permission away, and another thread holds the mapping.
+   * @throws {SystemError} The kernel refuses.
+   * @throws {TypeError} The buffer was transferred elsewhere: a view of it cannot be emptied.
+   */
+  protect(protection: Permissions): void {
     this.ensureOpen();
     const mapping = this.#mapping;
-    if (mapping.holders === undefined) {
-      mapping.holders = new Int32Array(new SharedArrayBuffer(4));
-      mapping.holders[0] = 1;
+    if (mapping === undefined) throw new TypeError("Cannot protect a part of two mappings");
+    mapping.ensureMayProtect(protection);
+    if (protection === this.#protection && protection === mapping.protection) return;
+    const before = this.#protection;
+    this.#hide("change the protection of");
+    let shown = before;
+    try {
+      shown = mapping.protect(protection);
+    } finally {
+      const isHidden = shown === Permissions.No;
+      this.#show(shown, isHidden ? undefined : bufferAt(this.#address, this.length));
     }
-    Atomics.add(mapping.holders, 0, 1);
-    return mapping;
+  }
+
+  /** Adds a region of this thread. */
+  retain(): void {
+    this.ensureOpen();
+    this.#users++;
+  }
+
+  /** Removes a region of this thread. The last one closes the memory. */
+  release(): void {
+    if (--this.#users === 0) this.close();
   }
 
   /**
-   * Empties every view of the memory, then unmaps it if there is no other reference.
+   * Empties every view of the memory, then unmaps it if no other thread holds it.
    *
    * @throws {TypeError} Its buffer was transferred elsewhere. The memory stays mapped.
    */
   override close(): void {
-    if (this.closed) return;
-    this.empty();
-    if (this.#detached) {
-      throw new TypeError("Cannot unmap memory: its buffer was transferred, so views may be alive");
-    }
-    unreference(this.#mapping);
-  }
-
-  /** Refuses every access, and empties every view. */
-  protected override empty(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     super.close();
-    this.#refresh();
-    this.emptyBoundaryViews();
-    leaked.unregister(this);
-    const buffer = this.buffer as ArrayBuffer;
-    if (!buffer.detached) {
-      transfer.call(buffer, 0);
-      return;
-    }
-    for (const owner of [this, ...this.sides]) (owner as MappedMemory).#detached = true;
+    this.#hide("unmap");
+    const mapping = this.#mapping;
+    if (mapping === undefined) return;
+    sharedMemories.delete(mapping.nonce);
+    mapping.release();
   }
 
-  /** Memory over a range of mapped memory that other objects own. */
-  protected override viewAt(address: number, length: number): MappedMemory {
-    return new MappedMemory({ address, length, owned: false }, Permissions.ReadWrite);
+  /** A view across the boundary with the next memory: see {@linkcode HostMemory.boundaryView}. */
+  override boundaryView(next: HostMemory): HostMemory | undefined {
+    if (!(next instanceof MappedMemory) || next.#address !== this.#address + this.length) {
+      return undefined;
+    }
+    if (this.#openLength < 2 || next.#openLength < 2) return undefined;
+    return BoundaryViews.between<MappedMemory>(
+      [this, next],
+      [this.#boundaries, next.#boundaries],
+      (before, after) => {
+        const mappings = [this, next].flatMap((side) => side.#mapping ?? []);
+        return new MappedMemory(
+          new Boundary(next.#address - before, before + after, mappings),
+        );
+      },
+    );
+  }
+
+  get #sides(): readonly MappedMemory[] {
+    return this.#shown === undefined ? [] : BoundaryViews.sidesOf<MappedMemory>(this.#shown);
+  }
+
+  // Shows the memory, in a buffer over it, as the protection allows.
+  #show(protection: Permissions, buffer: ArrayBuffer | undefined): void {
+    this.#protection = protection;
+    this.#shown = buffer;
+    if (buffer !== undefined && protection === Permissions.ReadWrite) {
+      if (this.buffer !== buffer) this.setBuffer(buffer);
+      this.#openLength = this.length;
+    } else if (buffer !== undefined) {
+      this.#limited = new HostMemory(buffer);
+    }
+    const mapping = this.#mapping;
+    if (mapping === undefined) lostBoundaries.register(buffer!, this.#parts, this);
+    else if (!this.#isPinned) forgotten.register(this, { buffer, mapping }, this);
+  }
+
+  // Empties every view. If one cannot be found, the memory has to stay mapped as it is.
+  #hide(action: string): void {
+    for (const view of this.#boundaries.all) view.close();
+    const buffer = this.#shown;
+    if (buffer !== undefined && isDetached(buffer)) {
+      for (const owner of [this, ...this.#sides]) owner.#isTransferred = true;
+    }
+    if (this.#isTransferred) {
+      this.#closed = true;
+      this.#openLength = 0;
+      throw new TypeError(
+        `Cannot ${action} memory: its buffer was transferred, so views may be alive`,
+      );
+    }
+    forgotten.unregister(this);
+    lostBoundaries.unregister(this);
+    if (buffer !== undefined) transfer.call(buffer, 0);
+    this.#shown = undefined;
+    this.#openLength = 0;
+    this.#limited = undefined;
+    this.#protection = Permissions.No;
+    this.setBuffer(new ArrayBuffer(0));
   }
 }
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  return detached!.call(buffer);
+}
+
+// The memories of this thread whose mapping other threads may hold, by its nonce.
+const sharedMemories = new Map<string, WeakRef<MappedMemory>>();
+
+// A scalar on its way between memory and a buffer.
+const SCALAR = new HostMemory(new ArrayBuffer(8));
+
+// The array of the integers of a size, where that makes an access a single one (rule 4).
+function elementsOf(memory: HostMemory, offset: number, size: number): Uint32Array | undefined {
+  const { u8, u16, u32, u64 } = memory;
+  const array = [u8, u16, u32, u64].find(({ BYTES_PER_ELEMENT }) => BYTES_PER_ELEMENT === size);
+  // Atomics has one signature for all integers of a kind.
+  return offset % size === 0 ? array as Uint32Array | undefined : undefined;
+}
+
+/** What a collected memory was. */
+interface Forgotten {
+  /** The buffer over it; `undefined` where none could show it. */
+  readonly buffer: ArrayBufferLike | undefined;
+  readonly mapping: Mapping;
+}
+
+// Memory that nothing refers to any more is given back, unless its buffer was transferred: closing
+// does not unmap it then either. Views of the buffer may be left, which keep it (rule 3).
+const forgotten = new FinalizationRegistry<Forgotten>(({ buffer, mapping }) => {
+  sharedMemories.delete(mapping.nonce);
+  if (buffer === undefined) mapping.release();
+  else if (!isDetached(buffer)) unviewed.register(buffer, mapping);
+});
+
+// No view of the buffer is left, but for one that it was transferred to meanwhile.
+const unviewed = new FinalizationRegistry<Mapping>((mapping) => {
+  mapping.keepAddresses();
+  mapping.release();
+});
+
+// Boundary views that were not closed, and whose buffer may have been transferred.
+const lostBoundaries = new FinalizationRegistry<readonly Mapping[]>((mappings) => {
+  for (const mapping of mappings) mapping.keepAddresses();
+});

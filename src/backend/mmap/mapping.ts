@@ -1,30 +1,263 @@
 /**
- * A mapping in the host, and the references to it.
+ * A mapping in the host: what it is, which protection it has, and who holds it.
  *
  * @module
  */
-import { unmapMemory } from "../../../ffi/memory.ts";
+import { PROT, protectMemory, replaceMemory, unmapMemory } from "../../../ffi/memory.ts";
+import { InvalidHandle, MappingShared } from "../../error/mmap_region_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
+import { checkPermissions, Permissions } from "../../permissions.ts";
+import { ControlBlock } from "./control_block.ts";
+import { Descriptor } from "./descriptor.ts";
+import type { PageOptions } from "./page_options.ts";
+import { sealOf } from "./seal.ts";
 
-/** Where a mapping is in the host, and how many threads have a reference to it. */
-export interface Mapping {
+/** What a mapping is, for its whole life and in every thread. */
+export interface MappingShape {
   /** The host address of byte 0. */
   readonly address: number;
-  /** Bytes. */
+  /** Bytes that may be accessed. */
   readonly length: number;
-  /** Whether the last reference unmaps it. */
-  readonly owned: boolean;
-  /** The number of references: of threads, and of handles on their way to one. Absent, it is 1. */
-  holders?: Int32Array<SharedArrayBuffer> | undefined;
+  /** Bytes before `address`, and as many after the last page, that belong to the mapping: guards. */
+  readonly guard: number;
+  /** What kind of memory it is. */
+  readonly kind: "anonymous" | "memfd" | "file" | "foreign";
+  /** Whether writes reach the file and other processes. */
+  readonly shared: boolean;
+  /** Bytes of its pages: a huge page's where it consists of those. */
+  readonly pageSize: number;
+  /** The options of its pages. */
+  readonly options: PageOptions;
+  /** `MAP_*` bits it was mapped with. */
+  readonly flags: number;
+  /** Where it begins in its file; 0 without one. */
+  readonly fileStart: number;
 }
 
-/** Ends a reference to a mapping; the last one unmaps it. No view may point at it any more. */
-export function unreference({ address, length, owned, holders }: Mapping): void {
-  const last = holders === undefined || Atomics.sub(holders, 0, 1) === 1;
-  if (owned && last) unmapMemory(address, length);
+/** A mapping on its way to another thread, without its bitmap: for {@linkcode MmapRegion.attach}. */
+export interface MappingHandle {
+  /** The word of the control block that is the handle's hold. */
+  readonly word: number;
+  /** What is in that word until the handle is attached. */
+  readonly value: number;
+  /** The shape, the nonce of the control block and the descriptor, as JSON. */
+  readonly text: string;
+  /** {@linkcode sealOf} the text. */
+  readonly seal: string;
+  /** The control block. */
+  readonly control: SharedArrayBuffer;
+  /** The reference count of the descriptor. */
+  readonly references: SharedArrayBuffer | undefined;
 }
 
-/**
- * Mappings to unmap when they are unreachable. The key is the buffer: as long as any view of it is
- * reachable, so is the buffer, so no live view points at memory that was unmapped here (rule 3).
- */
-export const leaked: FinalizationRegistry<Mapping> = new FinalizationRegistry(unreference);
+/** A mapping as one thread holds it. The last thread that releases it unmaps it. */
+export class Mapping {
+  readonly #control: ControlBlock;
+  readonly #word: number;
+  #released = false;
+  // Calls of this library that are pending on the thread pool.
+  #pending = 0;
+
+  private constructor(
+    readonly shape: MappingShape,
+    readonly descriptor: Descriptor | undefined,
+    control: ControlBlock,
+    word: number,
+  ) {
+    this.#control = control;
+    this.#word = word;
+  }
+
+  /**
+   * Takes over memory that was just mapped.
+   *
+   * @param shape What it is.
+   * @param protection Its protection.
+   * @param descriptor The file, with a reference that becomes the mapping's.
+   */
+  static of(shape: MappingShape, protection: Permissions, descriptor?: Descriptor): Mapping {
+    const control = new ControlBlock();
+    control.protection = protection;
+    return new Mapping(shape, descriptor, control, control.hold());
+  }
+
+  /**
+   * Holds what another thread holds.
+   *
+   * @param handle What it sent. It can be used once.
+   * @throws {InvalidHandle} It is not as {@linkcode Mapping.share} made it in this process.
+   * @throws {MemoryClosed} It was used already.
+   */
+  static attach(handle: MappingHandle): Mapping {
+    const { text, seal, control, references, word, value } = handle ?? {};
+    if (typeof text !== "string" || seal !== sealOf(text)) {
+      throw new InvalidHandle("Cannot attach memory: the handle is not one of this process");
+    }
+    const { nonce, descriptor, ...shape } = JSON.parse(text);
+    const block = controlOver(control);
+    const isWhole = descriptor === undefined || references instanceof SharedArrayBuffer;
+    if (block?.nonce !== nonce || !isWhole) {
+      throw new InvalidHandle("Cannot attach memory: the handle is of another mapping, or a copy");
+    }
+    if (!block!.claim({ word, value })) throw new MemoryClosed("a handle that was used");
+    const file = descriptor && Descriptor.over(descriptor, references!);
+    return new Mapping(shape, file, block!, word);
+  }
+
+  /** Whether something is a mapping that this class made. */
+  static is(value: object): value is Mapping {
+    return #control in value;
+  }
+
+  /** A number of this mapping, as text: no other of this process has had it. */
+  get nonce(): string {
+    return this.#control.nonce;
+  }
+
+  /** The protection in the kernel. */
+  get protection(): Permissions {
+    return this.#control.protection;
+  }
+
+  /** Whether unmapping is up to this library. */
+  get owned(): boolean {
+    return this.shape.kind !== "foreign";
+  }
+
+  /** Adds a reference for another thread. */
+  share(): MappingHandle {
+    const { shape, descriptor } = this;
+    const text = JSON.stringify({ ...shape, nonce: this.nonce, descriptor: descriptor?.identity });
+    const references = descriptor?.references;
+    const { buffer } = this.#control;
+    return { text, seal: sealOf(text), control: buffer, references, ...this.#control.issue() };
+  }
+
+  /**
+   * Refuses a change of the protection that another holder could not know of.
+   *
+   * @throws {MappingShared} It takes a permission away, and another thread, or a handle, holds the
+   * mapping.
+   */
+  ensureMayProtect(protection: Permissions): void {
+    checkPermissions(protection);
+    if ((this.protection & ~protection) === 0) return;
+    this.#control.releaseDead();
+    const others = this.#control.holders - 1;
+    if (others > 0) throw new MappingShared(others);
+  }
+
+  /**
+   * Changes the protection. No view may show the memory.
+   *
+   * @returns The new protection.
+   * @throws {SystemError} The kernel refuses. The protection is as before then.
+   */
+  protect(protection: Permissions): Permissions {
+    const { address, length } = this.shape;
+    try {
+      protectMemory(address, length, protBits(protection));
+    } catch (error) {
+      // Pieces that were discarded are mappings of the kernel, of which some may have changed.
+      if (this.owned) protectMemory(address, length, protBits(this.protection));
+      throw error;
+    }
+    this.#control.protection = protection;
+    return protection;
+  }
+
+  /** Whether this thread has ended its hold. */
+  get released(): boolean {
+    return this.#released;
+  }
+
+  /** Holds the mapping while a call on the thread pool uses it: {@linkcode Mapping.release} waits. */
+  async during<T>(call: () => Promise<T>): Promise<T> {
+    this.#pending++;
+    try {
+      return await call();
+    } finally {
+      if (--this.#pending === 0 && this.#released) this.#end();
+    }
+  }
+
+  /** Ends this thread's hold. No view may point at the memory any more. */
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.#pending === 0) this.#end();
+  }
+
+  /**
+   * Makes the last holder leave the addresses mapped, as memory that reads zero: a view may point at
+   * them, in a buffer that was transferred unnoticed.
+   */
+  keepAddresses(): void {
+    this.#control.keepAddresses();
+  }
+
+  #end(): void {
+    if (this.#control.release(this.#word)) this.#unmap();
+    else watch(this);
+  }
+
+  /** Whether the mapping needs no more watching: unmaps it if only dead threads held it. */
+  releaseDead(): boolean {
+    if (this.#control.releaseDead()) this.#unmap();
+    return this.#control.holders === 0;
+  }
+
+  #unmap(): void {
+    const { address, length, guard, pageSize } = this.shape;
+    if (this.owned) {
+      const pages = Math.ceil(length / pageSize) * pageSize;
+      const [start, total] = [address - guard, pages + 2 * guard];
+      if (this.#control.keepsAddresses) replaceMemory(start, total);
+      else unmapMemory(start, total);
+    }
+    this.descriptor?.release();
+  }
+}
+
+/** `PROT_*` bits. */
+export function protBits(protection: Permissions): number {
+  return (Permissions.allow(protection, Permissions.Read) ? PROT.read : 0) |
+    (Permissions.allow(protection, Permissions.Write) ? PROT.write : 0);
+}
+
+function controlOver(buffer: unknown): ControlBlock | undefined {
+  try {
+    return buffer instanceof SharedArrayBuffer ? new ControlBlock(buffer) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+// Mappings that this thread has released and others hold. One of those may be terminated without
+// releasing its hold.
+const watched = new Set<Mapping>();
+const FIRST_DELAY = 10;
+const LAST_DELAY = 1000;
+let delay = FIRST_DELAY;
+let isWatching = false;
+// Waiting for a word that never changes is a timer that neither keeps the program alive nor counts as
+// a leak in its tests.
+let tick: Int32Array | undefined;
+
+function watch(mapping: Mapping): void {
+  watched.add(mapping);
+  delay = FIRST_DELAY;
+  if (isWatching) Atomics.notify(tick!, 0);
+  else void keepWatching();
+}
+
+async function keepWatching(): Promise<void> {
+  isWatching = true;
+  tick ??= new Int32Array(new SharedArrayBuffer(4));
+  while (watched.size > 0) {
+    await Atomics.waitAsync(tick, 0, 0, delay).value;
+    delay = Math.min(2 * delay, LAST_DELAY);
+    for (const mapping of watched) if (mapping.releaseDead()) watched.delete(mapping);
+  }
+  isWatching = false;
+}

@@ -1,126 +1,143 @@
 /**
- * How memory is mapped, and which options are refused before any system call.
+ * How memory is mapped: the options, read once, and what is refused before any system call.
  *
  * @module
  */
-import { fileStatus, hugePageSize } from "../../../ffi/file.ts";
-import { libc } from "../../../ffi/libc.ts";
-import { pageSize, PROT } from "../../../ffi/memory.ts";
 import type { Bitmap } from "../../bitmap/bitmap.ts";
-import {
-  InvalidOffsetLength,
-  InvalidPointer,
-  MapFixed,
-  MappingPastEof,
-} from "../../error/mmap_region_error.ts";
+import { MapFixed, OptionRefused } from "../../error/mmap_region_error.ts";
 import type { RegionOptions } from "../../guest/host_region.ts";
-import { Permissions } from "../../permissions.ts";
-import { hex } from "../../text/number_format.ts";
-import type { FileOffset } from "./file_offset.ts";
+import { checkPermissions, Permissions } from "../../permissions.ts";
+import { shown, wrongKind } from "../../text/argument.ts";
+import { libc } from "../../../ffi/libc.ts";
+import { Backing, type BackingPlan } from "./backing.ts";
 
-/** How memory is mapped. */
+/** Where the host places memory among its NUMA nodes: `mbind(2)`. Linux only. */
+export interface NumaPlacement {
+  /** The numbers of the nodes. */
+  readonly nodes: readonly number[];
+  /** `bind`: only there; `preferred`: there if possible; `interleave`: page by page in turn. */
+  readonly policy: "bind" | "preferred" | "interleave";
+}
+
+/**
+ * How memory is mapped. An option that the kernel refuses, or would ignore, is an
+ * {@linkcode OptionRefused}.
+ *
+ * @typeParam B The kind of its bitmaps.
+ */
 export interface MmapOptions<B extends Bitmap = Bitmap> extends RegionOptions<B> {
+  /** What the memory consists of. Anonymous memory by default. */
+  readonly backing?: Backing;
   /** The permissions of the memory. Reading and writing by default. */
   readonly protection?: Permissions;
   /**
-   * Whether writes reach the file and other processes (`MAP_SHARED`), or stay with this mapping
-   * (`MAP_PRIVATE`). By default shared with a file, private without.
-   */
-  readonly shared?: boolean;
-  /**
-   * Whether memory is reserved (no `MAP_NORESERVE`), so that a lack of it is an error now. True by
-   * default for huge pages: a lack of them would end the process later.
+   * Whether a lack of memory is an error now, not later: the kernel reserves it (no
+   * `MAP_NORESERVE`), a file's room is allocated, and for a memfd, which the kernel does not
+   * reserve, the memory that is available is checked. True by default for huge pages: a lack of them
+   * would end the process later.
    */
   readonly reserve?: boolean;
-  /** More `MAP_*` bits, as the platform numbers them. `MAP_FIXED` is refused. */
+  /** Whether all pages are taken now (`MADV_POPULATE_WRITE`). False by default. */
+  readonly prefault?: boolean;
+  /** Whether the kernel should use transparent huge pages, or should not. */
+  readonly transparentHugePages?: boolean;
+  /** Whether the kernel may share pages of equal content (KSM). */
+  readonly mergeable?: boolean;
+  /** Whether core dumps leave the memory out. */
+  readonly dontDump?: boolean;
+  /** Whether child processes of `fork(2)` do not have the memory. */
+  readonly dontFork?: boolean;
+  /** Whether the memory stays in the host's RAM: all of it now, or each page once it is touched. */
+  readonly lock?: boolean | "onfault";
+  /** The NUMA nodes that it is placed on. */
+  readonly numa?: NumaPlacement;
+  /** Whether a page before and a page after each region refuses every access. */
+  readonly guardPages?: boolean;
+  /** More `MAP_*` bits, as the platform numbers them, that no option stands for. */
   readonly flags?: number;
 }
 
-/** How one region is mapped: the options of a memory, and those that only one region can have. */
-export interface MmapRegionOptions<B extends Bitmap = Bitmap> extends MmapOptions<B> {
-  /** The file to map; anonymous memory without. */
-  readonly file?: FileOffset | undefined;
-  /**
-   * A foreign mapping's address, at a multiple of the page size: nothing is mapped then, nor
-   * unmapped. The memory has to stay mapped, with `protection`, until the region is closed.
-   */
-  readonly pointer?: bigint;
-  /**
-   * The host address to map at, if there is room: a multiple of the page size. The kernel chooses
-   * another where there is none.
-   */
-  readonly hint?: bigint;
-  /** The value of `isHugetlbfs`. It does not make huge pages: `flags` or the file do. */
-  readonly hugetlbfs?: boolean;
+/** Options as they were read from the caller, once. */
+export interface MappingPlan {
+  readonly backing: BackingPlan;
+  readonly protection: Permissions;
+  readonly reserve: boolean | undefined;
+  readonly prefault: boolean;
+  readonly transparentHugePages: boolean | undefined;
+  readonly mergeable: boolean;
+  readonly dontDump: boolean;
+  readonly dontFork: boolean;
+  readonly lock: boolean | "onfault";
+  readonly numa: NumaPlacement | undefined;
+  readonly guardPages: boolean;
+  readonly flags: number;
 }
 
 /**
- * The `MAP_*` bits of a mapping.
+ * Reads options, each once, and checks their kinds.
  *
- * @param options How it is mapped.
- * @param huge Whether it consists of huge pages.
+ * @param options The caller's.
+ * @param base What to take for options that are not given.
+ * @throws {TypeError} An option is of another kind.
+ * @throws {MapFixed} The flags ask for `MAP_FIXED`.
+ * @throws {OptionRefused} The flags have a bit that an option stands for.
  */
-export function mapFlags(options: MmapRegionOptions, huge: boolean): number {
+export function readOptions(options: MmapOptions, base?: MappingPlan): MappingPlan {
+  const { backing, protection, reserve, prefault, transparentHugePages, mergeable } = options;
+  const { dontDump, dontFork, lock, numa, guardPages, flags = base?.flags ?? 0 } = options;
+  checkFlags(flags);
+  return {
+    backing: backing === undefined ? base?.backing ?? ANONYMOUS : Backing.planOf(backing),
+    protection: checkPermissions(protection ?? base?.protection ?? Permissions.ReadWrite),
+    reserve: flag("reserve", reserve) ?? base?.reserve,
+    prefault: flag("prefault", prefault) ?? base?.prefault ?? false,
+    transparentHugePages: flag("transparentHugePages", transparentHugePages) ??
+      base?.transparentHugePages,
+    mergeable: flag("mergeable", mergeable) ?? base?.mergeable ?? false,
+    dontDump: flag("dontDump", dontDump) ?? base?.dontDump ?? false,
+    dontFork: flag("dontFork", dontFork) ?? base?.dontFork ?? false,
+    lock: lock === "onfault" ? lock : flag("lock", lock) ?? base?.lock ?? false,
+    numa: numa === undefined ? base?.numa : readPlacement(numa),
+    guardPages: flag("guardPages", guardPages) ?? base?.guardPages ?? false,
+    flags,
+  };
+}
+
+const ANONYMOUS: BackingPlan = { kind: "anonymous", shared: false, hugePages: undefined };
+
+function flag(name: string, value: boolean | undefined): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw wrongKind(name, value, "a boolean");
+}
+
+const MAX_NODE = 1023;
+
+function readPlacement({ nodes, policy }: NumaPlacement): NumaPlacement {
+  const list = [...nodes];
+  const isNode = (node: number) => Number.isInteger(node) && node >= 0 && node <= MAX_NODE;
+  if (list.length === 0 || !list.every(isNode)) {
+    throw new RangeError(
+      `Cannot place memory on nodes [${list.map(shown)}]: numbers from 0 to 1023`,
+    );
+  }
+  if (!["bind", "preferred", "interleave"].includes(policy)) {
+    throw wrongKind("policy", policy, '"bind", "preferred" or "interleave"');
+  }
+  return { nodes: list, policy };
+}
+
+function checkFlags(flags: number): void {
+  if (!Number.isInteger(flags) || flags < 0 || flags >= 2 ** 31) {
+    throw new RangeError(`Cannot use ${shown(flags)} as flags: not an integer in [0, 2^31)`);
+  }
+  if (flags === 0) return;
   const { map } = libc().platform;
-  const { file, shared = file !== undefined, reserve = huge, flags = 0 } = options;
-  const sharing = shared ? map.shared : map.private;
-  return flags | sharing | (file === undefined ? map.anonymous : 0) | (reserve ? 0 : map.noReserve);
-}
-
-/** @throws {MapFixed} The flags ask for `MAP_FIXED`, or for a flag like it. */
-export function ensureNotFixed({ flags = 0 }: MmapRegionOptions): void {
-  const { map } = libc().platform;
-  if ((flags & (map.fixed | map.fixedNoReplace)) === 0) return;
-  throw new MapFixed("Cannot map memory with MAP_FIXED: where it goes is the kernel's choice");
-}
-
-/** Bytes of the huge pages that are asked for, by flags or by the kind of file. */
-export function hugePageOf({ flags = 0, file, pointer }: MmapRegionOptions): number | undefined {
-  if (pointer !== undefined) return undefined;
-  if (file !== undefined) return hugePageSize(file.fd);
-  if ((flags & libc().platform.map.hugeTlb) === 0) return undefined;
-  // MAP_HUGE_SHIFT of linux/mman.h; without, the default size, which is 2 MiB nearly everywhere.
-  return 2 ** (flags >>> 26 || 21);
-}
-
-/** `PROT_*` bits. */
-export function protBits(protection: Permissions): number {
-  return (Permissions.allow(protection, Permissions.Read) ? PROT.read : 0) |
-    (Permissions.allow(protection, Permissions.Write) ? PROT.write : 0);
-}
-
-/**
- * Checks that a file has the bytes to map.
- *
- * @throws {MappingPastEof} It is regular and ends before.
- * @throws {InvalidOffsetLength} The end is beyond 2^53.
- */
-export function checkFile({ fd, start }: FileOffset, size: number): void {
-  if (start + size > Number.MAX_SAFE_INTEGER) {
-    throw new InvalidOffsetLength(
-      `Cannot map ${size} bytes of a file from ${start}: the end is beyond 2^53`,
-    );
+  if ((flags & (map.fixed | map.fixedNoReplace)) !== 0) {
+    throw new MapFixed("Cannot map memory with MAP_FIXED: where it goes is the kernel's choice");
   }
-  // Only a regular file's size says what can be mapped: devices and guest_memfd have none.
-  const status = fileStatus(fd);
-  if (status.isRegular && start + size > status.size) {
-    throw new MappingPastEof(
-      `Cannot map ${size} bytes of a file from ${start}: it ends at ${status.size}`,
-    );
+  const allowed = map.noReserve | map.populate;
+  const other = flags & ~allowed;
+  if (other !== 0) {
+    throw new OptionRefused("flags", `0x${other.toString(16)} has an option of its own, or none`);
   }
-}
-
-/**
- * A foreign mapping's address as a number.
- *
- * @throws {InvalidPointer} It is not page-aligned.
- */
-export function checkPointer(pointer: bigint, size: number): number {
-  const address = Number(pointer);
-  if (pointer <= 0n || !Number.isSafeInteger(address + size) || address % pageSize() !== 0) {
-    throw new InvalidPointer(
-      `Cannot use ${size} bytes at host address ${hex(pointer)}: not at a page's start`,
-    );
-  }
-  return address;
 }

@@ -3,30 +3,47 @@
  *
  * @module
  */
-import { libc } from "../../../ffi/libc.ts";
-import { adviseMemory, countResidentPages, mapMemory } from "../../../ffi/memory.ts";
-import { pageSize, protectMemory, syncMemory } from "../../../ffi/memory.ts";
+import { adviseMemory, forResidentRuns, pageSize, syncMemory } from "../../../ffi/memory.ts";
+import { fillMemory, isZeroMemory } from "../../../ffi/pages.ts";
 import type { Advice } from "../../../ffi/platform.ts";
 import { GuestAddress } from "../../address.ts";
 import { type Bitmap, NoBitmap } from "../../bitmap/bitmap.ts";
 import { attachBitmap, shareBitmap } from "../../bitmap/bitmap_handle.ts";
-import { MemoryClosed } from "../../error/volatile_memory_error.ts";
+import { AccessDenied, MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { RefCount } from "../../guest/ref_count.ts";
-import { checkPermissions, Permissions } from "../../permissions.ts";
-import { shown } from "../../text/argument.ts";
+import type { Permissions } from "../../permissions.ts";
+import { checkNumber } from "../../text/argument.ts";
 import { showAsText } from "../../text/inspect.ts";
 import { byteSize, hex } from "../../text/number_format.ts";
 import { VolatileMemory } from "../../volatile/volatile_memory.ts";
 import { VolatileSlice } from "../../volatile/volatile_slice.ts";
+import { Backing } from "./backing.ts";
+import { discardPages } from "./discard.ts";
 import { FileOffset } from "./file_offset.ts";
-import { MappedMemory } from "./mapped_memory.ts";
+import { checkSize, mapAll } from "./map_memory.ts";
+import { MappedMemory, mappingOf } from "./mapped_memory.ts";
 import type { Mapping } from "./mapping.ts";
 import type { MmapRegionHandle } from "./mmap_handle.ts";
-import { checkFile, checkPointer, ensureNotFixed, hugePageOf, mapFlags } from "./mmap_options.ts";
-import { type MmapOptions, type MmapRegionOptions, protBits } from "./mmap_options.ts";
+import { type MmapOptions, readOptions } from "./mmap_options.ts";
+import { prefaultAll, type PrefaultOptions } from "./prefault.ts";
 
-// What `attach` sets in addition to the public options.
-const attachments = new WeakMap<MmapRegionOptions, Pick<Mapping, "owned" | "holders">>();
+/** A region's memory, for use in this library. */
+export let memoryOf: (region: MmapRegion) => MappedMemory;
+
+/** Makes a region of memory that was just mapped or attached, for use in this library. */
+export let regionOver: <B extends Bitmap>(
+  memory: MappedMemory,
+  bitmap: B,
+  file?: FileOffset,
+) => MmapRegion<B>;
+
+// What a region is made of where it maps nothing itself.
+interface Made {
+  readonly memory: MappedMemory;
+  readonly bitmap: Bitmap;
+  readonly file: FileOffset | undefined;
+}
+const made = new WeakMap<MmapOptions, Made>();
 
 /**
  * A mapping in the host. Mirrors `MmapRegion` and `MmapRegionBuilder`.
@@ -46,6 +63,12 @@ const attachments = new WeakMap<MmapRegionOptions, Pick<Mapping, "owned" | "hold
 export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implements Disposable {
   static {
     showAsText(this);
+    memoryOf = (region) => region.#memory;
+    regionOver = <B extends Bitmap>(memory: MappedMemory, bitmap: B, file?: FileOffset) => {
+      const options: MmapOptions<B> = {};
+      made.set(options, { memory, bitmap, file });
+      return new MmapRegion(memory.length, options);
+    };
   }
 
   /** Bytes. */
@@ -54,14 +77,13 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   readonly flags: number;
   /** Whether closing the region unmaps it. */
   readonly owned: boolean;
-  /** The file it maps, if there is one. */
+  /** The file it maps, as it was given, if there is one. */
   readonly fileOffset: FileOffset | undefined;
-  /** Whether it is in huge pages of hugetlbfs; `undefined` if the options do not say. */
+  /** Whether it is in huge pages of hugetlbfs; `undefined` for a foreign mapping. */
   readonly isHugetlbfs: boolean | undefined;
   readonly #memory: MappedMemory;
   readonly #slice: VolatileSlice;
   readonly #references: RefCount;
-  #protection: Permissions;
 
   /**
    * Maps memory.
@@ -69,6 +91,7 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @param size Bytes. The last page may extend beyond it.
    * @param options How.
    * @throws {SystemError} The kernel refuses.
+   * @throws {OptionRefused} An option cannot be had here.
    * @throws {MappingPastEof} The file is regular and ends before the mapping.
    * @throws {InvalidOffsetLength} The offset in the file plus the size is beyond 2^53.
    * @throws {MapFixed} The flags ask for `MAP_FIXED`.
@@ -77,54 +100,34 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @throws {RangeError} A number is not an integer in [0, 2^53), or the size not one of huge
    * pages.
    */
-  constructor(size: number, options: MmapRegionOptions<B> = {}) {
+  constructor(size: number, options: MmapOptions<B> = {}) {
     super();
-    const attachment = attachments.get(options);
-    if (!Number.isSafeInteger(size) || size < 0) {
-      throw new RangeError(`Cannot map ${shown(size)} bytes: size is not an integer in [0, 2^53)`);
-    }
-    const { file, pointer, protection = Permissions.ReadWrite } = options;
-    this.len = size;
-    if (pointer === undefined) ensureNotFixed(options);
-    const hugePage = hugePageOf(options);
-    if (hugePage !== undefined && size % hugePage !== 0) {
-      // The kernel would round it up by itself, and then refuse to unmap less.
-      throw new RangeError(
-        `Cannot map ${size} bytes in huge pages: not a multiple of ${byteSize(hugePage)}`,
-      );
-    }
-    this.flags = pointer === undefined
-      ? mapFlags(options, hugePage !== undefined)
-      : options.flags ?? 0;
-    this.owned = attachment?.owned ?? pointer === undefined;
+    const { memory, bitmap, file } = made.get(options) ?? mapOne(size, options);
+    const { shape, owned } = mappingOf(memory);
+    this.len = shape.length;
+    this.flags = shape.flags;
+    this.owned = owned;
     this.fileOffset = file;
-    this.isHugetlbfs = options.hugetlbfs;
-    this.#protection = checkPermissions(protection);
-    // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
-    const bitmap = options.bitmap?.(size, GuestAddress(0)) ?? NoBitmap;
-    const address = pointer === undefined ? this.#map(size, options) : checkPointer(pointer, size);
-    const { owned } = this;
-    this.#memory = new MappedMemory(
-      { address, length: size, owned, holders: attachment?.holders },
-      protection,
-    );
-    this.#slice = new VolatileSlice(this.#memory, 0, size, bitmap);
-    this.#references = new RefCount("mapping", () => this.#memory.close());
+    this.isHugetlbfs = owned ? shape.pageSize !== pageSize() : undefined;
+    this.#memory = memory;
+    this.#slice = new VolatileSlice(memory, 0, shape.length, bitmap);
+    this.#references = new RefCount("mapping", () => memory.release());
   }
 
   /**
-   * Maps a file, shared unless the options say otherwise. Mirrors `from_file`.
+   * Maps a file. Mirrors `from_file`.
    *
    * @param file The file and where to begin.
    * @param size Bytes.
-   * @param options How.
+   * @param options How; the backing is the file, shared. For a private mapping, see
+   * {@linkcode Backing.file}.
    */
   static fromFile<B extends Bitmap>(
     file: FileOffset,
     size: number,
-    options: MmapOptions<B> = {},
+    options: Omit<MmapOptions<B>, "backing"> = {},
   ): MmapRegion<B> {
-    return new MmapRegion(size, { ...options, file });
+    return new MmapRegion(size, { ...options, backing: Backing.file(file) });
   }
 
   /**
@@ -133,25 +136,18 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @param handle What the other thread sent. It can be used once.
    * @returns The same memory. It is unmapped when every thread has closed it.
    * @throws {MemoryClosed} The handle was used already.
+   * @throws {InvalidHandle} The handle was altered, or is a copy, or of another process.
    */
   static attach(handle: MmapRegionHandle): MmapRegion {
-    if (Atomics.exchange(new Int32Array(handle.claimed), 0, 1) !== 0) {
-      throw new MemoryClosed("a handle that was used");
+    const { mapping, bitmap, file } = handle ?? {};
+    const memory = MappedMemory.attach(mapping);
+    try {
+      const place = file === undefined ? undefined : new FileOffset(file.fd, file.start);
+      return regionOver(memory, attachBitmap(bitmap), place);
+    } catch (error) {
+      memory.release();
+      throw error;
     }
-    const { address, length, owned, protection, flags, file, hugetlbfs, bitmap } = handle;
-    const options: MmapRegionOptions = {
-      pointer: BigInt(address),
-      protection,
-      flags,
-      bitmap: () => attachBitmap(bitmap),
-      ...(file === undefined ? {} : { file: new FileOffset(file.fd, file.start) }),
-      ...(hugetlbfs === undefined ? {} : { hugetlbfs }),
-    };
-    attachments.set(options, {
-      owned,
-      holders: handle.holders === undefined ? undefined : new Int32Array(handle.holders),
-    });
-    return new MmapRegion(length, options);
   }
 
   /**
@@ -165,26 +161,19 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * of one.
    */
   share(): MmapRegionHandle {
+    this.#ensureOpen();
     const bitmap = shareBitmap(this.#slice.bitmap);
-    const { address, length, owned, holders } = this.#memory.share();
-    const claimed = new SharedArrayBuffer(4);
+    const { fileOffset: file } = this;
     return {
-      address,
-      length,
-      owned,
-      holders: holders?.buffer,
-      claimed,
-      protection: this.#protection,
-      flags: this.flags,
-      file: this.fileOffset && { fd: this.fileOffset.fd, start: this.fileOffset.start },
-      hugetlbfs: this.isHugetlbfs,
+      mapping: this.#memory.share(),
+      file: file && { fd: file.fd, start: file.start },
       bitmap,
     };
   }
 
   /** The permissions of the memory. */
   get protection(): Permissions {
-    return this.#protection;
+    return this.#memory.protection;
   }
 
   /** What records writes: what the option `bitmap` returned. */
@@ -218,28 +207,23 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   }
 
   /**
-   * Changes the permissions of all of the memory: `mprotect(2)`.
+   * Changes the permissions of all of the memory, for every region of this thread that maps it:
+   * `mprotect(2)`. All raw views become empty.
    *
    * @param protection The new permissions.
+   * @throws {MappingShared} It takes a permission away, and another thread holds the memory, or a
+   * handle on its way to one. Other threads see a permission that was added once they call this too.
    * @throws {SystemError} The kernel refuses, as to write a file that is open to read only.
    */
   protect(protection: Permissions): void {
     this.#ensureOpen();
-    checkPermissions(protection);
-    // Never more in JavaScript than in the kernel, also if the call fails.
-    this.#memory.setPermissions((protection & this.#protection) as Permissions);
-    try {
-      protectMemory(this.#memory.address, this.len, protBits(protection));
-      this.#protection = protection;
-    } finally {
-      this.#memory.setPermissions(this.#protection);
-    }
+    this.#memory.protect(protection);
   }
 
   /**
    * Advises the kernel how the memory is used: `madvise(2)`. What is discarded (`"dontneed"`,
-   * `"free"`, `"remove"`) is marked dirty. Mind what discarding means for the kind of memory:
-   * shared memory keeps its content after `"dontneed"`, a private file's comes back.
+   * `"free"`, `"remove"`) is marked dirty; but {@linkcode MmapRegion.discard} makes the call that is
+   * right for the kind of memory.
    *
    * @param advice The advice.
    * @param offset Where the range begins: a multiple of the page size.
@@ -248,14 +232,84 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @throws {OutOfBounds} The range is not in the memory.
    */
   advise(advice: Advice, offset: number = 0, length?: number): void {
-    this.#ensureOpen();
-    const count = length ?? this.len - this.computeEndOffset(offset, 0);
-    const end = this.computeEndOffset(offset, count);
-    adviseMemory(this.#memory.address + offset, count, advice);
+    const [start, count] = this.#range(offset, length);
+    adviseMemory(this.#memory.address + start, count, advice);
     if (!DISCARDS.has(advice)) return;
     // The kernel discards whole pages.
-    const lastEnd = Math.min(Math.ceil(end / pageSize()) * pageSize(), this.len);
-    this.#slice.markDirty(offset, lastEnd - offset);
+    const granule = mappingOf(this.#memory).shape.pageSize;
+    const lastEnd = Math.min(Math.ceil((start + count) / granule) * granule, this.len);
+    this.#slice.markDirty(start, lastEnd - start);
+  }
+
+  /**
+   * Gives the whole pages inside a range back to the host. They read zero afterwards, and are marked
+   * dirty. Each kind of memory has one call that does this; a file that is mapped privately keeps
+   * its content, and is not shown again.
+   *
+   * @param offset Where the range begins.
+   * @param count Bytes; up to the end by default.
+   * @returns Bytes that were given back, in whole pages. Fewer than the pages of the range where
+   * the process has too many mappings to replace them: those are filled with zeros.
+   * @throws {OptionRefused} The mapping is foreign, or of a file that cannot be written.
+   * @throws {SystemError} The kernel refuses.
+   * @throws {OutOfBounds} The range is not in the memory.
+   */
+  discard(offset: number = 0, count?: number): number {
+    const { offset: start, length, givenBack } = discardPages(
+      mappingOf(this.#memory),
+      ...this.#range(offset, count),
+    );
+    this.#slice.markDirty(start, length);
+    return givenBack;
+  }
+
+  /**
+   * Takes all pages now, on the thread pool, so that no access waits for the host: see
+   * {@linkcode PrefaultOptions}. Closing the memory meanwhile unmaps it afterwards.
+   *
+   * @param options How.
+   * @throws {OptionRefused} There is not enough memory.
+   */
+  async prefault(options: PrefaultOptions = {}): Promise<void> {
+    this.#ensureOpen();
+    await prefaultAll([mappingOf(this.#memory)], options);
+  }
+
+  /**
+   * Sets bytes, and marks them dirty: `memset(3)`.
+   *
+   * @param offset Where the range begins.
+   * @param count Bytes.
+   * @param value The value of each byte, from 0 to 255.
+   * @throws {AccessDenied} The memory may not be written.
+   * @throws {OutOfBounds} The range is not in the memory.
+   */
+  fill(offset: number, count: number, value: number): void {
+    checkNumber("count", count);
+    const [start, length] = this.#range(offset, count);
+    checkNumber("value", value);
+    if (!Number.isInteger(value) || value < 0 || value > 255) {
+      throw new RangeError(`Cannot fill memory with ${value}: it must be an integer from 0 to 255`);
+    }
+    if (length === 0) return;
+    if (!this.#memory.permits("write", start, length)) throw new AccessDenied("write");
+    fillMemory(this.#memory.address + start, length, value);
+    this.#slice.markDirty(start, length);
+  }
+
+  /**
+   * Whether bytes are all zero. Reading takes pages of a memfd that were not there.
+   *
+   * @param offset Where the range begins.
+   * @param count Bytes; up to the end by default.
+   * @throws {AccessDenied} The memory may not be read.
+   * @throws {OutOfBounds} The range is not in the memory.
+   */
+  isZero(offset: number = 0, count?: number): boolean {
+    const [start, length] = this.#range(offset, count);
+    if (length === 0) return true;
+    if (!this.#memory.permits("read", start, length)) throw new AccessDenied("read");
+    return isZeroMemory(this.#memory.address + start, length);
   }
 
   /**
@@ -264,32 +318,47 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @param wait Whether to return only when the file has them.
    * @throws {SystemError} The kernel refuses.
    */
-  sync(wait: boolean = true): void {
+  flush(wait: boolean = true): void {
     this.#ensureOpen();
     syncMemory(this.#memory.address, this.len, wait);
   }
 
   /**
-   * Counts the bytes of the memory that are in the host's RAM, in whole pages: `mincore(2)`. For a
-   * file, that includes pages that others have read. The time is proportional to the size.
+   * The ranges that are in the host's RAM, in whole pages: `mincore(2)`. For a file, that includes
+   * pages that others have read. The time is proportional to the size.
    *
+   * @returns Offsets and bytes, in order, not adjacent.
    * @throws {SystemError} The kernel refuses.
    */
-  residentBytes(): number {
+  residentRanges(): [offset: number, length: number][] {
     this.#ensureOpen();
-    return countResidentPages(this.#memory.address, this.len) * pageSize();
+    const ranges: [number, number][] = [];
+    forResidentRuns(this.#memory.address, this.len, (offset, length) => {
+      ranges.push([offset, length]);
+    });
+    return ranges;
+  }
+
+  /** Bytes of {@linkcode MmapRegion.residentRanges}. */
+  residentBytes(): number {
+    return this.residentRanges().reduce((sum, [, length]) => sum + length, 0);
   }
 
   /**
-   * Whether this and another region map the same bytes of the same descriptor.
+   * Whether this and another region map the same bytes of the same file, whatever descriptors they
+   * were given.
    *
    * @param other The other.
    */
   fdsOverlap(other: MmapRegion): boolean {
-    const a = this.fileOffset;
-    const b = other.fileOffset;
-    return a !== undefined && b !== undefined && a.fd === b.fd &&
-      a.start < b.start + other.len && b.start < a.start + this.len;
+    const [a, b] = [this, other].map((region) => {
+      region.#ensureOpen();
+      return mappingOf(region.#memory);
+    }) as [Mapping, Mapping];
+    const file = a.descriptor?.identity.file;
+    if (file === undefined || b.descriptor?.identity.file !== file) return false;
+    return a.shape.fileStart < b.shape.fileStart + b.shape.length &&
+      b.shape.fileStart < a.shape.fileStart + a.shape.length;
   }
 
   /** Adds a reference: that of a region in the mapping. */
@@ -323,29 +392,44 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   /** What kind of memory this is, in a few words. */
   get description(): string {
     if (this.closed) return "(closed)";
-    const access = ["no access", "read-only", "write-only", "read-write"][this.#protection];
-    if (!this.owned) return `foreign ${access}`;
-    const shared = (this.flags & libc().platform.map.shared) !== 0 ? "shared" : "private";
-    if (this.fileOffset === undefined) return `anonymous ${shared} ${access}`;
-    return `file ${this.fileOffset.fd} at ${hex(this.fileOffset.start)} ${shared} ${access}`;
+    const access = ["no access", "read-only", "write-only", "read-write"][this.protection];
+    const { kind, shared, fileStart } = mappingOf(this.#memory).shape;
+    if (kind === "foreign") return `foreign ${access}`;
+    const sharing = shared ? "shared" : "private";
+    if (kind !== "file") return `${kind} ${kind === "memfd" ? "" : `${sharing} `}${access}`;
+    const { descriptor } = mappingOf(this.#memory);
+    const fd = this.fileOffset?.fd ?? descriptor!.fd;
+    return `file ${fd} at ${hex(fileStart)} ${sharing} ${access}`;
   }
 
-  #map(size: number, { file, hint = 0n }: MmapRegionOptions): number {
-    if (file !== undefined) checkFile(file, size);
-    return mapMemory({
-      hint: Number(hint),
-      length: size,
-      prot: protBits(this.#protection),
-      flags: this.flags,
-      fd: file?.fd ?? -1,
-      offset: file?.start ?? 0,
-    });
+  // An offset and a count in the memory, which is open.
+  #range(offset: number, count: number | undefined): [number, number] {
+    this.#ensureOpen();
+    const length = count ?? this.len - this.computeEndOffset(offset, 0);
+    this.computeEndOffset(offset, length);
+    return [offset, length];
   }
 
   #ensureOpen(): void {
     if (this.closed) throw new MemoryClosed("mapping");
     // A codec may have closed it, which gets at the memory itself.
     this.#memory.ensureOpen();
+  }
+}
+
+function mapOne(size: number, options: MmapOptions): Made {
+  const { bitmap: makeBitmap } = options;
+  const plan = readOptions(options);
+  checkSize(size);
+  // The bitmap comes first: a failure of the caller's function must not leave a mapping behind.
+  const bitmap = makeBitmap?.(size, GuestAddress(0)) ?? NoBitmap;
+  const [mapping] = mapAll([{ size, plan }]) as [Mapping];
+  const file = plan.backing.kind === "file" ? plan.backing.file : undefined;
+  try {
+    return { memory: new MappedMemory(mapping), bitmap, file };
+  } catch (error) {
+    mapping.release();
+    throw error;
   }
 }
 

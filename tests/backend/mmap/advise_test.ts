@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { MmapRegion, OutOfBounds, Overflow, SystemError } from "../../../mod.ts";
+import { Backing, MmapRegion, OutOfBounds, Overflow, SystemError } from "../../../mod.ts";
 import { detailsAt } from "../../support/proc_maps.ts";
 import { RecordingBitmap } from "../../support/recording_bitmap.ts";
 import { linuxTest } from "../../support/linux_test.ts";
@@ -59,7 +59,10 @@ Deno.test("MmapRegion.advise() marks all that a discard zeroes, to the end of th
 
 Deno.test("MmapRegion.advise() of dontneed keeps shared memory, remove discards it", () => {
   const recorder = new RecordingBitmap();
-  using region = new MmapRegion(PAGE, { shared: true, bitmap: () => recorder });
+  using region = new MmapRegion(PAGE, {
+    backing: Backing.anonymous({ shared: true }),
+    bitmap: () => recorder,
+  });
   const view = region.asVolatileSlice().rawView().fill(7);
   region.advise("dontneed");
   assertEquals(view[0], 7);

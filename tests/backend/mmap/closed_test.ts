@@ -112,7 +112,7 @@ Deno.test("MmapRegion after close() throws MemoryClosed and still says what it w
   assertThrows(() => region.hostAddress(), MemoryClosed);
   assertThrows(() => region.protect(Permissions.Read), MemoryClosed);
   assertThrows(() => region.advise("dontneed"), MemoryClosed);
-  assertThrows(() => region.sync(), MemoryClosed);
+  assertThrows(() => region.flush(), MemoryClosed);
   assertThrows(() => region.residentBytes(), MemoryClosed);
   assertThrows(() => region.retain(), MemoryClosed);
   assertThrows(() => new GuestRegionMmap(region, GuestAddress(0)), MemoryClosed);
@@ -158,7 +158,7 @@ Deno.test("GuestMemoryMmap after close() throws MemoryClosed", () => {
     () => memory.retain(),
   ];
   for (const use of uses) assertThrows(use, MemoryClosed);
-  assertEquals([memory.closed, `${memory}`], [true, "GuestRegionCollection (closed)"]);
+  assertEquals([memory.closed, `${memory}`], [true, "GuestMemoryMmap (closed)"]);
   region.writeObj(u8, 7, first);
 });
 

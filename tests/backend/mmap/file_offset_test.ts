@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { closeSync, openSync } from "node:fs";
 import {
+  Backing,
   FileOffset,
   InvalidOffsetLength,
   MappingPastEof,
@@ -253,7 +254,7 @@ Deno.test("MmapRegion.fromFile() keeps its mapping when the file is closed", () 
   using region = MmapRegion.fromFile(new FileOffset(opened), PAGE);
   opened.close();
   region.asVolatileSlice().writeObj(u8, 9, 100);
-  region.sync();
+  region.flush();
   assertEquals(firstByte(region), 1);
   assertEquals(Deno.readFileSync(file.path)[100], 9);
 });
@@ -274,10 +275,12 @@ Deno.test("MmapRegion.fromFile() shares: writes reach the file, and the file's w
 linuxTest("MmapRegion of a private file keeps its writes to itself", () => {
   using file = temporaryFile(pages(1));
   using opened = Deno.openSync(file.path, readWrite);
-  using region = MmapRegion.fromFile(new FileOffset(opened), PAGE, { shared: false });
+  using region = new MmapRegion(PAGE, {
+    backing: Backing.file(new FileOffset(opened), { private: true }),
+  });
   assertEquals(mappingAt(region.hostAddress())?.permissions, "rw-p");
   region.asVolatileSlice().writeObj(u8, 77, 0);
-  region.sync();
+  region.flush();
   assertEquals(firstByte(region), 77);
   assertEquals(Deno.readFileSync(file.path), pages(1));
   region.advise("dontneed");
@@ -289,7 +292,7 @@ linuxTest("MmapRegion that would pass the end of its file is refused, by one byt
   using opened = Deno.openSync(file.path, readWrite);
   const refused = (size: number, start: number) =>
     assertThrows(
-      () => new MmapRegion(size, { file: new FileOffset(opened, start) }),
+      () => new MmapRegion(size, { backing: Backing.file(new FileOffset(opened, start)) }),
       MappingPastEof,
     );
   assertStringIncludes(refused(PAGE + 1001, 0).message, "it ends at 5096");
@@ -344,7 +347,9 @@ for (const size of [-1, 0.5, NaN, Infinity]) {
 
 linuxTest("MmapRegion of a device is not held to a size", () => {
   const fd = openSync("/dev/zero", "r+");
-  using region = MmapRegion.fromFile(new FileOffset(fd), 2 ** 30, { shared: false });
+  using region = new MmapRegion(2 ** 30, {
+    backing: Backing.file(new FileOffset(fd), { private: true }),
+  });
   closeSync(fd);
   const slice = region.asVolatileSlice();
   assertEquals(slice.readObj(u8, 2 ** 30 - 1), 0);
@@ -369,7 +374,7 @@ Deno.test("MmapRegion of a directory or a pipe throws what the kernel says", () 
       const protection = Permissions.Read;
       const offset = new FileOffset(fd);
       const error = assertThrows(
-        () => new MmapRegion(PAGE, { file: offset, protection }),
+        () => new MmapRegion(PAGE, { backing: Backing.file(offset), protection }),
         SystemError,
       );
       assertEquals([error.call, error.code], ["mmap", "ENODEV"]);

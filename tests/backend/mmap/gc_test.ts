@@ -1,15 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  Backing,
   FileOffset,
   GuestAddress,
   GuestMemoryMmap,
   GuestRegionMmap,
   MmapRegion,
+  type Permissions,
   u32,
   u8,
   type VolatileSlice,
 } from "../../../mod.ts";
-import { mappingsOf } from "../../support/proc_maps.ts";
+import { copyFromMapping, forResidentRuns } from "../../../ffi/memory.ts";
+import { type Mapping, mappingAt, mappingsOf } from "../../support/proc_maps.ts";
 import { collectUntil, gcTest } from "../../support/garbage.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 
@@ -20,7 +23,9 @@ function mappable() {
   const file = temporaryFile(PAGE);
   const opened = Deno.openSync(file.path, { read: true, write: true });
   return {
-    options: { file: new FileOffset(opened) },
+    path: file.path,
+    file: new FileOffset(opened),
+    options: { backing: Backing.file(opened) },
     mapped: () => mappingsOf(file.path).length,
     [Symbol.dispose]() {
       opened.close();
@@ -95,7 +100,7 @@ const KEEPERS: readonly (readonly [string, (mmap: MmapRegion) => () => unknown])
 ];
 
 for (const [name, keep] of KEEPERS) {
-  gcTest(`a mapping of which ${name} is kept stays mapped, and is unmapped after`, async () => {
+  gcTest(`a mapping of which ${name} is kept stays mapped, and is given back after`, async () => {
     using file = mappable();
     const kept = (() => [keep(new MmapRegion(PAGE, file.options))])();
     await collectAll();
@@ -105,12 +110,12 @@ for (const [name, keep] of KEEPERS) {
   });
 }
 
-gcTest("a view over two mappings keeps both, and they are unmapped after", async () => {
+gcTest("a view over two mappings keeps both, and they are given back after", async () => {
   using file = mappable();
   const kept = (() => {
     const memory = GuestMemoryMmap.fromRangesWithFiles([
-      [GuestAddress(0), PAGE, file.options.file],
-      [GuestAddress(PAGE), PAGE, file.options.file],
+      [GuestAddress(0), PAGE, file.file],
+      [GuestAddress(PAGE), PAGE, file.file],
     ]);
     const views: Uint8Array[] = [];
     const keeping = {
@@ -127,13 +132,13 @@ gcTest("a view over two mappings keeps both, and they are unmapped after", async
 });
 
 gcTest(
-  "a region that was removed and forgotten is unmapped, though its neighbour stays",
+  "a region that was removed and forgotten is given back, though its neighbour stays",
   async () => {
     using file = mappable();
     using rest = (() => {
       using memory = GuestMemoryMmap.fromRangesWithFiles([
         [GuestAddress(0), PAGE],
-        [GuestAddress(PAGE), PAGE, file.options.file],
+        [GuestAddress(PAGE), PAGE, file.file],
       ]);
       memory.readObj(u32, GuestAddress(PAGE - 2));
       return memory.removeRegion(GuestAddress(PAGE), PAGE)[0];
@@ -143,11 +148,11 @@ gcTest(
   },
 );
 
-gcTest("a forgotten memory of many regions is unmapped whole", async () => {
+gcTest("a forgotten memory of many regions is given back whole", async () => {
   using file = mappable();
   (() => {
     GuestMemoryMmap.fromRangesWithFiles(
-      Array.from({ length: 50 }, (_, i) => [GuestAddress(i * PAGE), PAGE, file.options.file]),
+      Array.from({ length: 50 }, (_, i) => [GuestAddress(i * PAGE), PAGE, file.file]),
     );
   })();
   assert(await collectUntil(() => file.mapped() === 0));
@@ -172,7 +177,7 @@ gcTest("a forgotten mapping whose host address was asked for stays mapped", asyn
   const region = (() => {
     const ask = new MmapRegion(PAGE, file.options);
     const memory = GuestMemoryMmap.fromRangesWithFiles([
-      [GuestAddress(0), PAGE, file.options.file],
+      [GuestAddress(0), PAGE, file.file],
     ]);
     return [ask.hostAddress(), memory.getHostAddress(GuestAddress(8))];
   })();
@@ -187,8 +192,8 @@ gcTest(
     using file = mappable();
     const asked = (() => {
       const memory = GuestMemoryMmap.fromRangesWithFiles([
-        [GuestAddress(0), PAGE, file.options.file],
-        [GuestAddress(PAGE), PAGE, file.options.file],
+        [GuestAddress(0), PAGE, file.file],
+        [GuestAddress(PAGE), PAGE, file.file],
       ]);
       const [first, second] = [...memory].map(({ hostSlice }) => hostSlice!.memory);
       return first!.boundaryView(second!)!.hostAddress() !== undefined;
@@ -210,7 +215,7 @@ gcTest("a mapping whose host address was asked for is unmapped by close()", asyn
   await collectAll();
 });
 
-gcTest("a closed mapping is not unmapped again when it is collected", async () => {
+gcTest("a closed mapping is not given back again when it is collected", async () => {
   using file = mappable();
   const map = () => new MmapRegion(PAGE, file.options);
   (() => {
@@ -227,10 +232,10 @@ gcTest("a closed mapping is not unmapped again when it is collected", async () =
   }
 });
 
-gcTest("a forgotten region of a foreign pointer does not unmap", async () => {
+gcTest("a forgotten region of a foreign pointer gives nothing back", async () => {
   using file = mappable();
   using region = new MmapRegion(PAGE, file.options);
-  (() => void new MmapRegion(PAGE, { pointer: region.hostAddress() }))();
+  (() => void new MmapRegion(PAGE, { backing: Backing.foreign(region.hostAddress()) }))();
   await collectAll();
   await collectAll();
   assertEquals(file.mapped(), 1);
@@ -246,4 +251,79 @@ gcTest("2,000 forgotten mappings do not leak", async () => {
   })();
   await collectUntil(() => file.mapped() === 0);
   assertEquals(file.mapped(), 0);
+});
+
+gcTest(
+  "a forgotten mapping leaves pages at its addresses that read zero and take no memory",
+  async () => {
+    using file = mappable();
+    (() => new MmapRegion(PAGE, file.options).asVolatileSlice().writeObj(u8, 7, 0))();
+    const [{ start, end }] = mappingsOf(file.path) as [Mapping];
+    assert(await collectUntil(() => file.mapped() === 0));
+    const { permissions, path } = mappingAt(BigInt(start))!;
+    assertEquals([permissions, path], ["rw-p", ""]);
+    let resident = 0;
+    forResidentRuns(start, end - start, (_, length) => resident += length);
+    const bytes = new Uint8Array(1);
+    assert(copyFromMapping(bytes, start, 1));
+    assertEquals([resident, bytes[0]], [0, 0]);
+  },
+);
+
+gcTest("forgotten mappings give their descriptors back", async () => {
+  const name = "given-back";
+  const open = () =>
+    [...Deno.readDirSync("/proc/self/fd")].filter(({ name: fd }) => pathOf(fd)?.includes(name))
+      .length;
+  (() => {
+    for (let i = 0; i < 20; i++) new MmapRegion(PAGE, { backing: Backing.memfd({ name }) });
+  })();
+  assertEquals(open(), 20);
+  assert(await collectUntil(() => open() === 0));
+});
+
+// The descriptor by which the folder is read is closed by now.
+function pathOf(fd: string): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+gcTest(
+  "a view of the buffer that was transferred keeps forgotten memory, content and all",
+  async () => {
+    using file = mappable();
+    const smuggled = (() => {
+      const { buffer } = new MmapRegion(PAGE, file.options).asVolatileSlice().rawView().fill(7);
+      return new Uint8Array(structuredClone(buffer, { transfer: [buffer as ArrayBuffer] }));
+    })();
+    await collectAll();
+    await collectAll();
+    assertEquals([file.mapped(), smuggled[0], smuggled[PAGE - 1]], [1, 7, 7]);
+    smuggled[0] = 1;
+  },
+);
+
+gcTest("memory that was protected and forgotten is given back", async () => {
+  using file = mappable();
+  (() => {
+    for (const protection of [0, 1, 2, 3] as Permissions[]) {
+      const region = new MmapRegion(PAGE, file.options);
+      region.protect(protection);
+    }
+  })();
+  assert(file.mapped() > 0);
+  assert(await collectUntil(() => file.mapped() === 0), `${file.mapped()} are left`);
+});
+
+gcTest("memory of every protection from the start is given back when it is forgotten", async () => {
+  using file = mappable();
+  (() => {
+    for (const protection of [0, 1, 2, 3] as Permissions[]) {
+      new MmapRegion(PAGE, { ...file.options, protection });
+    }
+  })();
+  assert(await collectUntil(() => file.mapped() === 0), `${file.mapped()} are left`);
 });

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  Backing,
   bytes,
   FileOffset,
   GuestAddress,
@@ -37,7 +38,7 @@ linuxTest("GuestMemoryMmap.fromRanges() maps each range as the options say", () 
   using memory = GuestMemoryMmap.fromRanges(
     [[GuestAddress(0), PAGE], [GuestAddress(PAGE), 1000], [GuestAddress(2 ** 32), 2 * PAGE]],
     {
-      shared: true,
+      backing: Backing.anonymous({ shared: true }),
       protection: Permissions.Read,
       bitmap: (length) => {
         lengths.push(length);
@@ -49,7 +50,7 @@ linuxTest("GuestMemoryMmap.fromRanges() maps each range as the options say", () 
   assertEquals([...memory].map((region) => region.len), lengths);
   for (const region of memory) {
     assertEquals(mappingAt(region.getHostAddress(MemoryRegionAddress(0)))?.permissions, "r--s");
-    assertEquals([region.fileOffset, region.isHugetlbfs], [undefined, undefined]);
+    assertEquals([region.fileOffset, region.isHugetlbfs], [undefined, false]);
   }
   assertEquals(memory.lastAddr, GuestAddress(2 ** 32 + 2 * PAGE - 1));
 });
@@ -59,9 +60,9 @@ Deno.test("GuestMemoryMmap does what the model does", () => {
 });
 
 Deno.test("GuestMemoryMmap in shared memory does what the model does", () => {
-  const shared = true;
+  const backing = Backing.anonymous({ shared: true });
   checkAgainstModel((ranges, options) =>
-    GuestMemoryMmap.fromRanges(ranges, { ...options, shared })
+    GuestMemoryMmap.fromRanges(ranges, { ...options, backing })
   );
 });
 
@@ -90,13 +91,11 @@ Deno.test("GuestMemoryMmap.fromRangesWithFiles() maps files where they are given
   assertEquals(memory.readObj(u64, GuestAddress(PAGE - 4)), 2n ** 64n - 1n);
 });
 
-Deno.test("GuestMemoryMmap.fromRangesWithFiles() keeps a private file's writes to itself", () => {
+Deno.test("GuestMemoryMmap.fromRanges() keeps a private file's writes to itself", () => {
   using file = temporaryFile(PAGE);
   using opened = Deno.openSync(file.path, { read: true });
-  using memory = GuestMemoryMmap.fromRangesWithFiles(
-    [[GuestAddress(0), PAGE, new FileOffset(opened)]],
-    { shared: false },
-  );
+  const backing = Backing.file(opened, { private: true });
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), PAGE]], { backing });
   memory.writeObj(u8, 7, GuestAddress(0));
   assertEquals(memory.readObj(u8, GuestAddress(0)), 7);
   assertEquals(Deno.readFileSync(file.path)[0], 0);
@@ -104,7 +103,7 @@ Deno.test("GuestMemoryMmap.fromRangesWithFiles() keeps a private file's writes t
 
 linuxTest("GuestMemoryMmap.fromRanges() that fails unmaps what it had mapped", () => {
   const size = 0x6_1000;
-  const options = { shared: true };
+  const options = { backing: Backing.anonymous({ shared: true }) };
   const from = (...starts: number[]) => () =>
     GuestMemoryMmap.fromRanges(starts.map((start) => [GuestAddress(start), size]), options);
   assertThrows(from(0, size - 1), MemoryRegionOverlap, "0x0-0x60fff and 0x60fff-0xc1ffe");
@@ -118,7 +117,7 @@ linuxTest("GuestMemoryMmap.fromRanges() that fails unmaps what it had mapped", (
 
 linuxTest("GuestMemoryMmap.fromRanges() unmaps when the kernel or the caller fails midway", () => {
   const size = 0x6_3000;
-  const options = { shared: true };
+  const options = { backing: Backing.anonymous({ shared: true }) };
   assertThrows(
     () =>
       GuestMemoryMmap.fromRanges(
@@ -143,7 +142,11 @@ linuxTest("GuestMemoryMmap.fromRanges() unmaps when the kernel or the caller fai
     return new RecordingBitmap();
   };
   const two = [[GuestAddress(0), size], [GuestAddress(size), size]] as const;
-  assertThrows(() => GuestMemoryMmap.fromRanges(two, { shared: true, bitmap }), Error, "bitmaps");
+  assertThrows(
+    () => GuestMemoryMmap.fromRanges(two, { backing: Backing.anonymous({ shared: true }), bitmap }),
+    Error,
+    "bitmaps",
+  );
   assertEquals(sharedMappingsOfSize(size), []);
 });
 
@@ -192,7 +195,7 @@ Deno.test("GuestMemoryMmap of 8 TiB is read and written at both ends and far ins
   }
   assertThrows(() => memory.readObj(u64, GuestAddress(start + last + 1)), PartialBuffer);
   assertThrows(() => memory.readObj(u8, GuestAddress(start + 8 * TiB)), InvalidGuestAddress);
-  assertEquals(memory.toString().split("\n")[0], "GuestRegionCollection 8 TiB in 1 region");
+  assertEquals(memory.toString().split("\n")[0], "GuestMemoryMmap 8 TiB in 1 region");
 });
 
 Deno.test("GuestMemoryMmap.readObj() of more bytes than there are allocates none of them", () => {
@@ -206,7 +209,9 @@ linuxTest("GuestMemoryMmap of 4,096 regions reaches every one of them, and unmap
   const size = 0x5000;
   // Every region apart, by a hole of a page.
   const starts = Array.from({ length: 4096 }, (_, i) => GuestAddress(i * (size + PAGE)));
-  const memory = GuestMemoryMmap.fromRanges(starts.map((start) => [start, size]), { shared: true });
+  const memory = GuestMemoryMmap.fromRanges(starts.map((start) => [start, size]), {
+    backing: Backing.anonymous({ shared: true }),
+  });
   const addresses = [...memory].map((region) => region.getHostAddress(MemoryRegionAddress(0)));
   assertEquals([memory.numRegions, new Set(addresses).size], [4096, 4096]);
   assert(sharedMappingsOfSize(size).length >= 4096);
@@ -270,7 +275,10 @@ linuxTest("GuestRegionMmap that would end beyond 2^53 is refused, and its mappin
   const size = 0x6_5000;
   for (const start of [END - size + 2, END - size + PAGE, END - 1]) {
     assertThrows(
-      () => GuestRegionMmap.fromRange(GuestAddress(start), size, { shared: true }),
+      () =>
+        GuestRegionMmap.fromRange(GuestAddress(start), size, {
+          backing: Backing.anonymous({ shared: true }),
+        }),
       InvalidGuestRegion,
       "beyond 2^53",
     );

@@ -1,6 +1,7 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import {
   AtomicBitmap,
+  Backing,
   FileOffset,
   GuestAddress,
   GuestRegionMmap,
@@ -107,9 +108,8 @@ linuxTest("GuestRegionMmap knows its file, and shows what it is", () => {
   using file = openFile(new Uint8Array(0x3000));
   const place = new FileOffset(file.fd, 0x1000);
   using region = GuestRegionMmap.fromRange(A(0x8000), 0x2000, {
-    file: place,
+    backing: Backing.file(place),
     protection: Permissions.Read,
-    hugetlbfs: false,
   });
   assertStrictEquals(region.fileOffset, place);
   assertEquals(region.isHugetlbfs, false);
@@ -118,7 +118,7 @@ linuxTest("GuestRegionMmap knows its file, and shows what it is", () => {
     `GuestRegionMmap 0x8000-0x9fff 8 KiB file ${file.fd} at 0x1000 shared read-only`,
   );
   using anonymous = GuestRegionMmap.fromRange(A(0), 0x1000);
-  assertEquals([anonymous.fileOffset, anonymous.isHugetlbfs], [undefined, undefined]);
+  assertEquals([anonymous.fileOffset, anonymous.isHugetlbfs], [undefined, false]);
   assertEquals(String(anonymous), "GuestRegionMmap 0x0-0xfff 4 KiB anonymous private read-write");
   anonymous.close();
   assertEquals(String(anonymous), "GuestRegionMmap 0x0-0xfff 4 KiB (closed)");

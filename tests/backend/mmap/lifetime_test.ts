@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import {
+  Backing,
   FileOffset,
   GuestAddress,
   GuestMemoryMmap,
@@ -23,10 +24,10 @@ function fileBacked() {
   const opened = Deno.openSync(file.path, { read: true, write: true });
   const page = (n: number) => new FileOffset(opened, n * PAGE);
   return {
-    mmap: (n = 0) => new MmapRegion(PAGE, { file: page(n) }),
+    mmap: (n = 0) => new MmapRegion(PAGE, { backing: Backing.file(page(n)) }),
     /** The region of page n of the guest. */
     region: (n: number) =>
-      GuestRegionMmap.fromRange(GuestAddress(n * PAGE), PAGE, { file: page(n) }),
+      GuestRegionMmap.fromRange(GuestAddress(n * PAGE), PAGE, { backing: Backing.file(page(n)) }),
     /** Which pages of the file are mapped. */
     mapped: () => mappingsOf(file.path).flatMap(pagesOf).sort((a, b) => a - b),
     [Symbol.dispose]() {

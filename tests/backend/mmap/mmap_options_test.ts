@@ -1,101 +1,146 @@
-import { assertEquals, assertThrows } from "@std/assert";
-import { FileOffset, InvalidOffsetLength, InvalidPointer, MapFixed } from "../../../mod.ts";
-import { MappingPastEof, pageSize, type Permissions, SystemError } from "../../../mod.ts";
-import {
-  checkFile,
-  checkPointer,
-  ensureNotFixed,
-  hugePageOf,
-  mapFlags,
-  protBits,
-} from "../../../src/backend/mmap/mmap_options.ts";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { Backing, MapFixed, type MmapOptions, OptionRefused, Permissions } from "../../../mod.ts";
+import { readOptions } from "../../../src/backend/mmap/mmap_options.ts";
 import { linuxTest } from "../../support/linux_test.ts";
-import { open, openFile } from "../../support/posix.ts";
 
 // Of asm-generic/mman-common.h and mman.h.
 const SHARED = 1;
-const PRIVATE = 2;
 const FIXED = 0x10;
 const ANONYMOUS = 0x20;
 const NORESERVE = 0x4000;
+const POPULATE = 0x8000;
 const HUGETLB = 0x40000;
 const FIXED_NOREPLACE = 0x100000;
 
-linuxTest("mapFlags() are private without a file, and shared with one", () => {
-  const file = new FileOffset(0);
-  assertEquals(mapFlags({}, false), PRIVATE | ANONYMOUS | NORESERVE);
-  assertEquals(mapFlags({ file }, false), SHARED | NORESERVE);
-  assertEquals(mapFlags({ shared: true }, false), SHARED | ANONYMOUS | NORESERVE);
-  assertEquals(mapFlags({ file, shared: false }, false), PRIVATE | NORESERVE);
+const DEFAULTS = {
+  backing: { kind: "anonymous", shared: false, hugePages: undefined },
+  protection: Permissions.ReadWrite,
+  reserve: undefined,
+  prefault: false,
+  transparentHugePages: undefined,
+  mergeable: false,
+  dontDump: false,
+  dontFork: false,
+  lock: false,
+  numa: undefined,
+  guardPages: false,
+  flags: 0,
+} as const;
+
+const GIVEN = {
+  backing: Backing.memfd({ name: "given" }),
+  protection: Permissions.Read,
+  reserve: true,
+  prefault: true,
+  transparentHugePages: true,
+  mergeable: true,
+  dontDump: true,
+  dontFork: true,
+  lock: "onfault",
+  numa: { nodes: [0, 3], policy: "interleave" },
+  guardPages: true,
+} as const satisfies MmapOptions;
+
+Deno.test("readOptions() has a default for everything", () => {
+  assertEquals(readOptions({}), DEFAULTS);
 });
 
-linuxTest("mapFlags() reserve huge pages, and others if asked for", () => {
-  assertEquals(mapFlags({ reserve: true }, false), PRIVATE | ANONYMOUS);
-  assertEquals(mapFlags({}, true), PRIVATE | ANONYMOUS);
-  assertEquals(mapFlags({ reserve: false }, true), PRIVATE | ANONYMOUS | NORESERVE);
+linuxTest("readOptions() has what is given, and the backing as it was read", () => {
+  const plan = readOptions({ ...GIVEN, flags: POPULATE | NORESERVE });
+  const backing = { kind: "memfd", name: "given", hugePages: undefined, seal: true } as const;
+  assertEquals(plan, { ...GIVEN, flags: POPULATE | NORESERVE, backing });
 });
 
-linuxTest("mapFlags() add the bits that are asked for", () => {
-  assertEquals(mapFlags({ flags: 0x8000 }, false), 0x8000 | PRIVATE | ANONYMOUS | NORESERVE);
+Deno.test("readOptions() takes what is not given from a base, false too", () => {
+  const base = readOptions(GIVEN);
+  assertEquals(readOptions({}, base), base);
+  const off = { reserve: false, prefault: false, transparentHugePages: false } as const;
+  const more = { mergeable: false, dontDump: false, dontFork: false, lock: false } as const;
+  const plan = readOptions({ ...off, ...more, guardPages: false, flags: 0 }, base);
+  assertEquals(plan, { ...base, ...off, ...more, guardPages: false });
+  assertStrictEquals(plan.backing, base.backing);
+  const own = readOptions({ backing: Backing.anonymous({ shared: true }) }, base);
+  assertEquals(own.backing.kind, "anonymous");
+  assertEquals(own.protection, Permissions.Read);
 });
 
-linuxTest("ensureNotFixed() refuses MAP_FIXED and its like, whatever is beside it", () => {
-  for (const flags of [undefined, 0, HUGETLB, 0x8000]) {
-    ensureNotFixed(flags === undefined ? {} : { flags });
+Deno.test("readOptions() reads every option once", () => {
+  const reads: Record<string, number> = {};
+  const counted = new Proxy(GIVEN, {
+    get(target, name) {
+      reads[String(name)] = (reads[String(name)] ?? 0) + 1;
+      return Reflect.get(target, name);
+    },
+  });
+  readOptions(counted);
+  assertEquals(Object.values(reads), Object.values(reads).map(() => 1));
+  for (const name of Object.keys(GIVEN)) assertEquals([name, reads[name]], [name, 1]);
+});
+
+Deno.test("readOptions() reads the nodes of a placement once, into a list of its own", () => {
+  const nodes = [0, 1];
+  const plan = readOptions({ numa: { nodes, policy: "bind" } });
+  nodes.push(-5);
+  assertEquals(plan.numa, { nodes: [0, 1], policy: "bind" });
+});
+
+for (
+  const name of [
+    ...["reserve", "prefault", "transparentHugePages", "mergeable", "dontDump", "dontFork"],
+    ...["lock", "guardPages"],
+  ]
+) {
+  Deno.test(`readOptions() refuses ${name} that is no boolean`, () => {
+    for (const bad of [1, "true", null, {}, 0n]) {
+      assertThrows(() => readOptions({ [name]: bad } as MmapOptions), TypeError, name);
+    }
+  });
+}
+
+Deno.test("readOptions() refuses what is no backing", () => {
+  for (const bad of [null, 1, "memfd", {}, { kind: "anonymous" }, Object.create(Backing.memfd())]) {
+    assertThrows(() => readOptions({ backing: bad as Backing }), TypeError, "must be a Backing");
   }
-  for (const flags of [FIXED, FIXED_NOREPLACE, FIXED | FIXED_NOREPLACE, FIXED | 0x8000]) {
-    assertThrows(() => ensureNotFixed({ flags }), MapFixed);
+});
+
+Deno.test("readOptions() refuses a protection that is none", () => {
+  for (const bad of [-1, 4, 0.5, "3", {}] as unknown as Permissions[]) {
+    assertThrows(() => readOptions({ protection: bad }));
   }
 });
 
-linuxTest("hugePageOf() is what the flags say, 2 MiB where they do not", () => {
-  assertEquals(hugePageOf({}), undefined);
-  assertEquals(hugePageOf({ flags: 0x8000 }), undefined);
-  assertEquals(hugePageOf({ flags: HUGETLB }), 2 ** 21);
-  assertEquals(hugePageOf({ flags: HUGETLB | 21 << 26 }), 2 ** 21);
-  assertEquals(hugePageOf({ flags: HUGETLB | 30 << 26 }), 2 ** 30);
-  // MAP_HUGE_16GB has the sign bit.
-  assertEquals(hugePageOf({ flags: HUGETLB | 34 << 26 }), 2 ** 34);
-  assertEquals(hugePageOf({ flags: HUGETLB, pointer: 0x1000n }), undefined);
-  using file = openFile(new Uint8Array(1));
-  assertEquals(hugePageOf({ file: new FileOffset(file.fd), flags: HUGETLB }), undefined);
+Deno.test("readOptions() refuses a placement without nodes, or with what are none", () => {
+  const place = (nodes: unknown, policy: unknown = "bind") => () =>
+    readOptions({ numa: { nodes, policy } as NonNullable<MmapOptions["numa"]> });
+  place([0, 1023])();
+  for (const bad of [[], [-1], [1024], [0, 0.5], [NaN], ["0"], [0n]]) {
+    assertThrows(place(bad), RangeError, "numbers from 0 to 1023");
+  }
+  for (const bad of ["local", "", 1, undefined]) {
+    assertThrows(() => readOptions({ numa: { nodes: [0], policy: bad as "bind" } }), TypeError);
+  }
 });
 
-Deno.test("protBits() are those of the permissions", () => {
-  assertEquals(([0, 1, 2, 3] as Permissions[]).map(protBits), [0, 1, 2, 3]);
+linuxTest("readOptions() refuses MAP_FIXED and its like, whatever is beside it", () => {
+  for (const flags of [undefined, 0, POPULATE, NORESERVE, POPULATE | NORESERVE]) {
+    readOptions(flags === undefined ? {} : { flags });
+  }
+  for (const flags of [FIXED, FIXED_NOREPLACE, FIXED | FIXED_NOREPLACE, FIXED | POPULATE]) {
+    assertThrows(() => readOptions({ flags }), MapFixed);
+  }
 });
 
-linuxTest("checkFile() wants every byte that is mapped of a regular file", () => {
-  using file = openFile(new Uint8Array(0x2000));
-  for (const [start, size] of [[0, 0x2000], [0x1000, 0x1000], [0x2000, 0], [0, 1]] as const) {
-    checkFile(new FileOffset(file.fd, start), size);
+linuxTest("readOptions() refuses flags that an option stands for", () => {
+  for (
+    const flags of [SHARED, ANONYMOUS, HUGETLB, HUGETLB | 21 << 26, 1 << 30, POPULATE | SHARED]
+  ) {
+    const error = assertThrows(() => readOptions({ flags }), OptionRefused);
+    assertEquals(error.option, "flags");
   }
-  for (const [start, size] of [[0, 0x2001], [0x1000, 0x1001], [0x2000, 1], [0x3000, 0]] as const) {
-    assertThrows(
-      () => checkFile(new FileOffset(file.fd, start), size),
-      MappingPastEof,
-      "it ends at 8192",
-    );
-  }
-  using device = open("/dev/zero", "r");
-  checkFile(new FileOffset(device.fd), 2 ** 40);
 });
 
-linuxTest("checkFile() refuses an end beyond 2^53 before it looks at the file", () => {
-  const file = new FileOffset(2 ** 31 - 1, 2 ** 53 - 0x1000);
-  assertThrows(() => checkFile(file, 0x1000), InvalidOffsetLength);
-  assertThrows(() => checkFile(file, 0xfff), SystemError, "EBADF");
-});
-
-Deno.test("checkPointer() wants the start of a page below 2^53", () => {
-  const page = BigInt(pageSize());
-  for (const pages of [1n, 2n, 1000n]) {
-    assertEquals(checkPointer(pages * page, 1), Number(pages * page));
+Deno.test("readOptions() refuses flags that are no integer in [0, 2^31)", () => {
+  for (const flags of [-1, 0.5, NaN, Infinity, 2 ** 31, 2 ** 32 + FIXED, "1", 1n, {}]) {
+    assertThrows(() => readOptions({ flags: flags as number }), RangeError, "as flags");
   }
-  for (const pointer of [0n, -page, 1n, page - 1n, page + 1n, 2n ** 53n, 2n ** 64n]) {
-    assertThrows(() => checkPointer(pointer, 1), InvalidPointer);
-  }
-  const last = 2n ** 53n - page;
-  assertEquals(checkPointer(last, Number(page) - 1), Number(last));
-  assertThrows(() => checkPointer(last, Number(page)), InvalidPointer);
 });

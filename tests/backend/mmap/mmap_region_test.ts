@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertFalse, assertStringIncludes, assertThrows } from "@std/assert";
 import {
+  Backing,
   FileOffset,
   InvalidPointer,
   MapFixed,
   MmapRegion,
   NoBitmap,
+  OptionRefused,
   OutOfBounds,
   Permissions,
   SystemError,
@@ -19,8 +21,8 @@ import { temporaryFile } from "../../support/temporary_file.ts";
 
 const PAGE = 4096;
 const MAP_FIXED = 0x10;
+const MAP_FIXED_NOREPLACE = 0x10_0000;
 const MAP_POPULATE = 0x8000;
-const MAP_HUGETLB = 0x40000;
 const ENOMEM = 12;
 
 Deno.test("MmapRegion is zeroed and keeps what is written to it", () => {
@@ -43,12 +45,12 @@ linuxTest(
     assertEquals(region.protection, Permissions.ReadWrite);
     assertEquals(region.bitmap, NoBitmap);
     assertEquals([region.len, region.owned, region.closed], [PAGE, true, false]);
-    assertEquals([region.fileOffset, region.isHugetlbfs], [undefined, undefined]);
+    assertEquals([region.fileOffset, region.isHugetlbfs], [undefined, false]);
   },
 );
 
 linuxTest("MmapRegion with shared maps memory that child processes would share", () => {
-  using region = new MmapRegion(PAGE, { shared: true });
+  using region = new MmapRegion(PAGE, { backing: Backing.anonymous({ shared: true }) });
   assertEquals(mappingAt(region.hostAddress())?.permissions, "rw-s");
   assertEquals(region.flags, 0x4021);
 });
@@ -60,7 +62,10 @@ linuxTest("MmapRegion with reserve leaves out MAP_NORESERVE", () => {
 });
 
 linuxTest("MmapRegion hands further flags to the kernel", () => {
-  using populated = new MmapRegion(64 * PAGE, { shared: true, flags: MAP_POPULATE });
+  using populated = new MmapRegion(64 * PAGE, {
+    backing: Backing.anonymous({ shared: true }),
+    flags: MAP_POPULATE,
+  });
   assertEquals(detailsAt(populated.hostAddress()).resident, 64 * PAGE);
   assertEquals(populated.flags & MAP_POPULATE, MAP_POPULATE);
 });
@@ -82,8 +87,13 @@ for (
 
 linuxTest("MmapRegion refuses MAP_FIXED before it maps anything", () => {
   const size = 0x7_3000;
-  for (const flags of [MAP_FIXED, MAP_FIXED | MAP_POPULATE, -1, 2 ** 32 + MAP_FIXED]) {
-    assertThrows(() => new MmapRegion(size, { shared: true, flags }), MapFixed, "MAP_FIXED");
+  const backing = Backing.anonymous({ shared: true });
+  for (const flags of [MAP_FIXED, MAP_FIXED | MAP_POPULATE, MAP_FIXED_NOREPLACE]) {
+    assertThrows(() => new MmapRegion(size, { backing, flags }), MapFixed, "MAP_FIXED");
+  }
+  // Numbers that FFI would wrap to these.
+  for (const flags of [-1, 2 ** 32 + MAP_FIXED, 0.5, NaN]) {
+    assertThrows(() => new MmapRegion(size, { backing, flags }), RangeError, "as flags");
   }
   assertEquals(sharedMappingsOfSize(size), []);
 });
@@ -104,13 +114,14 @@ for (const size of [2 ** 47, 2 ** 52, 2 ** 53 - 1]) {
     const error = assertThrows(() => new MmapRegion(size), SystemError);
     assertEquals([error.name, error.call], ["SystemError", "mmap"]);
     assertEquals([error.code, error.errno], ["ENOMEM", ENOMEM]);
-    assertStringIncludes(error.message, `Cannot mmap(length: ${size}`);
+    const pages = Math.ceil(size / PAGE) * PAGE;
+    assertStringIncludes(error.message, `Cannot mmap(length: ${pages}`);
   });
 }
 
 for (const size of [1, 1000, 5000]) {
   linuxTest(`MmapRegion of ${size} bytes ends where asked and is unmapped to the last page`, () => {
-    const region = new MmapRegion(size, { shared: true });
+    const region = new MmapRegion(size, { backing: Backing.anonymous({ shared: true }) });
     const slice = region.asVolatileSlice();
     slice.writeObj(u8, 7, size - 1);
     assertEquals(slice.readObj(u8, size - 1), 7);
@@ -142,13 +153,20 @@ linuxTest("MmapRegion leaves no mapping behind when the bitmap cannot be made", 
   const bitmap = () => {
     throw new Error("no bitmap");
   };
-  assertThrows(() => new MmapRegion(size, { shared: true, bitmap }), Error, "no bitmap");
+  assertThrows(
+    () => new MmapRegion(size, { backing: Backing.anonymous({ shared: true }), bitmap }),
+    Error,
+    "no bitmap",
+  );
   assertEquals(sharedMappingsOfSize(size), []);
 });
 
 for (const pointer of [0n, -4096n, 1n, 4095n, 0x10_0001n, 2n ** 53n, 2n ** 64n - 4096n]) {
   Deno.test(`MmapRegion refuses the foreign pointer ${pointer}`, () => {
-    const error = assertThrows(() => new MmapRegion(PAGE, { pointer }), InvalidPointer);
+    const error = assertThrows(
+      () => new MmapRegion(PAGE, { backing: Backing.foreign(pointer) }),
+      InvalidPointer,
+    );
     assertStringIncludes(error.message, pointer < 0n ? "-0x1000" : `0x${pointer.toString(16)}`);
   });
 }
@@ -157,13 +175,15 @@ for (const size of [-1, 0.5, NaN, Infinity]) {
   Deno.test(`MmapRegion refuses size ${size} for a foreign pointer with RangeError`, () => {
     using region = new MmapRegion(PAGE);
     const pointer = region.hostAddress();
-    assertThrows(() => new MmapRegion(size, { pointer }), RangeError);
+    assertThrows(() => new MmapRegion(size, { backing: Backing.foreign(pointer) }), RangeError);
   });
 }
 
 linuxTest("MmapRegion of a foreign pointer shares its bytes and does not unmap them", () => {
-  using region = new MmapRegion(2 * PAGE, { shared: true });
-  const wrapper = new MmapRegion(PAGE, { pointer: region.hostAddress() + BigInt(PAGE) });
+  using region = new MmapRegion(2 * PAGE, { backing: Backing.anonymous({ shared: true }) });
+  const wrapper = new MmapRegion(PAGE, {
+    backing: Backing.foreign(region.hostAddress() + BigInt(PAGE)),
+  });
   assertEquals([wrapper.owned, wrapper.toString()], [false, "MmapRegion 4 KiB foreign read-write"]);
   wrapper.asVolatileSlice().writeObj(u64, 42n, 8);
   assertEquals(region.asVolatileSlice().readObj(u64, PAGE + 8), 42n);
@@ -175,8 +195,8 @@ linuxTest("MmapRegion of a foreign pointer shares its bytes and does not unmap t
 });
 
 Deno.test("MmapRegion of unmapped foreign memory throws what the kernel says of it", () => {
-  using region = new MmapRegion(PAGE, { pointer: BigInt(PAGE) });
-  const { code } = assertThrows(() => region.sync(), SystemError, "Cannot msync(address: 0x1000");
+  using region = new MmapRegion(PAGE, { backing: Backing.foreign(BigInt(PAGE)) });
+  const { code } = assertThrows(() => region.flush(), SystemError, "Cannot msync(address: 0x1000");
   assertEquals(code, "ENOMEM");
   assertThrows(() => region.advise("willneed"), SystemError, "Cannot madvise(address: 0x1000");
   assertThrows(
@@ -187,64 +207,116 @@ Deno.test("MmapRegion of unmapped foreign memory throws what the kernel says of 
   assertEquals(region.protection, Permissions.ReadWrite);
 });
 
-Deno.test("MmapRegion.sync() takes every kind of memory, waiting or not", () => {
+Deno.test("MmapRegion.flush() takes every kind of memory, waiting or not", () => {
   using file = temporaryFile(PAGE);
   using opened = Deno.openSync(file.path, { read: true, write: true });
   using mapped = MmapRegion.fromFile(new FileOffset(opened), PAGE);
   mapped.asVolatileSlice().writeObj(u8, 7, 0);
-  mapped.sync();
-  mapped.sync(false);
+  mapped.flush();
+  mapped.flush(false);
   using anonymous = new MmapRegion(PAGE);
-  anonymous.sync();
+  anonymous.flush();
   assertEquals(Deno.readFileSync(file.path)[0], 7);
 });
 
-Deno.test("MmapRegion.fdsOverlap() compares descriptors and ranges", () => {
+Deno.test("MmapRegion.fdsOverlap() compares files and ranges, not descriptors", () => {
   using file = temporaryFile(4 * PAGE);
+  using another = temporaryFile(4 * PAGE);
   using a = Deno.openSync(file.path, { read: true, write: true });
   using b = open(file.path, "r+");
+  using c = open(another.path, "r+");
   const map = (file: Deno.FsFile | number, page: number, size: number) =>
     MmapRegion.fromFile(new FileOffset(file, page * PAGE), size);
   using first = map(a, 0, 2 * PAGE);
   using second = map(a, 1, 2 * PAGE);
   using third = map(a, 2, PAGE);
-  using other = map(b.fd, 0, 4 * PAGE);
+  using same = map(b.fd, 0, PAGE);
+  using other = map(c.fd, 0, 4 * PAGE);
   using anonymous = new MmapRegion(PAGE);
   assert(first.fdsOverlap(first));
   assert(first.fdsOverlap(second) && second.fdsOverlap(first));
   assert(second.fdsOverlap(third) && third.fdsOverlap(second));
   assertFalse(first.fdsOverlap(third) || third.fdsOverlap(first));
-  assertFalse(first.fdsOverlap(other));
+  assert(first.fdsOverlap(same) && same.fdsOverlap(first));
+  assertFalse(second.fdsOverlap(same) || same.fdsOverlap(second));
+  assertFalse(first.fdsOverlap(other) || other.fdsOverlap(first));
   assertFalse(first.fdsOverlap(anonymous) || anonymous.fdsOverlap(first));
   assertFalse(anonymous.fdsOverlap(anonymous));
 });
 
-Deno.test("MmapRegion.isHugetlbfs is the label it was given", () => {
-  for (const hugetlbfs of [true, false]) {
-    using region = new MmapRegion(PAGE, { hugetlbfs });
-    assertEquals(region.isHugetlbfs, hugetlbfs);
+linuxTest("MmapRegion.fdsOverlap() finds the ranges of one memfd apart, and two memfds too", () => {
+  const [one, two] = [Backing.memfd(), Backing.memfd()];
+  using first = new MmapRegion(PAGE, { backing: one });
+  using second = new MmapRegion(PAGE, { backing: one });
+  using third = new MmapRegion(PAGE, { backing: two });
+  assert(first.fdsOverlap(first));
+  // Each region that is mapped by itself has a memfd of its own.
+  assertFalse(first.fdsOverlap(second) || first.fdsOverlap(third));
+});
+
+Deno.test("MmapRegion.fdsOverlap() knows the file after its descriptor was closed and reused", () => {
+  using file = temporaryFile(PAGE);
+  using another = temporaryFile(PAGE);
+  const map = (path: string) => {
+    using opened = open(path, "r+");
+    return MmapRegion.fromFile(new FileOffset(opened.fd), PAGE);
+  };
+  using first = map(file.path);
+  // The number of its descriptor is free again.
+  using second = map(another.path);
+  using third = map(file.path);
+  assertFalse(first.fdsOverlap(second));
+  assert(first.fdsOverlap(third));
+});
+
+linuxTest("MmapRegion.isHugetlbfs says what its pages are, where that is known", () => {
+  using file = temporaryFile(PAGE);
+  using opened = Deno.openSync(file.path, { read: true, write: true });
+  using owned = new MmapRegion(PAGE);
+  const backings: readonly (readonly [Backing, boolean | undefined])[] = [
+    [Backing.anonymous({ shared: true }), false],
+    [Backing.memfd(), false],
+    [Backing.file(opened), false],
+    [Backing.foreign(owned.hostAddress()), undefined],
+  ];
+  for (const [backing, expected] of backings) {
+    using region = new MmapRegion(PAGE, { backing });
+    assertEquals(region.isHugetlbfs, expected);
   }
 });
 
-linuxTest("MmapRegion in huge pages is refused or unmapped whole, whatever its size", () => {
-  let region: MmapRegion;
-  try {
-    region = new MmapRegion(PAGE, { shared: true, flags: MAP_HUGETLB });
-  } catch (error) {
-    assert(error instanceof SystemError || error instanceof RangeError);
-    return;
-  }
-  const { start } = mappingAt(region.hostAddress())!;
-  region.close();
-  assertEquals(mappingAt(BigInt(start)), undefined);
-});
+for (const make of [Backing.anonymous, Backing.memfd]) {
+  linuxTest(
+    `MmapRegion in huge pages of ${make.name} is mapped and unmapped whole, or refused`,
+    () => {
+      const backing = make({ hugePages: 2 ** 21 });
+      assertThrows(() => new MmapRegion(PAGE, { backing }), RangeError, "in huge pages");
+      let region: MmapRegion;
+      try {
+        region = new MmapRegion(2 ** 21, { backing });
+      } catch (error) {
+        // The host has no huge pages to give.
+        assert(error instanceof OptionRefused);
+        assertEquals(error.option, "hugePages");
+        return;
+      }
+      assertEquals(region.isHugetlbfs, true);
+      const { start } = mappingAt(region.hostAddress())!;
+      region.close();
+      assertEquals(mappingAt(BigInt(start)), undefined);
+    },
+  );
+}
 
 Deno.test("MmapRegion.toString() says how long, what kind and what may be done", () => {
   using file = temporaryFile(2 * PAGE);
   using opened = Deno.openSync(file.path, { read: true, write: true });
   const offset = new FileOffset(opened, PAGE);
   const region = new MmapRegion(1.5 * 2 ** 30);
-  using shared = new MmapRegion(1000, { shared: true, protection: Permissions.No });
+  using shared = new MmapRegion(1000, {
+    backing: Backing.anonymous({ shared: true }),
+    protection: Permissions.No,
+  });
   using mapped = MmapRegion.fromFile(offset, PAGE, { protection: Permissions.Read });
   assertEquals(`${region}`, "MmapRegion 1.5 GiB anonymous private read-write");
   assertEquals(`${shared}`, "MmapRegion 1000 B anonymous shared no access");

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import {
   AccessDenied,
   array,
+  Backing,
   bytes,
   Cursor,
   Fd,
@@ -9,6 +10,7 @@ import {
   GuestAddress,
   GuestMemoryMmap,
   GuestRegionMmap,
+  type HostMemory,
   type MmapOptions,
   MmapRegion,
   Permissions,
@@ -54,7 +56,7 @@ const Pair = struct({ a: u16be, b: u64 });
 
 // What reads before it writes is refused as a read where neither is allowed.
 const readsFirst = (name: string) =>
-  ["exchange", "compareExchange", "fetch"].some((part) => name.includes(part));
+  ["exchange", "compareExchange", "fetch", "rawView"].some((part) => name.includes(part));
 
 const WRITES: readonly (readonly [string, (to: AnyBytes) => unknown])[] = [
   ["write", (to) => to.write(eight(), at)],
@@ -338,7 +340,7 @@ Deno.test("MmapRegion of a file open to read only is refused shared, and works p
   const offset = new FileOffset(opened);
   const error = assertThrows(() => MmapRegion.fromFile(offset, PAGE), SystemError);
   assertEquals([error.call, error.code], ["mmap", "EACCES"]);
-  using region = MmapRegion.fromFile(offset, PAGE, { shared: false });
+  using region = new MmapRegion(PAGE, { backing: Backing.file(offset, { private: true }) });
   region.asVolatileSlice().writeObj(u8, 1, 0);
   assertEquals(region.asVolatileSlice().readObj(u8, 0), 1);
   assertEquals(Deno.readFileSync(file.path)[0], 7);
@@ -353,21 +355,129 @@ Deno.test("rawView() is refused from the moment protect() took the right to writ
   assertFalse(Permissions.hasWrite(region.protection));
 });
 
-linuxTest("MmapRegion.protect() widens what may be done only after the mapping allows it", () => {
+linuxTest("MmapRegion.protect() lets nothing be accessed while the kernel changes it", () => {
   using mmap = new MmapRegion(PAGE, { protection: Permissions.Read });
   const { memory } = mmap.asVolatileSlice();
+  const state = () => [memory.openLength, ...may(memory)];
   const calls = pageCalls() as { mprotect: (...args: never[]) => number };
   const { mprotect } = calls;
-  const seen: number[][] = [];
+  const seen: unknown[][] = [];
   calls.mprotect = (...args) => {
-    seen.push([memory.readableLength, memory.writableLength]);
+    seen.push(state());
     return mprotect(...args);
   };
   try {
     mmap.protect(Permissions.ReadWrite);
+    seen.push(state());
     mmap.protect(Permissions.Write);
+    seen.push(state());
   } finally {
     calls.mprotect = mprotect;
   }
-  assertEquals(seen, [[PAGE, 0], [0, PAGE]]);
+  assertEquals(seen, [
+    [0, false, false],
+    [PAGE, true, true],
+    [0, false, false],
+    [0, false, true],
+  ]);
+});
+
+function may(memory: HostMemory): boolean[] {
+  return (["read", "write"] as const).map((access) => memory.permits(access, 0, PAGE));
+}
+
+Deno.test("MmapRegion.protect() empties every raw view, whatever it changes to", () => {
+  for (const from of [ReadWrite] as const) {
+    for (const to of [Read, Write, No] as const) {
+      using region = new MmapRegion(PAGE, { protection: from });
+      const slice = region.asVolatileSlice();
+      const view = slice.rawView();
+      const words = new Uint32Array(view.buffer, 8, 2);
+      const data = new DataView(view.buffer);
+      view[0] = 7;
+      const arrays = { ...slice.memory };
+      region.protect(to);
+      assertEquals([view.length, words.length, view.buffer.byteLength], [0, 0, 0]);
+      assertThrows(() => data.getUint8(0), TypeError);
+      assert(slice.memory.u8 !== arrays.u8);
+      assertEquals([slice.memory.u8.length, slice.memory.length], [0, PAGE]);
+      region.protect(ReadWrite);
+      // A view that was emptied stays so. New ones show what was there.
+      assertEquals([view.length, slice.rawView()[0]], [0, 7]);
+    }
+  }
+});
+
+Deno.test("MmapRegion.protect() to what it is changes nothing, and keeps views", () => {
+  using region = new MmapRegion(PAGE);
+  const view = region.asVolatileSlice().rawView();
+  region.protect(ReadWrite);
+  assertEquals(view.length, PAGE);
+});
+
+Deno.test("rawView() needs the permission to read and to write", () => {
+  using region = new MmapRegion(PAGE);
+  const slice = region.asVolatileSlice();
+  const refused = ([Read, Write, No] as const).map((protection) => {
+    region.protect(protection);
+    return assertThrows(() => slice.rawView(), AccessDenied).access;
+  });
+  assertEquals(refused, ["write", "read", "read"]);
+});
+
+Deno.test("readOnlyView() of read-only memory is a copy, which does not reach the memory", () => {
+  using region = new MmapRegion(PAGE);
+  const slice = region.asVolatileSlice();
+  slice.writeObj(u8, 7, 0);
+  const live = slice.readOnlyView();
+  slice.writeObj(u8, 8, 0);
+  assertEquals(live[0], 8);
+  region.protect(Read);
+  const copy = slice.readOnlyView();
+  assertEquals([live.length, copy.length, copy[0]], [0, PAGE, 8]);
+  copy.fill(1);
+  assertEquals([slice.readObj(u8, 0), slice.readOnlyView()[0]], [8, 8]);
+});
+
+Deno.test("values and copies reach memory that has no arrays, as its protection allows", () => {
+  const recorder = new RecordingBitmap();
+  using memory = levels({ bitmap: () => recorder });
+  memory.slice.write(Uint8Array.from({ length: 64 }, (_, i) => i), 0);
+  memory.mmap.protect(Read);
+  for (const level of memory.all) {
+    // Of every size, at every alignment.
+    for (let start = 0; start < 9; start++) {
+      const buf = new Uint8Array(13);
+      assertEquals([level.read(buf, start), buf[0], buf[12]], [13, start, start + 12]);
+      assertEquals(level.readObj(u8, start), start);
+      const expected = new DataView(Uint8Array.from({ length: 8 }, (_, i) => start + i).buffer);
+      assertEquals(level.readObj(u32, start), expected.getUint32(0, true));
+      assertEquals(level.readObj(u64, start), expected.getBigUint64(0, true));
+    }
+    assertEquals(level.load(u32, 4), 0x0706_0504);
+  }
+  recorder.take();
+  memory.mmap.protect(Write);
+  for (const [i, level] of memory.all.entries()) {
+    level.write(eight(), 128 * i);
+    level.writeObj(u64, 0x0102_0304_0506_0708n, 128 * i + 16);
+    level.writeObj(u32, 0x0a0b_0c0d, 128 * i + 33);
+    level.store(u32, 9, 128 * i + 40);
+  }
+  assertEquals(
+    recorder.take(),
+    [0, 128, 256].flatMap((start) => [
+      [start, 8],
+      [start + 16, 8],
+      [start + 33, 4],
+      [start + 40, 4],
+    ]),
+  );
+  memory.mmap.protect(ReadWrite);
+  for (const [i] of memory.all.entries()) {
+    assertEquals(memory.slice.readObj(u64, 128 * i), 0x0707_0707_0707_0707n);
+    assertEquals(memory.slice.readObj(u64, 128 * i + 16), 0x0102_0304_0506_0708n);
+    assertEquals(memory.slice.readObj(u32, 128 * i + 33), 0x0a0b_0c0d);
+    assertEquals(memory.slice.load(u32, 128 * i + 40), 9);
+  }
 });

@@ -1,148 +1,38 @@
-import { assert, assertEquals, assertFalse, assertInstanceOf, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertInstanceOf,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import {
   AccessDenied,
   AtomicBitmap,
+  Backing,
   BitmapGroup,
-  FileOffset,
-  GuestAddress,
-  type GuestMemoryHandle,
   GuestMemoryMmap,
   GuestRegionMmap,
+  InvalidHandle,
   MemoryClosed,
   MmapRegion,
-  type MmapRegionHandle,
   NoBitmap,
   Permissions,
   u32,
   u64,
   u8,
 } from "../../../mod.ts";
-import { mappingsOf } from "../../support/proc_maps.ts";
-import { RecordingBitmap } from "../../support/recording_bitmap.ts";
-import { collectUntil, gcTest } from "../../support/garbage.ts";
 import { linuxTest } from "../../support/linux_test.ts";
-import { temporaryFile } from "../../support/temporary_file.ts";
+import { mappable, Peer } from "../../support/peer.ts";
+import { RecordingBitmap } from "../../support/recording_bitmap.ts";
 import { gpa } from "../../support/values.ts";
 
 const PAGE = 4096;
 
-/** What the other thread can be asked. */
-type Request =
-  | { readonly do: "attach"; readonly memory: GuestMemoryHandle }
-  | { readonly do: "attach one"; readonly region: MmapRegionHandle }
-  | { readonly do: "read"; readonly address: number }
-  | { readonly do: "write"; readonly address: number; readonly value: number }
-  | { readonly do: "count"; readonly address: number; readonly times: number }
-  | { readonly do: "describe" }
-  | { readonly do: "close" }
-  | { readonly do: "forget" }
-  | { readonly do: "collect" };
-
-type Answer = { readonly value: unknown } | { readonly error: string };
-
-// This file is the program of the other thread too.
-if ("DedicatedWorkerGlobalScope" in globalThis) serve();
-
-function serve(): void {
-  const serveOne = server();
-  globalThis.addEventListener("message", (event) => {
-    const { data } = event as MessageEvent<Request>;
-    let answer: Answer;
-    try {
-      answer = { value: serveOne(data) };
-    } catch (error) {
-      answer = { error: (error as Error).name };
-    }
-    (globalThis as unknown as { postMessage(answer: Answer): void }).postMessage(answer);
-  });
-}
-
-function server(): (request: Request) => unknown {
-  let memory: GuestMemoryMmap | undefined;
-  return (request) => {
-    switch (request.do) {
-      case "attach":
-        memory = GuestMemoryMmap.attach(request.memory);
-        return;
-      case "attach one":
-        memory = GuestMemoryMmap.fromRegions([
-          new GuestRegionMmap(MmapRegion.attach(request.region), GuestAddress(0)),
-        ]);
-        return;
-      case "read":
-        return memory!.readObj(u8, GuestAddress(request.address));
-      case "write":
-        return memory!.writeObj(u8, request.value, GuestAddress(request.address));
-      case "count":
-        for (let i = 0; i < request.times; i++) {
-          memory!.getAtomicRef(u32, GuestAddress(request.address)).fetchAdd(1);
-        }
-        return;
-      case "describe":
-        return Array.from(memory!, ({ startAddr, len, mmap, bitmap }) => ({
-          startAddr,
-          len,
-          description: mmap.description,
-          flags: mmap.flags,
-          protection: mmap.protection,
-          owned: mmap.owned,
-          hugetlbfs: mmap.isHugetlbfs,
-          tracked: bitmap !== NoBitmap,
-        }));
-      case "close":
-        return memory!.close();
-      case "forget":
-        memory = undefined;
-        return;
-      case "collect":
-        return (globalThis as { gc?: () => void }).gc?.();
-    }
-  };
-}
-
-/** Another thread of this program. */
-class Peer implements Disposable {
-  readonly #worker = new Worker(import.meta.url, { type: "module" });
-
-  /** What it answers: the value, or the name of the error. */
-  async ask(request: Request): Promise<unknown> {
-    const { promise, resolve } = Promise.withResolvers<Answer>();
-    this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => resolve(data);
-    this.#worker.postMessage(request);
-    const answer = await promise;
-    return "error" in answer ? answer.error : answer.value;
-  }
-
-  [Symbol.dispose](): void {
-    this.#worker.terminate();
-  }
-}
-
-/** A file of two pages whose mappings can be counted. */
-function mappable() {
-  const file = temporaryFile(2 * PAGE);
-  const opened = Deno.openSync(file.path, { read: true, write: true });
-  return {
-    file: new FileOffset(opened),
-    /** A memory of two regions, a page of the file each. */
-    memory: (bitmap?: (length: number) => AtomicBitmap) =>
-      GuestMemoryMmap.fromRangesWithFiles([
-        [GuestAddress(0), PAGE, new FileOffset(opened)],
-        [GuestAddress(8 * PAGE), PAGE, new FileOffset(opened, PAGE)],
-      ], bitmap === undefined ? {} : { bitmap }),
-    region: () => new MmapRegion(PAGE, { file: new FileOffset(opened) }),
-    isMapped: () => mappingsOf(file.path).length > 0,
-    [Symbol.dispose]() {
-      opened.close();
-      file[Symbol.dispose]();
-    },
-  };
-}
-
 linuxTest("share(): both threads see the same bytes at the same addresses", async () => {
   using peer = new Peer();
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), PAGE], [gpa(2 ** 32), 3 * PAGE]]);
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   memory.writeObj(u8, 7, gpa(2 ** 32 + 5000));
   assertEquals(await peer.ask({ do: "read", address: 2 ** 32 + 5000 }), 7);
   await peer.ask({ do: "write", address: 9, value: 42 });
@@ -156,7 +46,7 @@ linuxTest("share(): both threads mark the same bitmap", async () => {
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), 8 * PAGE]], {
     bitmap: (length) => new AtomicBitmap(length, 2 * PAGE),
   });
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   await peer.ask({ do: "write", address: 3 * PAGE, value: 1 });
   memory.writeObj(u8, 1, gpa(7 * PAGE));
   const { bitmap } = memory.findRegion(gpa(0))!;
@@ -175,7 +65,7 @@ linuxTest("share(): regions whose bitmaps are slices of one stay so", async () =
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), PAGE], [gpa(32 * PAGE), 4 * PAGE]], {
     bitmap: (_length, start) => dirty.sliceAt(start),
   });
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   await peer.ask({ do: "write", address: 33 * PAGE, value: 1 });
   assertEquals([...dirty.dirtyRuns()], [[33 * PAGE, PAGE]]);
   await peer.ask({ do: "close" });
@@ -186,7 +76,7 @@ linuxTest("share(): two Workers and the main thread count together", async () =>
   using two = new Peer();
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), PAGE]]);
   for (const peer of [one, two]) {
-    await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+    await peer.ask({ do: "attach", memory: memory.share() });
   }
   const times = 200_000;
   const counting = [one, two].map((peer) => peer.ask({ do: "count", address: 64, times }));
@@ -203,7 +93,7 @@ linuxTest("share(): the last of three threads to close unmaps", async () => {
   using two = new Peer();
   const memory = file.memory();
   for (const peer of [one, two]) {
-    await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+    await peer.ask({ do: "attach", memory: memory.share() });
   }
   await one.ask({ do: "close" });
   memory.close();
@@ -218,7 +108,7 @@ linuxTest("share(): memory that its first thread closed stays with the other", a
   using file = mappable();
   using peer = new Peer();
   const memory = file.memory();
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   memory.close();
   assertThrows(() => memory.readObj(u8, gpa(0)), MemoryClosed);
   assert(file.isMapped());
@@ -233,7 +123,7 @@ linuxTest("share(): memory that the other thread closed stays with the first", a
   using file = mappable();
   using peer = new Peer();
   const memory = file.memory();
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   await peer.ask({ do: "close" });
   await peer.ask({ do: "close" });
   assert(file.isMapped());
@@ -246,7 +136,7 @@ linuxTest("share(): a handle holds the memory until it is attached", async () =>
   using file = mappable();
   const memory = file.memory();
   memory.writeObj(u8, 9, gpa(8 * PAGE));
-  const handle = GuestMemoryMmap.share(memory);
+  const handle = memory.share();
   memory.close();
   assert(file.isMapped());
   using peer = new Peer();
@@ -259,7 +149,7 @@ linuxTest("share(): a handle holds the memory until it is attached", async () =>
 linuxTest("share(): a handle that nobody wants is let go of by attaching it oneself", () => {
   using file = mappable();
   const memory = file.memory();
-  const handle = GuestMemoryMmap.share(memory);
+  const handle = memory.share();
   memory.close();
   assert(file.isMapped());
   GuestMemoryMmap.attach(handle).close();
@@ -271,7 +161,7 @@ linuxTest("attach() takes a handle once, in whatever thread", async () => {
   using one = new Peer();
   using two = new Peer();
   const memory = file.memory();
-  const handle = GuestMemoryMmap.share(memory);
+  const handle = memory.share();
   assertEquals(await one.ask({ do: "attach", memory: handle }), undefined);
   assertEquals(await two.ask({ do: "attach", memory: handle }), "MemoryClosed");
   assertThrows(() => GuestMemoryMmap.attach(handle), MemoryClosed);
@@ -282,25 +172,50 @@ linuxTest("attach() takes a handle once, in whatever thread", async () => {
   assertFalse(file.isMapped());
 });
 
-linuxTest("attach() in the thread that shares is memory of its own", () => {
+linuxTest("attach() in the thread that shares is closed by itself, over the same memory", () => {
   using file = mappable();
   const memory = file.memory();
-  const again = GuestMemoryMmap.attach(GuestMemoryMmap.share(memory));
+  const again = GuestMemoryMmap.attach(memory.share());
   memory.writeObj(u8, 1, gpa(0));
   assertEquals(again.readObj(u8, gpa(0)), 1);
+  assertStrictEquals(
+    again.findRegion(gpa(0))!.hostSlice!.memory,
+    memory.findRegion(gpa(0))!
+      .hostSlice!.memory,
+  );
   memory.close();
+  assertThrows(() => memory.readObj(u8, gpa(0)), MemoryClosed);
   again.writeObj(u8, 2, gpa(0));
   assert(file.isMapped());
   again.close();
   assertFalse(file.isMapped());
 });
 
+linuxTest("attach() of a memory whose handle was altered in part holds none of it", () => {
+  using file = mappable();
+  for (const at of [0, 1]) {
+    const memory = file.memory();
+    const handle = memory.share();
+    const altered = handle.map((entry, i) => {
+      if (i !== at) return entry;
+      const { mapping } = entry.mapping;
+      return { ...entry, mapping: { ...entry.mapping, mapping: { ...mapping, seal: "" } } };
+    });
+    assertThrows(() => GuestMemoryMmap.attach(altered), InvalidHandle);
+    memory.close();
+    // The part that was altered is still held by the handle as it was.
+    assertEquals(file.mapped(), 1);
+    assertThrows(() => GuestMemoryMmap.attach(handle), MemoryClosed);
+    assertFalse(file.isMapped());
+  }
+});
+
 linuxTest("attached memory can be shared on", async () => {
   using file = mappable();
   using peer = new Peer();
   const first = file.memory();
-  const second = GuestMemoryMmap.attach(GuestMemoryMmap.share(first));
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(second) });
+  const second = GuestMemoryMmap.attach(first.share());
+  await peer.ask({ do: "attach", memory: second.share() });
   first.close();
   second.close();
   assertEquals(await peer.ask({ do: "read", address: 0 }), 0);
@@ -329,7 +244,7 @@ linuxTest("what is known of a mapping travels with it", async () => {
   using file = mappable();
   using peer = new Peer();
   using memory = file.memory();
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   const described = Array.from(memory, ({ startAddr, len, mmap }) => ({
     startAddr,
     len,
@@ -337,7 +252,7 @@ linuxTest("what is known of a mapping travels with it", async () => {
     flags: mmap.flags,
     protection: Permissions.ReadWrite,
     owned: true,
-    hugetlbfs: undefined,
+    hugetlbfs: false,
     tracked: false,
   }));
   assertEquals(described[1]!.description, `file ${file.file.fd} at 0x1000 shared read-write`);
@@ -357,7 +272,7 @@ linuxTest("memory that is read-only is so in the other thread", async () => {
   region.asVolatileSlice().writeObj(u8, 1, 0);
   region.mmap.protect(Permissions.Read);
   using memory = GuestMemoryMmap.fromRegions([region]);
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
+  await peer.ask({ do: "attach", memory: memory.share() });
   assertEquals(await peer.ask({ do: "read", address: 0 }), 1);
   assertEquals(await peer.ask({ do: "write", address: 0, value: 2 }), "AccessDenied");
   assertThrows(() => memory.writeObj(u8, 2, gpa(0)), AccessDenied);
@@ -368,7 +283,7 @@ linuxTest("memory of a foreign pointer is never unmapped by whoever shares it", 
   using file = mappable();
   using peer = new Peer();
   const owner = file.region();
-  const foreign = new MmapRegion(PAGE, { pointer: owner.hostAddress() });
+  const foreign = new MmapRegion(PAGE, { backing: Backing.foreign(owner.hostAddress()) });
   await peer.ask({ do: "attach one", region: foreign.share() });
   foreign.close();
   assertEquals(await peer.ask({ do: "read", address: 0 }), 0);
@@ -383,7 +298,7 @@ linuxTest("share() refuses a bitmap that cannot go to another thread, and holds 
   using file = mappable();
   const atomic = new AtomicBitmap(PAGE);
   for (const bitmap of [new RecordingBitmap(), new BitmapGroup([atomic])]) {
-    const region = new MmapRegion(PAGE, { file: file.file, bitmap: () => bitmap });
+    const region = new MmapRegion(PAGE, { backing: Backing.file(file.file), bitmap: () => bitmap });
     assertThrows(() => region.share(), TypeError, "Cannot share memory");
     region.close();
     assertFalse(file.isMapped());
@@ -392,10 +307,10 @@ linuxTest("share() refuses a bitmap that cannot go to another thread, and holds 
 
 linuxTest("share() of a memory that cannot be shared whole holds none of it", () => {
   using file = mappable();
-  const shareable = GuestRegionMmap.fromRange(gpa(0), PAGE, { file: file.file });
+  const shareable = GuestRegionMmap.fromRange(gpa(0), PAGE, { backing: Backing.file(file.file) });
   const other = GuestRegionMmap.fromRange(gpa(PAGE), PAGE, { bitmap: () => new RecordingBitmap() });
   const memory = GuestMemoryMmap.fromRegions([shareable, other]);
-  assertThrows(() => GuestMemoryMmap.share(memory), TypeError, "Cannot share memory");
+  assertThrows(() => memory.share(), TypeError, "Cannot share memory");
   memory.close();
   assertFalse(file.isMapped());
 });
@@ -407,61 +322,6 @@ linuxTest("share() of closed memory throws", () => {
   assertThrows(() => region.share(), MemoryClosed);
   const memory = file.memory();
   memory.close();
-  assertThrows(() => GuestMemoryMmap.share(memory), MemoryClosed);
+  assertThrows(() => memory.share(), MemoryClosed);
   assertFalse(file.isMapped());
-});
-
-linuxTest("a Worker that is terminated while it holds memory leaves it mapped", async () => {
-  using file = mappable();
-  const memory = file.memory();
-  {
-    using peer = new Peer();
-    await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
-  }
-  memory.writeObj(u8, 1, gpa(0));
-  memory.close();
-  // Nobody can know that it is gone: rather a leak than memory unmapped while it is in use.
-  assert(file.isMapped());
-});
-
-gcTest("memory that the other thread forgets is unmapped when this one has closed it", async () => {
-  using file = mappable();
-  using peer = new Peer();
-  const memory = file.memory();
-  await peer.ask({ do: "attach", memory: GuestMemoryMmap.share(memory) });
-  memory.close();
-  await peer.ask({ do: "collect" });
-  assert(file.isMapped());
-  await peer.ask({ do: "forget" });
-  for (let round = 0; round < 100 && file.isMapped(); round++) await peer.ask({ do: "collect" });
-  assertFalse(file.isMapped());
-});
-
-gcTest("memory that this thread forgets stays with the other, and goes with it", async () => {
-  using file = mappable();
-  using peer = new Peer();
-  const holders = await (async () => {
-    const region = file.region();
-    const handle = region.share();
-    await peer.ask({ do: "attach one", region: handle });
-    return new Int32Array(handle.holders!);
-  })();
-  assert(await collectUntil(() => holders[0] === 1));
-  assert(file.isMapped());
-  assertEquals(await peer.ask({ do: "read", address: 0 }), 0);
-  await peer.ask({ do: "close" });
-  assertFalse(file.isMapped());
-});
-
-gcTest("memory whose handle was forgotten stays mapped", async () => {
-  using file = mappable();
-  using control = mappable();
-  (() => {
-    const region = file.region();
-    region.share();
-    region.close();
-    void control.region();
-  })();
-  assert(await collectUntil(() => !control.isMapped()), "nothing is ever collected");
-  assert(file.isMapped());
 });

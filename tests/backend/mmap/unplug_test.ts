@@ -1,6 +1,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import {
+  Backing,
   FileOffset,
   GuestMemoryAtomic,
   type GuestMemoryLoadGuard,
@@ -23,7 +24,9 @@ function fileBacked() {
   const opened = Deno.openSync(file.path, { read: true, write: true });
   return {
     region: (page: number) =>
-      GuestRegionMmap.fromRange(pageAt(page), PAGE, { file: new FileOffset(opened, page * PAGE) }),
+      GuestRegionMmap.fromRange(pageAt(page), PAGE, {
+        backing: Backing.file(new FileOffset(opened, page * PAGE)),
+      }),
     /** Which pages of the file are mapped, each as often as it is. */
     mapped: () => mappingsOf(file.path).flatMap(pagesOf).sort((a, b) => a - b),
     [Symbol.dispose]() {

@@ -2,6 +2,7 @@
 import { openSync } from "node:fs";
 import {
   array,
+  Backing,
   bytes,
   type ByteSink,
   type ByteSource,
@@ -39,7 +40,9 @@ const NUMBERS = [
 // Guarded memory before and behind what is accessed.
 using guarded = new MmapRegion(3 * SIZE);
 const guard = guarded.asVolatileSlice().rawView().fill(GUARD);
-const mmap = new MmapRegion(SIZE, { pointer: guarded.hostAddress() + BigInt(SIZE) });
+const mmap = new MmapRegion(SIZE, {
+  backing: Backing.foreign(guarded.hostAddress() + BigInt(SIZE)),
+});
 using memory = GuestMemoryMmap.fromRegions(
   [0, SIZE, 2 ** 32, END - SIZE].map((start) => new GuestRegionMmap(mmap, GuestAddress(start))),
 );
@@ -190,12 +193,18 @@ every("mmap.getArrayRef", (at, count) => mmap.getArrayRef(u64, at, count).copyTo
 every("mmap.advise", (at, count) => mmap.advise("dontneed", at, count));
 every("mmap.advise to the end", (at) => mmap.advise("willneed", at));
 // Bits of mmap's flags and protection are not tried: they mean what the kernel says.
-every("new MmapRegion", (size) => new MmapRegion(size, { shared: true }).close());
+every(
+  "new MmapRegion",
+  (size) => new MmapRegion(size, { backing: Backing.anonymous({ shared: true }) }).close(),
+);
 every("new MmapRegion of a pointer", (size, pointer) => {
-  new MmapRegion(size, { pointer: Number.isInteger(pointer) ? BigInt(pointer) : 4096n }).close();
+  new MmapRegion(size, {
+    backing: Backing.foreign(Number.isInteger(pointer) ? BigInt(pointer) : 4096n),
+  }).close();
 });
 every("new MmapRegion of a device", (size, start) => {
-  new MmapRegion(size, { file: new FileOffset(zero, start), shared: false }).close();
+  new MmapRegion(size, { backing: Backing.file(new FileOffset(zero, start), { private: true }) })
+    .close();
 });
 every("new Fd", (fd, position) => {
   const stream = new Fd(Number.isInteger(fd) ? nobody : fd, position);
@@ -205,10 +214,12 @@ every("Fd.readVolatile", (at, count) => memory.readVolatileFrom(gpa(at), new Fd(
 every("Fd.writeVolatile", (at, count) => memory.writeAllVolatileTo(gpa(at), new Fd(zero), count));
 every("new FileOffset", (fd, start) => new FileOffset(fd, start));
 every("GuestRegionMmap.fromRange", (start, size) => {
-  GuestRegionMmap.fromRange(gpa(start), size, { shared: true }).close();
+  GuestRegionMmap.fromRange(gpa(start), size, { backing: Backing.anonymous({ shared: true }) })
+    .close();
 });
 every("GuestMemoryMmap.fromRanges", (start, size) => {
-  GuestMemoryMmap.fromRanges([[gpa(start), size]], { shared: true }).close();
+  GuestMemoryMmap.fromRanges([[gpa(start), size]], { backing: Backing.anonymous({ shared: true }) })
+    .close();
 });
 every("GuestAddress", (at) => GuestAddress(at));
 for (const n of [-1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n, 2n ** 64n, -(2n ** 64n), 2n ** 1100n]) {

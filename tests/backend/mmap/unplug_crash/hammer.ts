@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  Backing,
   FileOffset,
   GuestAddress,
   GuestMemoryAtomic,
@@ -33,7 +34,9 @@ const path = Deno.makeTempFileSync();
 Deno.truncateSync(path, PAGES * PAGE);
 const file = Deno.openSync(path, { read: true, write: true });
 const region = (page: number) =>
-  GuestRegionMmap.fromRange(gpa(page), PAGE, { file: new FileOffset(file, page * PAGE) });
+  GuestRegionMmap.fromRange(gpa(page), PAGE, {
+    backing: Backing.file(new FileOffset(file, page * PAGE)),
+  });
 const space = new GuestMemoryAtomic(
   GuestMemoryMmap.fromRegions(Array.from({ length: PAGES }, (_, page) => region(page))),
 );

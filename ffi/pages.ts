@@ -1,0 +1,99 @@
+/**
+ * Calls that change how pages of a mapping are kept: locked, placed, filled.
+ *
+ * @module
+ */
+import { contentCalls, lastError, libc, pageOptionCalls, withPool } from "./libc.ts";
+import { SystemError } from "./system_error.ts";
+
+// SAFETY, for all functions here: the range is in a live mapping of the caller.
+
+// linux/mman.h
+const MLOCK_ONFAULT = 1;
+
+/**
+ * `mlock(2)`, or `mlock2(2)` with `MLOCK_ONFAULT`: keeps pages in the host's RAM.
+ *
+ * @param onFault Whether pages that were not touched yet stay out of it until they are.
+ * @throws {SystemError} The call failed: `ENOMEM` beyond the limit of the process.
+ */
+export function lockMemory(address: number, length: number, onFault: boolean): void {
+  const { mlock, mlock2 } = pageOptionCalls();
+  if (onFault && mlock2 === null) throw new TypeError("Cannot lock on fault: Linux only");
+  const failed = onFault
+    ? mlock2!(BigInt(address), BigInt(length), MLOCK_ONFAULT)
+    : mlock(BigInt(address), BigInt(length));
+  if (failed !== 0) throw lastError(onFault ? "mlock2" : "mlock", { length });
+}
+
+/** `munlock(2)`. */
+export function unlockMemory(address: number, length: number): void {
+  if (pageOptionCalls().munlock(BigInt(address), BigInt(length)) !== 0) {
+    throw lastError("munlock", { length });
+  }
+}
+
+/** `MPOL_*` of linux/mempolicy.h. */
+export const POLICIES = { preferred: 1, bind: 2, interleave: 3 } as const;
+
+/**
+ * `mbind(2)`: where pages are placed from now on.
+ *
+ * @param nodes The numbers of the NUMA nodes, below 1024.
+ * @throws {SystemError} The call failed: `EINVAL` where the host has no such node.
+ * @throws {TypeError} The platform has no such call.
+ */
+export function placeMemory(
+  address: number,
+  length: number,
+  policy: keyof typeof POLICIES,
+  nodes: readonly number[],
+): void {
+  const { systemCalls } = libc().platform;
+  if (systemCalls === undefined) throw new TypeError("Cannot place memory on nodes: Linux only");
+  const mask = new Uint8Array(128);
+  for (const node of nodes) mask[node >> 3]! |= 1 << (node & 7);
+  const bits = BigInt(8 * mask.length);
+  const [start, size] = [BigInt(address), BigInt(length)];
+  const { mbind } = pageOptionCalls();
+  if (mbind(systemCalls.mbind, start, size, POLICIES[policy], mask, bits, 0) !== 0n) {
+    throw lastError("mbind", { length, policy, nodes });
+  }
+}
+
+/** `memset(3)`. */
+export function fillMemory(address: number, length: number, value: number): void {
+  contentCalls().memset(BigInt(address), value, BigInt(length));
+}
+
+/** Whether bytes are all zero: the first few, then each with those before it by `memcmp(3)`. */
+export function isZeroMemory(address: number, length: number): boolean {
+  const view = new Deno.UnsafePointerView(Deno.UnsafePointer.create(BigInt(address))!);
+  const head = Math.min(length, 8);
+  for (let i = 0; i < head; i++) if (view.getUint8(i) !== 0) return false;
+  return length === head ||
+    contentCalls().memcmp(BigInt(address), BigInt(address + head), BigInt(length - head)) === 0;
+}
+
+/**
+ * `madvise(2)` on the thread pool. It resolves to whether the kernel did it. Why not is not known:
+ * errno is that of another thread.
+ */
+export type AdviseOnPool = (address: number, length: number, advice: number) => Promise<boolean>;
+
+/** Calls a function that advises on the thread pool. */
+export async function withAdviceOnPool<T>(
+  use: (advise: AdviseOnPool) => Promise<T>,
+): Promise<T> {
+  return await withPool(({ madvise }) =>
+    use(async (address, length, advice) =>
+      await madvise(BigInt(address), BigInt(length), advice) === 0
+    )
+  );
+}
+
+/** In a few words, why a call failed. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof SystemError) return `${error.call} failed with ${error.code}`;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,40 @@
+/**
+ * Threads of this program: who this one is, and whether another is alive. Linux only.
+ *
+ * @module
+ */
+import { libc, threadCalls } from "./libc.ts";
+
+/** Identity of a thread where the platform has no numbers for threads. */
+const UNKNOWN_THREAD = 2 ** 31 - 1;
+
+let current: number | undefined;
+
+/**
+ * The number of the calling thread: `gettid(2)`. A Worker has one thread for its life.
+ *
+ * @returns An integer from 1, below 2^31.
+ */
+export function threadId(): number {
+  return current ??= askThreadId();
+}
+
+function askThreadId(): number {
+  const { systemCalls } = libc().platform;
+  return systemCalls === undefined
+    ? UNKNOWN_THREAD
+    : Number(libc().core.gettid(systemCalls.gettid));
+}
+
+/**
+ * Whether a thread of this program is alive. A number that a new thread was given counts as alive,
+ * so `false` is certain, and `true` is not.
+ *
+ * @param id What {@linkcode threadId} returned there.
+ */
+export function isThreadAlive(id: number): boolean {
+  const { systemCalls } = libc().platform;
+  if (systemCalls === undefined) return true;
+  // Signal 0 is not sent: the call only looks for the thread, and fails with ESRCH without one.
+  return threadCalls().tgkill(systemCalls.tgkill, Deno.pid, id, 0) === 0n;
+}

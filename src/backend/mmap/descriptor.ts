@@ -1,0 +1,116 @@
+/**
+ * Descriptors that mappings own.
+ *
+ * @module
+ */
+import { closeDescriptor, duplicateDescriptor, endLease } from "../../../ffi/descriptor.ts";
+import { accessMode, fileStatus } from "../../../ffi/file.ts";
+import { InvalidHandle } from "../../error/mmap_region_error.ts";
+
+/** Which file a descriptor is of. Numbers of descriptors are reused, these are not. */
+export interface FileIdentity {
+  /** The descriptor. */
+  readonly fd: number;
+  /** Device and inode, as text. */
+  readonly file: string;
+  /** Whether the file can be written through it. */
+  readonly writable: boolean;
+}
+
+// This thread's descriptors by file: thousands of regions of one file need only one.
+const known = new Map<string, Descriptor>();
+
+/** A descriptor with a reference count, which all threads share. The last reference closes it. */
+export class Descriptor {
+  readonly #references: Int32Array;
+  /** Called in this thread when it removes the last reference. */
+  onClose: (() => void) | undefined;
+
+  private constructor(
+    readonly identity: FileIdentity,
+    readonly references: SharedArrayBuffer = new SharedArrayBuffer(4),
+  ) {
+    this.#references = new Int32Array(references);
+  }
+
+  /** Whether the last reference is gone. */
+  get closed(): boolean {
+    return Atomics.load(this.#references, 0) === 0;
+  }
+
+  /** The descriptor's number. */
+  get fd(): number {
+    return this.identity.fd;
+  }
+
+  /**
+   * A descriptor of the same open file, for this library's own use.
+   *
+   * @param fd The caller's. It may be closed afterwards.
+   * @returns The descriptor, with a reference for the caller.
+   * @throws {SystemError} It is not open, or there are too many.
+   */
+  static of(fd: number): Descriptor {
+    const identity = identify(fd);
+    const key = `${identity.file},${identity.writable}`;
+    const shared = known.get(key);
+    if (shared !== undefined && shared.#retain()) return shared;
+    const descriptor = Descriptor.own(duplicateDescriptor(fd));
+    known.set(key, descriptor);
+    return descriptor;
+  }
+
+  /** Takes over a descriptor. It has one reference. */
+  static own(fd: number): Descriptor {
+    const descriptor = new Descriptor(identify(fd));
+    descriptor.#references[0] = 1;
+    return descriptor;
+  }
+
+  /** A descriptor of another thread, without a new reference. */
+  static over(identity: FileIdentity, references: SharedArrayBuffer): Descriptor {
+    return new Descriptor(identity, references);
+  }
+
+  /**
+   * Refuses a descriptor that was closed behind this library's back, and whose number is another
+   * file's now.
+   *
+   * @throws {SystemError} It is not open.
+   * @throws {InvalidHandle} It is of another file.
+   */
+  ensureSameFile(): void {
+    if (identify(this.fd).file !== this.identity.file) {
+      throw new InvalidHandle(`Cannot use descriptor ${this.fd}: it is of another file now`);
+    }
+  }
+
+  /** Adds a reference. */
+  retain(): void {
+    this.#retain();
+  }
+
+  /** Removes a reference; the last one closes the descriptor. */
+  release(): void {
+    if (Atomics.sub(this.#references, 0, 1) !== 1) return;
+    for (const [key, descriptor] of known) if (descriptor === this) known.delete(key);
+    this.onClose?.();
+    // The caller's descriptor, of the same open file, would keep a lease.
+    endLease(this.fd);
+    closeDescriptor(this.fd);
+  }
+
+  // Whether a reference was added: another thread may just have removed the last one.
+  #retain(): boolean {
+    for (;;) {
+      const count = Atomics.load(this.#references, 0);
+      if (count === 0) return false;
+      if (Atomics.compareExchange(this.#references, 0, count, count + 1) === count) return true;
+    }
+  }
+}
+
+function identify(fd: number): FileIdentity {
+  const { device, inode } = fileStatus(fd);
+  return { fd, file: `${device}:${inode}`, writable: accessMode(fd) !== "read" };
+}

@@ -1,0 +1,129 @@
+/**
+ * Taking pages before they are touched, on Deno's thread pool.
+ *
+ * @module
+ */
+import { libc } from "../../../ffi/libc.ts";
+import { adviseMemory, forResidentRuns } from "../../../ffi/memory.ts";
+import { type AdviseOnPool, withAdviceOnPool } from "../../../ffi/pages.ts";
+import { availableMemory, totalMemory } from "../../../ffi/process.ts";
+import { OptionRefused } from "../../error/mmap_region_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
+import { byteSize } from "../../text/number_format.ts";
+import type { Mapping } from "./mapping.ts";
+import { populating, refusing } from "./page_options.ts";
+
+/** How pages are taken. */
+export interface PrefaultOptions {
+  /** How many calls run at the same time. As many as the host has processors, by default. */
+  readonly lanes?: number;
+  /** Bytes of one call: a multiple of the page size. 64 MiB by default. */
+  readonly chunk?: number;
+  /** Called after each call with the bytes that are done, and all of them. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Stops it: calls that run end first, then its reason is thrown. Pages stay taken. */
+  readonly signal?: AbortSignal;
+}
+
+const CHUNK = 2 ** 26;
+
+/**
+ * Takes all pages of mappings. The event loop goes on meanwhile, and the mappings stay mapped until
+ * it ends, even if they are closed.
+ *
+ * @param mappings The mappings.
+ * @param options How.
+ * @throws {OptionRefused} There is not enough memory, or no access is allowed.
+ */
+export async function prefaultAll(
+  mappings: readonly Mapping[],
+  options: PrefaultOptions = {},
+): Promise<void> {
+  const { lanes = navigator.hardwareConcurrency, chunk = CHUNK, onProgress, signal } = options;
+  checkPositive("lanes", lanes);
+  checkPositive("chunk", chunk);
+  signal?.throwIfAborted();
+  const pieces = mappings.flatMap((mapping) => piecesOf(mapping, chunk));
+  const total = pieces.reduce((sum, { length }) => sum + length, 0);
+  ensureAvailable(mappings);
+  const queue = pieces.values();
+  let done = 0;
+  let failed = false;
+  await withAdviceOnPool(async (advise) => {
+    const lane = async () => {
+      try {
+        for (const piece of queue) {
+          if (failed) return;
+          signal?.throwIfAborted();
+          await populate(piece, advise);
+          done += piece.length;
+          onProgress?.(done, total);
+        }
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    };
+    // All lanes end before the first failure is thrown: none is left running.
+    const results = await Promise.allSettled(
+      Array.from({ length: Math.min(lanes, pieces.length) }, lane),
+    );
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  });
+}
+
+function checkPositive(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value > 0) return;
+  throw new RangeError(`Cannot prefault with ${name} ${value}: it must be an integer from 1`);
+}
+
+interface Piece {
+  readonly mapping: Mapping;
+  readonly address: number;
+  readonly length: number;
+}
+
+function piecesOf(mapping: Mapping, chunk: number): Piece[] {
+  const { address, length, pageSize } = mapping.shape;
+  const step = Math.ceil(chunk / pageSize) * pageSize;
+  const pages = Math.ceil(length / pageSize) * pageSize;
+  return Array.from({ length: Math.ceil(pages / step) }, (_, i) => ({
+    mapping,
+    address: address + i * step,
+    length: Math.min(step, pages - i * step),
+  }));
+}
+
+// Beyond what is available, the kernel would end a process.
+function ensureAvailable(mappings: readonly Mapping[]): void {
+  const shapes = mappings.map(({ shape }) => shape).filter(({ kind }) => kind !== "file");
+  let missing = shapes.reduce((sum, { length }) => sum + length, 0);
+  const available = availableMemory();
+  if (missing <= available) return;
+  // No more can be there already than the host has, so that need not be counted.
+  if (missing - totalMemory() <= available) {
+    for (const { address, length } of shapes) {
+      forResidentRuns(address, length, (_, resident) => missing -= resident);
+    }
+  }
+  if (missing <= available) return;
+  throw new OptionRefused(
+    "prefault",
+    `${byteSize(missing)} are needed, ${byteSize(available)} are available`,
+  );
+}
+
+async function populate(
+  { mapping, address, length }: Piece,
+  advise: AdviseOnPool,
+): Promise<void> {
+  if (mapping.released) throw new MemoryClosed("mapping");
+  const advice = populating(mapping.protection);
+  const value = libc().platform.advice[advice];
+  const isDone = value !== undefined &&
+    await mapping.during(() => advise(address, length, value));
+  if (isDone) return;
+  if (mapping.released) throw new MemoryClosed("mapping");
+  // Why it failed is known only of a call on this thread.
+  refusing("prefault", () => adviseMemory(address, length, advice));
+}

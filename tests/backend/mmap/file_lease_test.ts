@@ -1,0 +1,49 @@
+/** Truncation under a mapping: what a lease prevents, and what nothing does. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Backing, MmapRegion, OptionRefused, SystemError } from "../../../mod.ts";
+import { closeSync, openSync } from "node:fs";
+import { runProgram } from "./crash/run.ts";
+import { linuxTest } from "../../support/linux_test.ts";
+import { temporaryFile } from "../../support/temporary_file.ts";
+
+linuxTest("without a lease: truncation takes private pages too that were written", async () => {
+  const { signal, stdout } = await runProgram("truncated_private_file");
+  // The page that was written to, and reads 9, is gone with the file's.
+  assertEquals([signal, stdout], ["SIGBUS", "9"]);
+});
+
+linuxTest("with a lease: whoever truncates waits until the content is copied", async () => {
+  const { code, signal, stdout, stderr } = await runProgram("leased_file");
+  assertEquals([code, signal, stderr], [0, null, ""]);
+  assertEquals(JSON.parse(stdout), {
+    // The other waited, the last page was read meanwhile, then the file was empty.
+    order: ["asked", "copied", "truncated"],
+    copied: 7,
+    size: 0,
+    // Who will not wait is refused instead.
+    nonBlocking: false,
+  });
+});
+
+linuxTest("a lease of a file that is open for writing is refused by name", () => {
+  using file = temporaryFile(4096);
+  using writer = Deno.openSync(file.path, { read: true, write: true });
+  assertEquals(writer.statSync().size, 4096);
+  const fd = openSync(file.path, "r");
+  const backing = Backing.file(fd, { private: true, lease: () => {} });
+  const error = assertThrows(() => new MmapRegion(4096, { backing }), OptionRefused);
+  assertEquals(error.option, "lease");
+  assert(error.cause instanceof SystemError && error.cause.code === "EAGAIN");
+  assertThrows(() => Backing.file(fd, { lease: 1 as never }), TypeError);
+  closeSync(fd);
+});
+
+linuxTest("a lease ends when the memory is closed", () => {
+  using file = temporaryFile(4096);
+  using reader = Deno.openSync(file.path);
+  const backing = Backing.file(reader, { private: true, lease: () => {} });
+  new MmapRegion(4096, { backing }).close();
+  // Would wait for 45 seconds.
+  using writer = Deno.openSync(file.path, { write: true, truncate: true });
+  assertEquals(writer.statSync().size, 0);
+});

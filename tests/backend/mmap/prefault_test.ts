@@ -1,0 +1,123 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  Backing,
+  GuestMemoryMmap,
+  MemoryClosed,
+  MmapRegion,
+  OptionRefused,
+  Permissions,
+  type SystemError,
+} from "../../../mod.ts";
+import { linuxTest } from "../../support/linux_test.ts";
+import { gpa } from "../../support/values.ts";
+
+const PAGE = 4096;
+const SIZE = 256 * PAGE;
+
+linuxTest("prefault() takes every page of every kind of memory", async () => {
+  for (
+    const backing of [Backing.anonymous(), Backing.anonymous({ shared: true }), Backing.memfd()]
+  ) {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE], [gpa(4 * SIZE), 10 * PAGE + 1]], {
+      backing,
+    });
+    memory.write(Uint8Array.of(7), gpa(5));
+    await memory.prefault();
+    assertEquals(memory.residentRanges(), [[gpa(0), SIZE], [gpa(4 * SIZE), 11 * PAGE]]);
+    assertEquals(memory.isZero(gpa(0), 5), true);
+    assertEquals(memory.isZero(gpa(0), 6), false);
+  }
+});
+
+linuxTest("prefault() says how far it is, and leaves the event loop free", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE], [gpa(SIZE), PAGE]]);
+  const seen: [number, number][] = [];
+  await memory.prefault({
+    lanes: 2,
+    chunk: 64 * PAGE,
+    onProgress: (done, total) => seen.push([done, total]),
+  });
+  assertEquals(seen.length, 5);
+  assertEquals(seen.map(([, total]) => total), Array(5).fill(SIZE + PAGE));
+  assertEquals(seen.at(-1), [SIZE + PAGE, SIZE + PAGE]);
+  assert(seen.every(([done], i) => i === 0 || done > seen[i - 1]![0]));
+});
+
+linuxTest("prefault() stops at its signal, with the reason", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE]]);
+  await assertRejects(
+    () => memory.prefault({ signal: AbortSignal.abort(new RangeError("enough")) }),
+    RangeError,
+    "enough",
+  );
+  assertEquals(memory.residentRanges(), []);
+  const controller = new AbortController();
+  await assertRejects(
+    () =>
+      memory.prefault({
+        lanes: 1,
+        chunk: PAGE,
+        signal: controller.signal,
+        onProgress: (done) => done === 10 * PAGE && controller.abort(new TypeError("stop")),
+      }),
+    TypeError,
+    "stop",
+  );
+  assertEquals(memory.residentRanges(), [[gpa(0), 10 * PAGE]]);
+});
+
+linuxTest("prefault() passes on what onProgress throws, after its lanes have ended", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE]]);
+  let calls = 0;
+  await assertRejects(
+    () =>
+      memory.prefault({
+        lanes: 2,
+        chunk: PAGE,
+        onProgress() {
+          calls++;
+          throw new SyntaxError("not now");
+        },
+      }),
+    SyntaxError,
+  );
+  assert(calls <= 2);
+});
+
+linuxTest("prefault() refuses what it cannot do, by name", async () => {
+  using nothing = new MmapRegion(PAGE, { protection: Permissions.No });
+  await assertRejects(() => nothing.prefault(), OptionRefused, "nothing may be accessed");
+  using large = new MmapRegion(2 ** 44);
+  await assertRejects(() => large.prefault(), OptionRefused, "are available");
+  assertEquals(new MmapRegion(PAGE).residentBytes(), 0);
+  using region = new MmapRegion(PAGE);
+  for (const lanes of [0, -1, 0.5, NaN, Infinity]) {
+    await assertRejects(() => region.prefault({ lanes }), RangeError);
+    await assertRejects(() => region.prefault({ chunk: lanes }), RangeError);
+  }
+  region.close();
+  await assertRejects(() => region.prefault(), MemoryClosed);
+});
+
+linuxTest(
+  "prefault() of a file that was truncated meanwhile says so, without a signal",
+  async () => {
+    const path = Deno.makeTempFileSync();
+    try {
+      using file = Deno.openSync(path, { read: true, write: true });
+      file.truncateSync(SIZE);
+      using region = new MmapRegion(SIZE, { backing: Backing.file(file) });
+      file.truncateSync(SIZE / 2);
+      const error = await assertRejects(() => region.prefault({ chunk: SIZE }), OptionRefused);
+      assertEquals([error.option, (error.cause as SystemError).code], ["prefault", "EFAULT"]);
+    } finally {
+      Deno.removeSync(path);
+    }
+  },
+);
+
+linuxTest("prefault() of read-only memory reads", async () => {
+  using region = new MmapRegion(16 * PAGE, { protection: Permissions.Read });
+  await region.prefault();
+  assertEquals(region.residentBytes(), 16 * PAGE);
+});
