@@ -60,19 +60,47 @@ export function writeAt(fd: number, address: number, length: number, position: n
 /** Vectors that one call takes: `IOV_MAX` of Linux and macOS. */
 export const MAX_VECTORS = 1024;
 
-// struct iovec of sys/uio.h: void *iov_base at 0, size_t iov_len at 8; 16 bytes on 64 bits.
-const words = new Uint32Array(MAX_VECTORS * 4);
-let pointer: Deno.PointerValue = null;
+/** The vector of one transfer: entries of up to {@linkcode MAX_VECTORS} pieces of memory. */
+export interface IoVector {
+  /** What {@linkcode setVector} fills. */
+  readonly words: Uint32Array;
+  /** Where it is. */
+  readonly pointer: Deno.PointerValue;
+}
+
+// Lent to one transfer at a time, so that a transfer allocates nothing.
+let free: IoVector | undefined;
 
 /**
- * Sets an entry of the vector of the next call. There is one vector, so that a transfer allocates
- * nothing.
+ * A vector for the next transfer, which {@linkcode transferVector} takes back. One that is not used
+ * is garbage.
+ */
+export function takeVector(): IoVector {
+  const vector = free ?? makeVector();
+  free = undefined;
+  return vector;
+}
+
+function makeVector(): IoVector {
+  // struct iovec of sys/uio.h: void *iov_base at 0, size_t iov_len at 8; 16 bytes on 64 bits.
+  const words = new Uint32Array(MAX_VECTORS * 4);
+  return { words, pointer: Deno.UnsafePointer.of(words) };
+}
+
+/**
+ * Sets an entry of a vector.
  *
+ * @param vector The vector.
  * @param index Which entry, below {@linkcode MAX_VECTORS}.
  * @param address Where the memory begins in the host.
  * @param length Its bytes.
  */
-export function setVector(index: number, address: number, length: number): void {
+export function setVector(
+  { words }: IoVector,
+  index: number,
+  address: number,
+  length: number,
+): void {
   const word = index * 4;
   words[word] = address;
   words[word + 1] = address / 2 ** 32;
@@ -84,12 +112,13 @@ export function setVector(index: number, address: number, length: number): void 
 type Direction = "read" | "write";
 
 /**
- * Transfers between a descriptor and the memory in the vector: `readv(2)`, `writev(2)`, `preadv(2)`
- * or `pwritev(2)`.
+ * Transfers between a descriptor and the memory in a vector: `readv(2)`, `writev(2)`, `preadv(2)` or
+ * `pwritev(2)`. The vector is free for others then.
  *
  * @param direction Into memory (`read`), or out of it (`write`).
  * @param fd The descriptor.
- * @param count Entries of the vector.
+ * @param vector Of {@linkcode takeVector}.
+ * @param count Entries that were set.
  * @param position The position in the file; `undefined` for the descriptor's.
  * @returns Bytes transferred.
  * @throws {SystemError} The call failed.
@@ -97,11 +126,13 @@ type Direction = "read" | "write";
 export function transferVector(
   direction: Direction,
   fd: number,
+  vector: IoVector,
   count: number,
   position: number | undefined,
 ): number {
   const calls = ioCalls();
-  pointer ??= Deno.UnsafePointer.of(words);
+  const { pointer } = vector;
+  free = vector;
   for (;;) {
     const done = position === undefined
       ? calls[`${direction}v`](fd, pointer, count)

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { boundaryWindow, type HostMemory } from "../../host/host_memory.ts";
+import type { HostMemory } from "../../host/host_memory.ts";
 
 /** A view across a boundary. The memories on its two sides own the bytes. */
 interface BoundaryView<M> {
@@ -32,19 +32,19 @@ export class BoundaryViews<M extends HostMemory> {
    *
    * @param sides The two memories.
    * @param views The views of each.
-   * @param make Makes memory of some bytes of the first, and some of the second.
+   * @param make Makes memory over the end of the first and the start of the second.
    */
   static between<M extends HostMemory>(
     sides: readonly [M, M],
     views: readonly [BoundaryViews<M>, BoundaryViews<M>],
-    make: (before: number, after: number) => M,
+    make: () => M,
   ): M {
     const [first, second] = sides;
     const known = views[0].#all().find((view) =>
       view.sides[0] === first && view.sides[1] === second && !view.memory.closed
     );
     if (known !== undefined) return known.memory;
-    const memory = make(boundaryWindow(first.length), boundaryWindow(second.length));
+    const memory = make();
     viewsByBuffer.set(memory.buffer, { memory, sides });
     for (const side of views) {
       const buffers = [...side.all.map(({ buffer }) => buffer), memory.buffer];

@@ -3,14 +3,12 @@
  *
  * @module
  */
-import { addressOf, MAX_VECTORS } from "../../../ffi/io.ts";
-import { read, readAt, setVector, transferVector, write, writeAt } from "../../../ffi/io.ts";
-import { forAll } from "../../bitmap/bitmap.ts";
+import { type IoVector, MAX_VECTORS, setVector, takeVector } from "../../../ffi/io.ts";
+import { read, readAt, transferVector, write, writeAt } from "../../../ffi/io.ts";
 import type { ReadVolatile, WriteVolatile } from "../../volatile/stream.ts";
 import { checkCount, shown } from "../../text/argument.ts";
-import { OutOfBounds } from "../../error/volatile_memory_error.ts";
 import type { VolatileSlice } from "../../volatile/volatile_slice.ts";
-import { MappedMemory } from "./mapped_memory.ts";
+import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_address.ts";
 
 /**
  * A file descriptor as a stream: a file, a pipe, a socket, an eventfd. Data goes straight between
@@ -35,8 +33,7 @@ import { MappedMemory } from "./mapped_memory.ts";
  * ```
  */
 export class Fd implements ReadVolatile, WriteVolatile {
-  /** The descriptor. Closing it is up to the caller. */
-  readonly fd: number;
+  readonly #fd: number;
   /**
    * The position in the file of the next transfer, in bytes; the descriptor's position does not
    * change then (`preadv`, `pwritev`). `undefined`: at the descriptor's position.
@@ -57,19 +54,25 @@ export class Fd implements ReadVolatile, WriteVolatile {
     if (position !== undefined && !(Number.isSafeInteger(position) && position >= 0)) {
       throw new RangeError(`Cannot begin at position ${shown(position)} of a file`);
     }
-    this.fd = fd;
+    this.#fd = fd;
     this.position = position;
+  }
+
+  /** The descriptor, from the constructor on. Closing it is up to the caller. */
+  get fd(): number {
+    return this.#fd;
   }
 
   /** Reads once: `read(2)`. Marks what was read dirty; if the call fails, the whole slice. */
   readVolatile(slice: VolatileSlice): number {
-    const { fd } = this;
     const position = this.#position();
     const { len } = slice;
     const address = addressIn(slice, len, "write");
     let done;
     try {
-      done = position === undefined ? read(fd, address, len) : readAt(fd, address, len, position);
+      done = position === undefined
+        ? read(this.#fd, address, len)
+        : readAt(this.#fd, address, len, position);
     } catch (error) {
       slice.markDirty(0, len);
       throw error;
@@ -80,13 +83,12 @@ export class Fd implements ReadVolatile, WriteVolatile {
 
   /** Writes once: `write(2)`. */
   writeVolatile(slice: VolatileSlice): number {
-    const { fd } = this;
     const position = this.#position();
     const { len } = slice;
     const address = addressIn(slice, len, "read");
     return position === undefined
-      ? write(fd, address, len)
-      : this.#advance(position, writeAt(fd, address, len, position));
+      ? write(this.#fd, address, len)
+      : this.#advance(position, writeAt(this.#fd, address, len, position));
   }
 
   /**
@@ -94,33 +96,36 @@ export class Fd implements ReadVolatile, WriteVolatile {
    * slices, as it is not known how much was read.
    */
   readVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    const { fd } = this;
     const position = this.#position();
-    const lengths = putVectors(slices, "write");
-    let left = Infinity;
+    const pieces = piecesOf(slices, "write");
+    const vector = vectorOf(pieces, "write");
+    let done = Infinity;
     try {
-      left = transferVector("read", fd, lengths.length, position);
-      return this.#advance(position, left);
+      done = transferVector("read", this.#fd, vector, pieces.length, position);
+      return this.#advance(position, done);
     } finally {
-      forAll(lengths.keys(), (i) => {
-        const length = Math.min(left, lengths[i]!);
-        left -= length;
-        slices[i]!.markDirty(0, length);
-      });
+      markAll(pieces, done);
     }
   }
 
   /** Writes once from several slices: `writev(2)`. */
   writeVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    const { fd } = this;
     const position = this.#position();
-    const { length } = putVectors(slices, "read");
-    return this.#advance(position, transferVector("write", fd, length, position));
+    const pieces = piecesOf(slices, "read");
+    const vector = vectorOf(pieces, "read");
+    return this.#advance(
+      position,
+      transferVector("write", this.#fd, vector, pieces.length, position),
+    );
   }
 
+  // Read once. Beyond 2^63 it would wrap to another one in the call.
   #position(): number | undefined {
     const { position } = this;
-    if (position !== undefined) checkCount(position, "position");
+    if (position !== undefined) {
+      checkCount(position, "position");
+      if (!Number.isSafeInteger(position)) throw new RangeError(`Cannot use position ${position}`);
+    }
     return position;
   }
 
@@ -130,32 +135,37 @@ export class Fd implements ReadVolatile, WriteVolatile {
   }
 }
 
-// What a slice says of itself is read once, and nothing of the caller's runs between the check of its
-// memory and the call.
-
-// Fills the vector of the next call, up to its limit, and returns the lengths of its entries.
-function putVectors(slices: readonly VolatileSlice[], access: "read" | "write"): number[] {
-  const parts = slices.slice(0, MAX_VECTORS).map((slice) => {
-    const { memory, start, len } = slice;
-    return { memory, start, len, ensureAccessible: () => slice.ensureAccessible(access) };
-  });
-  for (const [i, part] of parts.entries()) {
-    setVector(i, addressIn(part, part.len, access), part.len);
-  }
-  return parts.map(({ len }) => len);
+// Asks as many slices as one call takes.
+function piecesOf(slices: readonly VolatileSlice[], access: Access): Piece[] {
+  const pieces: Piece[] = [];
+  const count = Math.min(slices.length, MAX_VECTORS);
+  for (let i = 0; i < count; i++) pieces.push(pieceOf(slices[i]!, access));
+  return pieces;
 }
 
-// Where a slice begins in the host.
-function addressIn(
-  slice: Pick<VolatileSlice, "memory" | "start" | "ensureAccessible">,
-  len: number,
-  access: "read" | "write",
-): number {
-  const { memory, start } = slice;
-  checkCount(len, "len");
-  if (!memory.permits(access, start, len)) {
-    slice.ensureAccessible(access);
-    throw new OutOfBounds(start + len, memory.length);
+// The vector for the very next call.
+function vectorOf(pieces: readonly Piece[], access: Access): IoVector {
+  const vector = takeVector();
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i]!;
+    setVector(vector, i, locate(piece, access), piece.length);
   }
-  return (memory instanceof MappedMemory ? memory.address : addressOf(memory.u8)) + start;
+  return vector;
+}
+
+// Marks what was read, each slice even if another one throws.
+function markAll(pieces: readonly Piece[], done: number): void {
+  let left = done;
+  let first: { readonly error: unknown } | undefined;
+  for (let i = 0; i < pieces.length; i++) {
+    const { slice, length } = pieces[i]!;
+    const marked = left < length ? left : length;
+    left -= marked;
+    try {
+      slice.markDirty(0, marked);
+    } catch (error) {
+      first ??= { error };
+    }
+  }
+  if (first !== undefined) throw first.error;
 }

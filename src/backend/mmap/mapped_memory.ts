@@ -7,7 +7,8 @@ import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
 import { bufferAt, COPY_LIMIT, copyFromMapping, copyToMapping } from "../../../ffi/memory.ts";
 import { setTakeBarrier } from "../../guest/dirty_set.ts";
 import { asBytes, byteLength, copyBytes } from "../../host/bytes.ts";
-import { HostMemory } from "../../host/host_memory.ts";
+import { boundaryWindow, HostMemory } from "../../host/host_memory.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { Permissions } from "../../permissions.ts";
 import { BoundaryViews } from "./boundary_view.ts";
 import { Mapping, type MappingHandle } from "./mapping.ts";
@@ -32,12 +33,14 @@ export let mappingOf: (memory: MappedMemory) => Mapping;
 export class MappedMemory extends HostMemory {
   static {
     mappingOf = (memory) => {
-      memory.ensureOpen();
+      if (memory.#closed) throw new MemoryClosed();
       return memory.#mapping!;
     };
   }
 
   readonly #address: number;
+  // `length` can be changed from JavaScript, this cannot.
+  readonly #length: number;
   readonly #mapping: Mapping | undefined;
   readonly #boundaries = new BoundaryViews<MappedMemory>();
   // The mappings of which the memory shows a part, where it is a boundary view.
@@ -70,6 +73,7 @@ export class MappedMemory extends HostMemory {
     const buffer = protection === Permissions.No ? undefined : bufferAt(address, length);
     super(buffer && protection === Permissions.ReadWrite ? buffer : new ArrayBuffer(0), length);
     this.#address = address;
+    this.#length = length;
     this.#mapping = isMapping ? source : undefined;
     this.#parts = isMapping ? [] : source.mappings;
     this.#show(protection, buffer);
@@ -124,9 +128,36 @@ export class MappedMemory extends HostMemory {
 
   /** Whether bytes may be read or written: see {@linkcode HostMemory.permits}. */
   override permits(access: "read" | "write", offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.#lengthFor(access) && Number.isInteger(offset) &&
+      !this.closed;
+  }
+
+  // Bytes that may be read or written: all of them, or none.
+  #lengthFor(access: "read" | "write"): number {
     const needed = access === "read" ? Permissions.Read : Permissions.Write;
-    return !this.closed && Permissions.allow(this.#protection, needed) && offset >= 0 &&
-      offset + count <= this.length && Number.isInteger(offset);
+    return !this.#closed && Permissions.allow(this.#protection, needed) ? this.#length : 0;
+  }
+
+  /** Whether memory is mapped, whatever its prototype says. */
+  static isMapped(memory: object): boolean {
+    return #address in memory;
+  }
+
+  /**
+   * The host address of bytes, for a call that takes one. Own properties and derived classes of the
+   * memory have no say in it, and none of their code runs.
+   *
+   * @param memory The memory.
+   * @param start The first byte.
+   * @param len How many.
+   * @param access What will be done.
+   * @returns The address, or -1 if the memory is not mapped, does not have the bytes, is closed, or
+   * its permissions do not allow it.
+   */
+  static locate(memory: object, start: number, len: number, access: "read" | "write"): number {
+    if (!(#address in memory)) return -1;
+    const fits = Number.isInteger(start) && start >= 0 && start + len <= memory.#lengthFor(access);
+    return fits ? memory.#address + start : -1;
   }
 
   /** The host address of byte 0, for use in this library. Callers get it by `hostAddress`. */
@@ -208,7 +239,7 @@ export class MappedMemory extends HostMemory {
       shown = mapping.protect(protection);
     } finally {
       const isHidden = shown === Permissions.No;
-      this.#show(shown, isHidden ? undefined : bufferAt(this.#address, this.length));
+      this.#show(shown, isHidden ? undefined : bufferAt(this.#address, this.#length));
     }
   }
 
@@ -241,18 +272,15 @@ export class MappedMemory extends HostMemory {
 
   /** A view across the boundary with the next memory: see {@linkcode HostMemory.boundaryView}. */
   override boundaryView(next: HostMemory): HostMemory | undefined {
-    if (!(next instanceof MappedMemory) || next.#address !== this.#address + this.length) {
-      return undefined;
-    }
+    if (!(#address in next) || next.#address !== this.#address + this.#length) return undefined;
     if (this.#openLength < 2 || next.#openLength < 2) return undefined;
     return BoundaryViews.between<MappedMemory>(
       [this, next],
       [this.#boundaries, next.#boundaries],
-      (before, after) => {
+      () => {
+        const [before, after] = [boundaryWindow(this.#length), boundaryWindow(next.#length)];
         const mappings = [this, next].flatMap((side) => side.#mapping ?? []);
-        return new MappedMemory(
-          new Boundary(next.#address - before, before + after, mappings),
-        );
+        return new MappedMemory(new Boundary(next.#address - before, before + after, mappings));
       },
     );
   }
@@ -267,7 +295,7 @@ export class MappedMemory extends HostMemory {
     this.#shown = buffer;
     if (buffer !== undefined && protection === Permissions.ReadWrite) {
       if (this.buffer !== buffer) this.setBuffer(buffer);
-      this.#openLength = this.length;
+      this.#openLength = this.#length;
     } else if (buffer !== undefined) {
       this.#limited = new HostMemory(buffer);
     }

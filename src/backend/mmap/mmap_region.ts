@@ -9,7 +9,7 @@ import type { Advice } from "../../../ffi/platform.ts";
 import { GuestAddress } from "../../address.ts";
 import { type Bitmap, NoBitmap } from "../../bitmap/bitmap.ts";
 import { attachBitmap, shareBitmap } from "../../bitmap/bitmap_handle.ts";
-import { AccessDenied, MemoryClosed } from "../../error/volatile_memory_error.ts";
+import { AccessDenied, MemoryClosed, OutOfBounds } from "../../error/volatile_memory_error.ts";
 import { RefCount } from "../../guest/ref_count.ts";
 import type { Permissions } from "../../permissions.ts";
 import { checkNumber } from "../../text/argument.ts";
@@ -233,11 +233,11 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    */
   advise(advice: Advice, offset: number = 0, length?: number): void {
     const [start, count] = this.#range(offset, length);
-    adviseMemory(this.#memory.address + start, count, advice);
+    const { address, length: size, pageSize: granule } = mappingOf(this.#memory).shape;
+    adviseMemory(address + start, count, advice);
     if (!DISCARDS.has(advice)) return;
     // The kernel discards whole pages.
-    const granule = mappingOf(this.#memory).shape.pageSize;
-    const lastEnd = Math.min(Math.ceil((start + count) / granule) * granule, this.len);
+    const lastEnd = Math.min(Math.ceil((start + count) / granule) * granule, size);
     this.#slice.markDirty(start, lastEnd - start);
   }
 
@@ -292,8 +292,7 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
       throw new RangeError(`Cannot fill memory with ${value}: it must be an integer from 0 to 255`);
     }
     if (length === 0) return;
-    if (!this.#memory.permits("write", start, length)) throw new AccessDenied("write");
-    fillMemory(this.#memory.address + start, length, value);
+    fillMemory(this.#locate(start, length, "write"), length, value);
     this.#slice.markDirty(start, length);
   }
 
@@ -308,8 +307,7 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   isZero(offset: number = 0, count?: number): boolean {
     const [start, length] = this.#range(offset, count);
     if (length === 0) return true;
-    if (!this.#memory.permits("read", start, length)) throw new AccessDenied("read");
-    return isZeroMemory(this.#memory.address + start, length);
+    return isZeroMemory(this.#locate(start, length, "read"), length);
   }
 
   /**
@@ -320,7 +318,8 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    */
   flush(wait: boolean = true): void {
     this.#ensureOpen();
-    syncMemory(this.#memory.address, this.len, wait);
+    const { address, length } = mappingOf(this.#memory).shape;
+    syncMemory(address, length, wait);
   }
 
   /**
@@ -333,9 +332,8 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   residentRanges(): [offset: number, length: number][] {
     this.#ensureOpen();
     const ranges: [number, number][] = [];
-    forResidentRuns(this.#memory.address, this.len, (offset, length) => {
-      ranges.push([offset, length]);
-    });
+    const { address, length } = mappingOf(this.#memory).shape;
+    forResidentRuns(address, length, (...run) => ranges.push(run));
     return ranges;
   }
 
@@ -402,11 +400,21 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
     return `file ${fd} at ${hex(fileStart)} ${sharing} ${access}`;
   }
 
+  // The host address of bytes for the very next call.
+  #locate(offset: number, count: number, access: "read" | "write"): number {
+    const address = MappedMemory.locate(this.#memory, offset, count, access);
+    if (address < 0) throw new AccessDenied(access);
+    return address;
+  }
+
   // An offset and a count in the memory, which is open.
   #range(offset: number, count: number | undefined): [number, number] {
     this.#ensureOpen();
-    const length = count ?? this.len - this.computeEndOffset(offset, 0);
-    this.computeEndOffset(offset, length);
+    // Not `len`, which can be changed from JavaScript.
+    const { length: size } = mappingOf(this.#memory).shape;
+    const length = count ?? size - this.computeEndOffset(offset, 0);
+    const end = this.computeEndOffset(offset, length);
+    if (end > size) throw new OutOfBounds(end, size);
     return [offset, length];
   }
 
