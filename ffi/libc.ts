@@ -58,12 +58,6 @@ const CONTENTS = {
   memcmp: { parameters: ["usize", "usize", "usize"], result: "i32" },
 } as const;
 
-// Calls that take long, on Deno's thread pool. Their errno is that of another thread.
-const POOL = {
-  // int madvise(void *addr, size_t length, int advice);
-  madvise: { parameters: ["usize", "usize", "i32"], result: "i32", nonblocking: true },
-} as const;
-
 const THREADS = {
   // long syscall(long number, ...);  pid_t tgid, pid_t tid, int sig
   tgkill: { name: "syscall", parameters: ["i64", "i32", "i32", "i32"], result: "i64" },
@@ -143,8 +137,13 @@ const IO = {
   pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
 } as const;
 
+const DYNAMIC = {
+  // void *dlsym(void *handle, const char *symbol);
+  dlsym: { parameters: ["pointer", "buffer"], result: "pointer" },
+} as const;
+
 /** The functions of a table, as TypeScript calls them. */
-type Calls<S extends Deno.ForeignLibraryInterface> = Deno.StaticForeignLibraryInterface<S>;
+export type Calls<S extends Deno.ForeignLibraryInterface> = Deno.StaticForeignLibraryInterface<S>;
 
 /** The C functions and what depends on the platform. */
 export interface Libc {
@@ -180,16 +179,6 @@ export const pageOptionCalls: () => Calls<typeof PAGE_OPTIONS> = lazily(PAGE_OPT
 /** The calls that fill and compare memory. */
 export const contentCalls: () => Calls<typeof CONTENTS> = lazily(CONTENTS);
 
-/** The calls that run on the thread pool, for as long as a function takes. */
-export async function withPool<T>(use: (calls: Calls<typeof POOL>) => Promise<T>): Promise<T> {
-  const { symbols, close } = openNamed(libc().platform.libc, POOL);
-  try {
-    return await use(symbols);
-  } finally {
-    close();
-  }
-}
-
 /** The calls about threads. */
 export const threadCalls: () => Calls<typeof THREADS> = lazily(THREADS);
 
@@ -215,9 +204,30 @@ function openCopies(): Calls<typeof COPIES> {
   return copies = openLibrary(libc().platform.libc, COPIES);
 }
 
-function lazily<S extends Deno.ForeignLibraryInterface>(symbols: S): () => Calls<S> {
+/**
+ * A group of functions that is opened at its first call.
+ *
+ * @param symbols What each function takes and returns.
+ * @returns A function that returns them.
+ */
+export function lazily<S extends Deno.ForeignLibraryInterface>(symbols: S): () => Calls<S> {
   let calls: Calls<S> | undefined;
   return () => calls ??= openLibrary(libc().platform.libc, symbols);
+}
+
+/**
+ * The address of a function of the C library, for calls on the thread pool: Deno takes them only
+ * while the library counts as open. Linux only.
+ *
+ * @throws {LibcUnavailable} There is none.
+ */
+export function functionAddress<F>(name: string): Deno.PointerObject<F> {
+  // glibc before 2.34 has dlsym in a library of its own.
+  const { dlsym } = openLibrary([...libc().platform.libc, "libdl.so.2"], DYNAMIC);
+  // SAFETY: the name ends with a zero byte. The null handle is RTLD_DEFAULT: all that is loaded.
+  const address = dlsym(null, new TextEncoder().encode(`${name}\0`));
+  if (address === null) throw new LibcUnavailable(`Cannot find ${name} in the C library`);
+  return address as Deno.PointerObject<F>;
 }
 
 function open(): Libc {
@@ -254,23 +264,15 @@ function openLibrary<S extends Deno.ForeignLibraryInterface>(
   names: readonly string[],
   symbols: S,
 ): Calls<S> {
-  const library = openNamed(names, symbols);
-  // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
-  // would else count as a leak in every test that maps memory first; the C library itself, in use by
-  // the whole process, is never unloaded. Only functions of the thread pool look for the library.
-  library.close();
-  return library.symbols;
-}
-
-function openNamed<S extends Deno.ForeignLibraryInterface>(
-  names: readonly string[],
-  symbols: S,
-): { readonly symbols: Calls<S>; close(): void } {
   let cause: unknown;
   for (const name of names) {
     try {
       const library = Deno.dlopen(name, symbols);
-      return { symbols: library.symbols, close: () => library.close() };
+      // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
+      // would else count as a leak in every test that maps memory first; the C library itself, in
+      // use by the whole process, is never unloaded.
+      library.close();
+      return library.symbols;
     } catch (error) {
       if (
         error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { contentCalls, lastError, libc, pageOptionCalls, withPool } from "./libc.ts";
+import { contentCalls, functionAddress, lastError, libc, pageOptionCalls } from "./libc.ts";
 import { SystemError } from "./system_error.ts";
 
 // SAFETY, for all functions here: the range is in a live mapping of the caller.
@@ -75,21 +75,26 @@ export function isZeroMemory(address: number, length: number): boolean {
     contentCalls().memcmp(BigInt(address), BigInt(address + head), BigInt(length - head)) === 0;
 }
 
-/**
- * `madvise(2)` on the thread pool. It resolves to whether the kernel did it. Why not is not known:
- * errno is that of another thread.
- */
-export type AdviseOnPool = (address: number, length: number, advice: number) => Promise<boolean>;
+const ADVISE = {
+  // int madvise(void *addr, size_t length, int advice);
+  parameters: ["usize", "usize", "i32"],
+  result: "i32",
+  nonblocking: true,
+} as const;
+let advise: Deno.UnsafeFnPointer<typeof ADVISE> | undefined;
 
-/** Calls a function that advises on the thread pool. */
-export async function withAdviceOnPool<T>(
-  use: (advise: AdviseOnPool) => Promise<T>,
-): Promise<T> {
-  return await withPool(({ madvise }) =>
-    use(async (address, length, advice) =>
-      await madvise(BigInt(address), BigInt(length), advice) === 0
-    )
-  );
+/**
+ * `madvise(2)` on the thread pool.
+ *
+ * @returns Whether the kernel did it. Why not is not known: errno is that of another thread.
+ */
+export async function adviseOnPool(
+  address: number,
+  length: number,
+  advice: number,
+): Promise<boolean> {
+  advise ??= new Deno.UnsafeFnPointer(functionAddress("madvise"), ADVISE);
+  return await advise.call(BigInt(address), BigInt(length), advice) === 0;
 }
 
 /** In a few words, why a call failed. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LibcUnavailable, SystemError } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { forResidentRuns, pageSize } from "../../ffi/memory.ts";
@@ -10,7 +10,7 @@ import {
   POLICIES,
   reasonOf,
   unlockMemory,
-  withAdviceOnPool,
+  adviseOnPool,
 } from "../../ffi/pages.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { mapPages } from "../support/mapped_pages.ts";
@@ -122,31 +122,17 @@ Deno.test("isZeroMemory() looks at nothing around the range", () => {
   }
 });
 
-linuxTest(
-  "withAdviceOnPool() advises on the thread pool, and resolves to whether it was done",
-  async () => {
-    using memory = mapPages(8);
-    const { address, length } = memory;
-    const advice = libc().platform.advice;
-    const results = await withAdviceOnPool(async (advise) => {
-      const good = await Promise.all([
-        advise(address, length / 2, advice["populate-write"]!),
-        advise(address + length / 2, length / 2, advice["populate-write"]!),
-      ]);
-      return [...good, await advise(address + 1, 4096, advice["normal"]!)];
-    });
-    assertEquals(results, [true, true, false]);
-    assertEquals(residentBytes(address, length), length);
-  },
-);
-
-linuxTest("withAdviceOnPool() closes its library when the function throws", async () => {
-  // The sanitizer of resources sees whether it is open.
-  await assertRejects(
-    () => withAdviceOnPool(() => Promise.reject(new Error("stopped"))),
-    Error,
-    "stopped",
-  );
+linuxTest("adviseOnPool() resolves to whether it was done", async () => {
+  using memory = mapPages(8);
+  const { address, length } = memory;
+  const { "populate-write": populate, normal } = libc().platform.advice;
+  const results = await Promise.all([
+    adviseOnPool(address, length / 2, populate!),
+    adviseOnPool(address + length / 2, length / 2, populate!),
+    adviseOnPool(address + 1, 4096, normal!),
+  ]);
+  assertEquals(results, [true, true, false]);
+  assertEquals(residentBytes(address, length), length);
 });
 
 Deno.test("reasonOf() says in a few words why a call failed", () => {

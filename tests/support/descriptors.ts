@@ -27,3 +27,22 @@ export function assertFails(code: string, call: string, run: () => unknown): voi
   assertInstanceOf(error.cause, SystemError);
   assertEquals([error.cause.code, error.cause.call], [code, call]);
 }
+
+/** How many descriptors the process has open: listing them takes one, each time. */
+export function openDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+/** Whether a descriptor is closed when the process starts another program. */
+export function isCloseOnExec(fd: number): boolean {
+  const flags = /^flags:\s*(\d+)$/m.exec(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`))![1]!;
+  return (parseInt(flags, 8) & 0o2000000) !== 0;
+}
+
+/** Asserts that the process has no more descriptors open, once a wait that was ended has returned. */
+export async function noMoreThan(count: number): Promise<void> {
+  for (let i = 0; i < 100 && openDescriptors() > count; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assertEquals(openDescriptors(), count);
+}

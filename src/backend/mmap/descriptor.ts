@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { closeDescriptor, duplicateDescriptor, endLease } from "../../../ffi/descriptor.ts";
+import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
+import { endLease } from "../../../ffi/file_lease.ts";
 import { accessMode, fileStatus } from "../../../ffi/file.ts";
 import { InvalidHandle } from "../../error/mmap_region_error.ts";
 
@@ -55,7 +56,7 @@ export class Descriptor {
     const key = `${identity.file},${identity.writable}`;
     const shared = known.get(key);
     if (shared !== undefined && shared.#retain()) return shared;
-    const descriptor = Descriptor.own(duplicateDescriptor(fd));
+    const descriptor = Descriptor.own(duplicate(fd));
     known.set(key, descriptor);
     return descriptor;
   }

@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { punchHole } from "../../../ffi/descriptor.ts";
+import { punchHole } from "../../../ffi/file_space.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { adviseMemory, pageSize, replaceMemory } from "../../../ffi/memory.ts";
 import { fillMemory, lockMemory, unlockMemory } from "../../../ffi/pages.ts";

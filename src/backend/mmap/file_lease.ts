@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { endLease, isLeaseBreaking, leaseFile } from "../../../ffi/descriptor.ts";
+import { endLease, isLeaseBreaking, leaseFile } from "../../../ffi/file_lease.ts";
 import type { Descriptor } from "./descriptor.ts";
 
 /** Called when another process wants to change a leased file. It can do so afterwards. */

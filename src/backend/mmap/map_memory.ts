@@ -4,7 +4,8 @@
  * @module
  */
 import { forAll } from "../../bitmap/bitmap.ts";
-import { allocateFile, createMemfd } from "../../../ffi/descriptor.ts";
+import { allocateFile } from "../../../ffi/file_space.ts";
+import { createMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus, hugePageSize } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
 import {

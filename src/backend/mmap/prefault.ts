@@ -5,7 +5,7 @@
  */
 import { libc } from "../../../ffi/libc.ts";
 import { adviseMemory, forResidentRuns } from "../../../ffi/memory.ts";
-import { type AdviseOnPool, withAdviceOnPool } from "../../../ffi/pages.ts";
+import { adviseOnPool } from "../../../ffi/pages.ts";
 import { availableMemory, totalMemory } from "../../../ffi/process.ts";
 import { OptionRefused } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
@@ -49,27 +49,24 @@ export async function prefaultAll(
   const queue = pieces.values();
   let done = 0;
   let failed = false;
-  await withAdviceOnPool(async (advise) => {
-    const lane = async () => {
-      try {
-        for (const piece of queue) {
-          if (failed) return;
-          signal?.throwIfAborted();
-          await populate(piece, advise);
-          done += piece.length;
-          onProgress?.(done, total);
-        }
-      } catch (error) {
-        failed = true;
-        throw error;
+  const lane = async () => {
+    try {
+      for (const piece of queue) {
+        if (failed) return;
+        signal?.throwIfAborted();
+        await populate(piece);
+        done += piece.length;
+        onProgress?.(done, total);
       }
-    };
-    // All lanes end before the first failure is thrown: none is left running.
-    const results = await Promise.allSettled(
-      Array.from({ length: Math.min(lanes, pieces.length) }, lane),
-    );
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-  });
+    } catch (error) {
+      failed = true;
+      throw error;
+    }
+  };
+  // All lanes end before the first failure is thrown: none is left running.
+  const count = Math.min(lanes, pieces.length);
+  const results = await Promise.allSettled(Array.from({ length: count }, lane));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
 function checkPositive(name: string, value: number): void {
@@ -113,15 +110,12 @@ function ensureAvailable(mappings: readonly Mapping[]): void {
   );
 }
 
-async function populate(
-  { mapping, address, length }: Piece,
-  advise: AdviseOnPool,
-): Promise<void> {
+async function populate({ mapping, address, length }: Piece): Promise<void> {
   if (mapping.released) throw new MemoryClosed("mapping");
   const advice = populating(mapping.protection);
   const value = libc().platform.advice[advice];
   const isDone = value !== undefined &&
-    await mapping.during(() => advise(address, length, value));
+    await mapping.during(() => adviseOnPool(address, length, value));
   if (isDone) return;
   if (mapping.released) throw new MemoryClosed("mapping");
   // Why it failed is known only of a call on this thread.

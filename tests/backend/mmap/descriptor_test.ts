@@ -7,7 +7,8 @@ import {
 } from "@std/assert";
 import { closeSync, openSync } from "node:fs";
 import { InvalidHandle, SystemError } from "../../../mod.ts";
-import { closeDescriptor, createMemfd } from "../../../ffi/descriptor.ts";
+import { closeDescriptor } from "../../../ffi/descriptor.ts";
+import { createMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { Descriptor } from "../../../src/backend/mmap/descriptor.ts";
 import { NOT_OPEN } from "../../support/descriptors.ts";

@@ -1,0 +1,33 @@
+/**
+ * Read leases of files. Linux only.
+ *
+ * @module
+ */
+import { fileCalls, lastError } from "./libc.ts";
+
+// linux/fcntl.h
+const F_SETLEASE = 1024;
+const F_GETLEASE = 1025;
+const F_RDLCK = 0;
+const F_UNLCK = 2;
+
+/**
+ * Takes a read lease of a file: whoever opens it for writing or truncates it then waits, up
+ * to `/proc/sys/fs/lease-break-time` seconds, and this process gets `SIGIO`.
+ *
+ * @throws {SystemError} The call failed: `EAGAIN` where the file is open for writing, `EACCES`
+ * where it is somebody else's.
+ */
+export function leaseFile(fd: number): void {
+  if (fileCalls().control(fd, F_SETLEASE, F_RDLCK) !== 0) throw lastError("fcntl", { fd });
+}
+
+/** Ends a lease, if there is one. */
+export function endLease(fd: number): void {
+  fileCalls().control(fd, F_SETLEASE, F_UNLCK);
+}
+
+/** Whether somebody waits for the end of a lease: the kernel shows what it is to become. */
+export function isLeaseBreaking(fd: number): boolean {
+  return fileCalls().control(fd, F_GETLEASE, 0) === F_UNLCK;
+}
