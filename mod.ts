@@ -79,7 +79,12 @@ export {
   MmapRegionError,
   OptionRefused,
 } from "./src/error/mmap_region_error.ts";
-export { LibcUnavailable, SystemError } from "./ffi/system_error.ts";
+export {
+  DescriptorClosed,
+  DescriptorsLost,
+  LibcUnavailable,
+  SystemError,
+} from "./ffi/system_error.ts";
 
 // host/: one buffer of host memory
 export { HostMemory } from "./src/host/host_memory.ts";
@@ -185,6 +190,7 @@ export {
   type Capability,
   type OptionName,
 } from "./src/backend/mmap/capabilities.ts";
+export { EventFd, type EventFdOptions } from "./src/backend/mmap/event_fd.ts";
 export { Fd } from "./src/backend/mmap/fd.ts";
 export type { OnLeaseBreak } from "./src/backend/mmap/file_lease.ts";
 export { FileOffset } from "./src/backend/mmap/file_offset.ts";
@@ -200,6 +206,11 @@ export type { MmapOptions, NumaPlacement } from "./src/backend/mmap/mmap_options
 export { MmapRegion } from "./src/backend/mmap/mmap_region.ts";
 export type { PrefaultOptions } from "./src/backend/mmap/prefault.ts";
 export type { RegionDescription } from "./src/backend/mmap/region_description.ts";
+export { ReceivedMessage } from "./src/backend/mmap/received_message.ts";
+export { UnixListener, type UnixListenOptions } from "./src/backend/mmap/unix_listener.ts";
+export { type ReceiveOptions, UnixSocket } from "./src/backend/mmap/unix_socket.ts";
 export { membarrier } from "./ffi/barrier.ts";
+export { closeDescriptor } from "./ffi/descriptor.ts";
 export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";
+export type { PeerCredentials } from "./ffi/socket.ts";

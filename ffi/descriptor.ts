@@ -19,7 +19,7 @@ const calls = lazily(
 const EINTR = 4;
 
 /**
- * Closes a descriptor that the caller owns, such as one that came with a message. A
+ * Closes a descriptor that the caller owns, such as one that {@linkcode UnixSocket} received. A
  * mapping of it stays.
  *
  * @param fd The descriptor. Do not use the number afterwards: it is given to whatever is opened
@@ -27,6 +27,22 @@ const EINTR = 4;
  * @throws {RangeError} It is not an integer from 0.
  * @throws {SystemError} The call failed: `EBADF` when `fd` is not open.
  * @throws {LibcUnavailable} FFI is not allowed, or the platform is not supported.
+ *
+ * @example
+ * ```ts
+ * import { closeDescriptor, UnixSocket } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const [a, b] = UnixSocket.pair();
+ *   await a.send(Uint8Array.of(1), [a.fd]);
+ *   const { fds } = await b.receive();
+ *   assertEquals(fds.length, 1);
+ *   for (const fd of fds) closeDescriptor(fd);
+ *   a.close();
+ *   b.close();
+ * }
+ * ```
  */
 export function closeDescriptor(fd: number): void {
   if (!Number.isInteger(fd) || fd < 0 || fd >= 2 ** 31) {

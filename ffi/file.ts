@@ -28,21 +28,8 @@ const S_IFREG = 0o100000;
  */
 export function fileStatus(fd: number): FileStatus {
   const calls = fileCalls();
+  if (calls.statx !== null) return statx(fd, "", AT_EMPTY_PATH, { fd });
   const view = new DataView(new ArrayBuffer(256));
-  if (calls.statx !== null) {
-    // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40,
-    // stx_dev_major and stx_dev_minor u32 at 136 and 140.
-    // AT_EMPTY_PATH (0x1000) asks for the descriptor itself, STATX_BASIC_STATS is 0x7ff.
-    // SAFETY: the view has 256 bytes, as struct statx has.
-    const status = calls.statx(fd, new Uint8Array(1), 0x1000, 0x7ff, view);
-    if (status !== 0) throw lastError("statx", { fd });
-    return {
-      isRegular: isRegular(view.getUint16(28, true)),
-      size: Number(view.getBigUint64(40, true)),
-      device: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
-      inode: view.getBigUint64(32, true),
-    };
-  }
   // struct stat of macOS with 64-bit inodes: st_dev i32 at 0, st_mode u16 at 4, st_ino u64 at 8,
   // st_size i64 at 96.
   // SAFETY: struct stat has 144 bytes there.
@@ -55,6 +42,42 @@ export function fileStatus(fd: number): FileStatus {
     inode: view.getBigUint64(8, true),
   };
 }
+
+/**
+ * The status of what is at a path, not followed if it is a symbolic link. Linux only.
+ *
+ * @throws {SystemError} The call failed: `ENOENT` where there is nothing.
+ */
+export function pathStatus(path: string): FileStatus {
+  return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, { path });
+}
+
+function statx(
+  fd: number,
+  path: string,
+  flags: number,
+  args: Record<string, unknown>,
+): FileStatus {
+  // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40,
+  // stx_dev_major and stx_dev_minor u32 at 136 and 140.
+  const view = new DataView(new ArrayBuffer(256));
+  const name = new TextEncoder().encode(`${path}\0`);
+  // SAFETY: the path ends with a zero byte, and the view has 256 bytes, as struct statx has.
+  const status = fileCalls().statx!(fd, name, flags, STATX_BASIC_STATS, view);
+  if (status !== 0) throw lastError("statx", args);
+  return {
+    isRegular: isRegular(view.getUint16(28, true)),
+    size: Number(view.getBigUint64(40, true)),
+    device: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
+    inode: view.getBigUint64(32, true),
+  };
+}
+
+// linux/fcntl.h and linux/stat.h
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
 
 function isRegular(mode: number): boolean {
   return (mode & S_IFMT) === S_IFREG;

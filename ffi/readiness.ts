@@ -85,7 +85,12 @@ class Poller {
       closeDescriptor(this.#wake);
       throw error;
     }
-    this.#control(EPOLL.add, this.#wake, EPOLL.in, WAKE);
+    try {
+      this.#control(EPOLL.add, this.#wake, EPOLL.in, WAKE);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   get idle(): boolean {

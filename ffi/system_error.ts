@@ -1,5 +1,5 @@
 /**
- * A failed system call, and a C library that is not available.
+ * A failed system call, a C library that is not available, and what befalls descriptors.
  *
  * @module
  */
@@ -44,5 +44,50 @@ export class SystemError extends Error {
 export class LibcUnavailable extends Error {
   static {
     this.prototype.name = "LibcUnavailable";
+  }
+}
+
+/**
+ * A socket or an event counter was closed, before the call or while it waited.
+ *
+ * @example
+ * ```ts
+ * import { DescriptorClosed, EventFd } from "@vmm/guest-memory";
+ * import { assertRejects } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const event = new EventFd();
+ *   const pending = event.wait();
+ *   event.close();
+ *   await assertRejects(() => pending, DescriptorClosed);
+ * }
+ * ```
+ */
+export class DescriptorClosed extends Error {
+  static {
+    this.prototype.name = "DescriptorClosed";
+  }
+}
+
+/**
+ * Descriptors of a message could not be received, mostly because the process has too many open. All
+ * that came are closed, so that none is left without an owner.
+ */
+export class DescriptorsLost extends Error {
+  static {
+    this.prototype.name = "DescriptorsLost";
+  }
+
+  /**
+   * Makes the error.
+   *
+   * @param bytes The data of the message, which no later call receives.
+   * @param received How many descriptors came, and were closed.
+   */
+  constructor(readonly bytes: Uint8Array, readonly received: number) {
+    super(
+      `Cannot receive all descriptors of a message: ${received} came and were closed ` +
+        "(is the limit of open files reached?)",
+    );
   }
 }

@@ -16,6 +16,8 @@ const NAMES = [
   "AccessDenied",
   "CallbackOutOfRange",
   "CannotResolve",
+  "DescriptorClosed",
+  "DescriptorsLost",
   "Fragmented",
   "GuestAddressOverflow",
   "GuestMemoryError",

@@ -44,4 +44,3 @@ linuxTest("punchHole() refuses a file that is open to read only", () => {
   const error = assertThrows(() => punchHole(reading.fd, 0, PAGE), SystemError);
   assertEquals([error.code, file.content[0]], ["EBADF", 7]);
 });
-

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { statSync } from "node:fs";
-import { accessMode, fileStatus, hugePageSize } from "../../ffi/file.ts";
+import { lstatSync, statSync } from "node:fs";
+import { accessMode, fileStatus, hugePageSize, pathStatus } from "../../ffi/file.ts";
 import { SystemError } from "../../mod.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { open, openFile, pipe } from "../support/posix.ts";
@@ -57,4 +57,14 @@ linuxTest("fileStatus() of no descriptor is EBADF", () => {
 linuxTest("hugePageSize() of files of ordinary pages, and of no file, is undefined", () => {
   using file = openFile(new Uint8Array(1));
   assertEquals([hugePageSize(file.fd), hugePageSize(2 ** 31 - 1)], [undefined, undefined]);
+});
+
+linuxTest("pathStatus() is that of a path, and of a link itself", () => {
+  using file = openFile(new Uint8Array(3));
+  assertEquals(pathStatus(file.path), fileStatus(file.fd));
+  const link = `${Deno.makeTempDirSync()}/link`;
+  Deno.symlinkSync(file.path, link);
+  assertEquals(pathStatus(link).inode, lstatSync(link, { bigint: true }).ino);
+  const error = assertThrows(() => pathStatus(`${link}/none`), SystemError);
+  assertEquals([error.call, error.code], ["statx", "ENOTDIR"]);
 });

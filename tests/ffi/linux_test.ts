@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { EventFd, LibcUnavailable, UnixSocket } from "../../mod.ts";
 import { EPOLL, epollEvent, EVENTFD, FCNTL, MSG, SOCKET } from "../../ffi/linux.ts";
 import { linuxTest } from "../support/linux_test.ts";
 
@@ -62,4 +63,26 @@ linuxTest("flags of messages and counters are those of bits/socket.h and linux/e
   });
   assertEquals(EVENTFD, { semaphore: 1, nonBlocking: 2048, closeOnExec: 524288 });
   assertEquals(SOCKET.flags, EVENTFD.nonBlocking | EVENTFD.closeOnExec);
+});
+
+linuxTest("what only Linux has is LibcUnavailable elsewhere, by its name", () => {
+  const original = Object.getOwnPropertyDescriptor(globalThis, "Deno")!;
+  const value = { ...Deno, build: { ...Deno.build, os: "darwin" } };
+  Object.defineProperty(globalThis, "Deno", { ...original, value });
+  try {
+    for (const call of [() => new EventFd(), () => EventFd.fromFd(0)]) {
+      assertThrows(call, LibcUnavailable, "EventFd: it needs Linux, this is darwin");
+    }
+    const sockets = [
+      () => UnixSocket.pair(),
+      () => UnixSocket.connect("x"),
+      () => UnixSocket.listen("x"),
+      () => UnixSocket.fromFd(0),
+    ];
+    for (const call of sockets) {
+      assertThrows(call, LibcUnavailable, "UnixSocket: it needs Linux, this is darwin");
+    }
+  } finally {
+    Object.defineProperty(globalThis, "Deno", original);
+  }
 });

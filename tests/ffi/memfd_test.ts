@@ -54,4 +54,3 @@ linuxTest("createMemfd() that fails leaves nothing open", () => {
   assertEquals([size.call, size.code], ["ftruncate", "EINVAL"]);
   assertEquals(openCount(), before);
 });
-

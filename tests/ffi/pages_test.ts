@@ -3,6 +3,7 @@ import { LibcUnavailable, SystemError } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { forResidentRuns, pageSize } from "../../ffi/memory.ts";
 import {
+  adviseOnPool,
   fillMemory,
   isZeroMemory,
   lockMemory,
@@ -10,7 +11,6 @@ import {
   POLICIES,
   reasonOf,
   unlockMemory,
-  adviseOnPool,
 } from "../../ffi/pages.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { mapPages } from "../support/mapped_pages.ts";

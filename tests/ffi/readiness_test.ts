@@ -118,3 +118,22 @@ linuxTest("untilReady() throws for what cannot be waited for", async () => {
   put(channel.writer, Uint8Array.of(1));
   await other;
 });
+
+linuxTest("a program ends while a Worker that was terminated still waited", async () => {
+  const program = `
+    const code = \`
+      import { EventFd } from ${JSON.stringify(import.meta.resolve("../../mod.ts"))};
+      new EventFd().wait();
+      postMessage("waiting");\`;
+    const url = "data:text/javascript," + encodeURIComponent(code);
+    const worker = new Worker(url, { type: "module" });
+    await new Promise((resolve) => worker.onmessage = resolve);
+    worker.terminate();
+    console.log("end");`;
+  const started = performance.now();
+  const { stdout, code } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", program],
+  }).output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [0, "end\n"]);
+  assertEquals(performance.now() - started < 8000, true);
+});

@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { GuestMemoryError, LibcUnavailable, SystemError } from "../../mod.ts";
+import {
+  DescriptorClosed,
+  DescriptorsLost,
+  GuestMemoryError,
+  LibcUnavailable,
+  SystemError,
+} from "../../mod.ts";
 
 Deno.test("SystemError has the call, its arguments and why it failed", () => {
   const error = new SystemError("mmap", 12, "ENOMEM", { length: 4096, fd: -1 });
@@ -20,4 +26,11 @@ Deno.test("LibcUnavailable has its name and its cause", () => {
 Deno.test("errors of the system are none of an access", () => {
   assertFalse(new SystemError("read", 9, "EBADF") instanceof GuestMemoryError);
   assertFalse(new LibcUnavailable() instanceof GuestMemoryError);
+});
+
+Deno.test("DescriptorClosed and DescriptorsLost have their names and data", () => {
+  assertEquals(new DescriptorClosed("closed").name, "DescriptorClosed");
+  const { name, bytes, received, message } = new DescriptorsLost(Uint8Array.of(1), 3);
+  assertEquals([name, bytes, received], ["DescriptorsLost", Uint8Array.of(1), 3]);
+  assertEquals(message.includes("3 came and were closed"), true);
 });

@@ -2,6 +2,12 @@
 export const EXCLUDED: Readonly<Record<string, string>> = {
   "HostMemory#setBuffer": "it replaces the bytes of all who use the memory: for derived classes",
   "HostMemory#copyIn": "it writes anywhere in its buffer, of which a region may have a part only",
+  closeDescriptor: "a wrong number is a descriptor of Deno's own",
+  "EventFd.fromFd": "it takes a descriptor over, which may be Deno's own",
+  "UnixSocket.fromFd": "it takes a descriptor over, which may be Deno's own",
+  "new ReceivedMessage": "it takes descriptors over, which may be Deno's own",
+  "UnixSocket.listen": "it makes files by any name",
+  "UnixListener#accept": "it waits for a connection",
 };
 
 /** Parameters that need not refuse a value of a wrong type by their name, and why. */

@@ -77,6 +77,7 @@ function everything(subject: Subject | undefined): readonly Span[] {
 export function faultOfType(call: Call, result: unknown): string | undefined {
   const { entry, subject, args } = call;
   if (subject === undefined || args.some(({ wild }) => wild)) return undefined;
+  if (entry.receiver === "EventFd") return undefined;
   if (/^(read|write|readVolatileFrom|writeVolatileTo|copyTo|copyFrom)$/.test(entry.method)) {
     const isCount = Number.isSafeInteger(result) && result as number >= 0;
     return isCount ? undefined : `returned ${show(result)}, which is no count`;

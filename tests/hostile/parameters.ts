@@ -143,6 +143,7 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   ...{ slice: slices, slices: other((place) => objects.slices(place)) },
   ...{ memory, backend: memory, permissions, granted: permissions, wanted: permissions },
   protection: permissions,
+  "new EventFd.#1": options,
   ...{ options, fields: other((place) => objects.fields(place)) },
   advice: other(({ random }) => given(random.pick(objects.ADVICE))),
   buffer: other(({ random }) => given(new ArrayBuffer(random.pick([0, 8, SIZE])), "ArrayBuffer")),
@@ -179,13 +180,20 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   regions: other((place) => objects.regions(place)),
   stream: other(({ entry, random }) => objects.webStream(entry, random)),
   wait: other(() => given(true)),
+  "UnixSocket.path": other(() => given("\0nobody listens here", "an abstract name")),
+  ...{ descriptor: other(({ random }) => given(making.openFile(random))), accepted: callback },
+  "UnixListener.path": other(() => given("path")),
+  "UnixSocket#send.fds": other(() => given([], "no descriptors")),
+  initial: small,
   // Arguments of errors, which are shown and kept.
   ...{ accessFails: text, misses: text, alignment: small, args: text, call: text, code: text },
   ...{ completed: small, continuousLength: small, errno: small, iovaRange: text, kind: text },
   ...{ nelements: small, reason: text, what: text, holders: small, option: text, cause: text },
+  received: small,
   "GuestRegionHeap.memory": costly,
   "VolatileSlice.memory": other((place) => given(slice(place).object.memory, "host memory")),
   // A number or a bigint is welcome.
+  "EventFd.value": { ...small, bad: withoutBigints },
   "GuestAddress.value": { ...address, bad: withoutBigints },
   "MemoryRegionAddress.value": { ...address, bad: withoutBigints },
 };

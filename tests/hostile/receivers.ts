@@ -64,6 +64,11 @@ class OwnVolatileMemory extends library.VolatileMemory {
   }
 }
 
+function madeOf<T extends { close(): void }>(world: World, made: T): T {
+  world.made.push(made);
+  return made;
+}
+
 function inMemory(world: World, object: object, label: string, virtual: boolean): Subject {
   const iova = virtual ? 0x10_0000 : 0;
   return {
@@ -177,6 +182,7 @@ export const RECEIVERS: Readonly<Record<string, Receiver>> = {
     plainly("BitmapSlice", making.atomicBitmap(random).sliceAt(random.int(200))),
   Cursor: ({ random }) => plainly("Cursor", new library.Cursor(new Uint8Array(64), random.int(70))),
   DirtySet: ({ random }) => plainly("DirtySet", making.dirtySet(random)),
+  EventFd: ({ world }) => plainly("EventFd", madeOf(world, new library.EventFd(5))),
   Fd: ({ random }) => plainly("Fd", making.descriptor(random)),
   FileOffset: () => plainly("FileOffset", new library.FileOffset(0)),
   GuestMemory: ({ world }) =>
@@ -222,7 +228,19 @@ export const RECEIVERS: Readonly<Record<string, Receiver>> = {
     address: (random) => random.int(0x9000),
   }),
   MmapRegion: mmapRegion,
+  ReceivedMessage: () =>
+    plainly("ReceivedMessage", new library.ReceivedMessage(new Uint8Array(2), [])),
   RefCount: () => plainly("RefCount", new library.RefCount("thing", () => {})),
+  UnixListener: ({ world }) => {
+    const name = `\0${crypto.randomUUID()}`;
+    return plainly("UnixListener", madeOf(world, library.UnixSocket.listen(name)));
+  },
+  UnixSocket: ({ world, random }) => {
+    const [socket, peer] = library.UnixSocket.pair();
+    if (random.chance(0.5)) peer.send(new Uint8Array(9));
+    peer.close();
+    return plainly("UnixSocket", madeOf(world, socket));
+  },
   VolatileArrayRef: (setting) => reference(setting, "VolatileArrayRef"),
   VolatileMemory: (setting) => {
     const { object, spans, label } = slice(setting);
