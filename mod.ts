@@ -131,6 +131,7 @@ export { AtomicBitmap, BitmapSlice } from "./src/bitmap/atomic_bitmap.ts";
 export { type Bitmap, NoBitmap } from "./src/bitmap/bitmap.ts";
 export { BitmapGroup } from "./src/bitmap/bitmap_group.ts";
 export type { BitmapHandle } from "./src/bitmap/bitmap_handle.ts";
+export type { BitmapMemory, BitmapOverOptions } from "./src/bitmap/given_words.ts";
 export type { DirtyRun, RunCallback, RunSource } from "./src/bitmap/run_source.ts";
 
 // volatile/: one piece of memory

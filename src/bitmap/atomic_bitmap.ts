@@ -3,12 +3,14 @@
  *
  * @module
  */
-import { checkCount, checkNumber } from "../text/argument.ts";
+import type { HostMemory } from "../host/host_memory.ts";
+import { checkCount, checkNumber, wrongKind } from "../text/argument.ts";
 import { showAsText } from "../text/inspect.ts";
 import { byteSize as showBytes } from "../text/number_format.ts";
 import type { Bitmap } from "./bitmap.ts";
+import { type BitmapMemory, type BitmapOverOptions, GivenWords } from "./given_words.ts";
 import { type DirtyRun, type RunCallback, runsOf, type RunSource } from "./run_source.ts";
-import { bitCount, forDirtyWords, forWords, mark } from "./words.ts";
+import { bitCount, clear, forDirtyWords, forWords, mark, markAlways } from "./words.ts";
 import { nextDirty, take, trailingZeros, wordsOf } from "./words.ts";
 
 // Set by AtomicBitmap, as they use its words. BitmapSlice uses them too.
@@ -20,6 +22,7 @@ let moveMarks: (
   how: "take" | "copy",
 ) => void;
 let ofLog: (log: Uint8Array, pageSize: number) => AtomicBitmap;
+let givenWordsOf: (bitmap: AtomicBitmap) => GivenWords | undefined;
 
 /**
  * A bitmap of dirty pages, with one bit for each page, that many threads mark. Mirrors
@@ -28,7 +31,8 @@ let ofLog: (log: Uint8Array, pageSize: number) => AtomicBitmap;
  * Its words are in a `SharedArrayBuffer`: send {@linkcode AtomicBitmap.buffer} to a Worker and make
  * an `AtomicBitmap` over it there, and both mark the same bits. A web page that is not cross-origin
  * isolated has no such buffers: the words are in an `ArrayBuffer` there, which cannot be shared.
- * The layout is that of a KVM dirty log: bit n of the little-endian bit string is page n.
+ * The layout is that of a KVM dirty log: bit n of the little-endian bit string is page n. For a
+ * consumer in another process, {@linkcode AtomicBitmap.over} puts the bits in memory that both map.
  *
  * Marking a dirty page again is only a load, which other threads may see out of order. While they
  * write, take marks with {@linkcode takeDirty}, or call {@linkcode membarrier} after draining and
@@ -59,9 +63,12 @@ export class AtomicBitmap implements Bitmap, RunSource {
   readonly #pagesPerByte: number;
   #byteSize: number;
   #pages: number;
+  // Pages whose bits are in #words: all or, where the bits are in given memory, none.
+  #ownPages: number;
   #words: Int32Array;
   // The same words in pairs, to skip clean ones.
   #pairs: BigInt64Array;
+  #given: GivenWords | undefined;
 
   /**
    * Makes a bitmap.
@@ -81,6 +88,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
     this.#pagesPerByte = 1 / pageSize;
     this.#byteSize = byteSize;
     this.#pages = pagesOf(byteSize, pageSize);
+    this.#ownPages = this.#pages;
     const words = wordsOf(this.#pages);
     if (buffer !== undefined && buffer.byteLength < words * 4) {
       throw new RangeError(
@@ -89,6 +97,66 @@ export class AtomicBitmap implements Bitmap, RunSource {
     }
     this.#words = new Int32Array(buffer ?? newBuffer(words * 4), 0, words);
     this.#pairs = new BigInt64Array(this.#words.buffer, 0, words / 2);
+  }
+
+  /**
+   * Makes a bitmap whose bits are in given memory: in a file that another process maps too, such as
+   * the dirty log of a vhost-user device. Mirrors `AtomicBitmapMmap` of the crate
+   * `vhost-user-backend`.
+   *
+   * Page n is bit `n % 8` of byte `n / 8`, as in the logs of vhost (`log_write` in Linux's
+   * `drivers/vhost/vhost.c`) and of KVM (`KVM_GET_DIRTY_LOG` in its `virt/kvm/api.rst`). The bits
+   * stay as they are. Each is set and cleared atomically, and no other bit of the memory changes.
+   *
+   * Every mark is an atomic operation. Testing the bit first would be faster, but a write may be
+   * invisible to others when the test finds the bit set. A consumer that takes the bit then does not
+   * see the write, and nothing marks it again: the write is lost. {@linkcode membarrier} excludes
+   * that, but it stops the threads of one process only. So ask for marks `"once"` only if every
+   * consumer is in this process and calls it, or {@linkcode takeDirty}.
+   *
+   * The bitmap refers to the memory and does not keep it open. Once the memory is closed or may not
+   * be read and written, every use throws and no mark is lost in silence: a write to tracked memory
+   * is done then, and its mark throws. Marking does not mark the memory of the bitmap itself, even
+   * if it is tracked. Runs are listed from a copy, made when the call begins. The bitmap has no
+   * `buffer`, cannot be enlarged, and is not sent to other threads with a handle: make one there,
+   * over the same memory.
+   *
+   * @param slice The memory. It begins at a multiple of 4 bytes, and has a multiple of 4 bytes with
+   * a bit for each page, at least.
+   * @param options What the bitmap covers, and how it is marked.
+   * @returns The bitmap.
+   * @throws {Misaligned} The memory begins elsewhere.
+   * @throws {RangeError} The memory is too small, or a size is no integer in range.
+   * @throws {MemoryClosed} The memory is closed.
+   * @throws {AccessDenied} The memory may not be both read and written.
+   *
+   * @example
+   * ```ts
+   * import { AtomicBitmap, FileOffset, MmapRegion } from "@vmm/guest-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * Deno.truncateSync(path, 4096);
+   * using file = Deno.openSync(path, { read: true, write: true });
+   * using log = MmapRegion.fromFile(new FileOffset(file), 4096);
+   * const dirty = AtomicBitmap.over(log.asVolatileSlice(), { byteSize: 2 ** 20 });
+   * dirty.markDirty(0x9000, 1);
+   * // Whoever else maps the file finds the mark: page 9 is bit 1 of byte 1.
+   * assertEquals(Deno.readFileSync(path)[1], 1 << 1);
+   * ```
+   */
+  static over(slice: BitmapMemory, options: BitmapOverOptions = {}): AtomicBitmap {
+    const { byteSize, pageSize, marks = "always" } = options;
+    if (marks !== "always" && marks !== "once") {
+      throw wrongKind("marks", marks, '"always" or "once"');
+    }
+    const bitmap = new AtomicBitmap(0, pageSize);
+    const given = new GivenWords(slice, marks === "always" ? markAlways : mark);
+    bitmap.#byteSize = byteSize ?? given.capacity * bitmap.pageSize;
+    bitmap.#pages = pagesOf(bitmap.#byteSize, bitmap.pageSize);
+    given.use(bitmap.#pages);
+    bitmap.#given = given;
+    return bitmap;
   }
 
   /** Pages: the number of bits. */
@@ -101,8 +169,15 @@ export class AtomicBitmap implements Bitmap, RunSource {
     return this.#byteSize;
   }
 
-  /** The words of the bitmap, to share with other threads. Its size is a multiple of 8 bytes. */
+  /**
+   * The words of the bitmap, to share with other threads. Its size is a multiple of 8 bytes.
+   *
+   * @throws {TypeError} The bitmap is over given memory, which other threads have to map.
+   */
   get buffer(): ArrayBufferLike {
+    if (this.#given !== undefined) {
+      throw new TypeError("Cannot take the buffer of a bitmap over given memory: map that memory");
+    }
     return this.#words.buffer;
   }
 
@@ -111,9 +186,13 @@ export class AtomicBitmap implements Bitmap, RunSource {
    * thread that shares the old one.
    *
    * @param additionalSize How many more.
+   * @throws {TypeError} The bitmap is over given memory.
    */
   enlarge(additionalSize: number): void {
     checkCount(additionalSize, "additionalSize");
+    if (this.#given !== undefined) {
+      throw new TypeError("Cannot enlarge a bitmap over given memory: make one over more memory");
+    }
     const byteSize = this.#byteSize + additionalSize;
     const pages = pagesOf(byteSize, this.pageSize);
     const words = new Int32Array(newBuffer(wordsOf(pages) * 4));
@@ -121,13 +200,14 @@ export class AtomicBitmap implements Bitmap, RunSource {
     this.#words = words;
     this.#pairs = new BigInt64Array(words.buffer);
     this.#pages = pages;
+    this.#ownPages = pages;
     this.#byteSize = byteSize;
   }
 
   /** Whether a page is dirty; `false` beyond the end. */
   isBitSet(page: number): boolean {
-    return this.#has(page) &&
-      (Atomics.load(this.#words, Math.floor(page / 32)) & 1 << page) !== 0;
+    if (!this.#owns(page)) return this.#given?.isBitSet(page) ?? false;
+    return (Atomics.load(this.#words, Math.floor(page / 32)) & 1 << page) !== 0;
   }
 
   /** Whether the page of a byte is dirty; `false` beyond the end. */
@@ -138,14 +218,14 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** Marks a page dirty; nothing beyond the end. */
   setBit(page: number): void {
-    if (this.#has(page)) mark(this.#words, Math.floor(page / 32), 1 << page);
+    if (this.#owns(page)) mark(this.#words, Math.floor(page / 32), 1 << page);
+    else this.#given?.setBit(page);
   }
 
   /** Marks a page clean; nothing beyond the end. */
   resetBit(page: number): void {
-    if (this.#has(page)) {
-      Atomics.and(this.#words, Math.floor(page / 32), ~(1 << page));
-    }
+    if (this.#owns(page)) clear(this.#words, Math.floor(page / 32), 1 << page);
+    else this.#given?.resetBit(page);
   }
 
   /** Marks the pages of `[offset, offset + length)` dirty, as far as there are such pages. */
@@ -155,7 +235,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** Marks the pages of `[offset, offset + length)` clean, as far as there are such pages. */
   resetAddrRange(offset: number, length: number): void {
-    this.#forPages(offset, length, (words, word, bits) => Atomics.and(words, word, ~bits));
+    this.#forPages(offset, length, clear);
   }
 
   /** Marks the pages of `[offset, offset + length)` dirty: see {@linkcode Bitmap.markDirty}. */
@@ -167,10 +247,10 @@ export class AtomicBitmap implements Bitmap, RunSource {
     const start = page * this.pageSize;
     const within = offset >= start &&
       offset + length <= start + this.pageSize;
-    if (within && length > 0 && page >= 0 && page < this.#pages) {
+    if (within && length > 0 && page >= 0 && page < this.#ownPages) {
       mark(this.#words, page >>> 5, 1 << page);
     } else {
-      this.#forPages(offset, length, mark);
+      this.#markPages(offset, length);
     }
   }
 
@@ -186,7 +266,8 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** Marks every page clean. A mark that another thread makes meanwhile may be lost. */
   reset(): void {
-    this.#words.fill(0);
+    if (this.#given === undefined) this.#words.fill(0);
+    else this.#forPages(0, this.#byteSize, clear);
   }
 
   /**
@@ -197,12 +278,15 @@ export class AtomicBitmap implements Bitmap, RunSource {
    * @returns The words.
    * @throws {RangeError} There is not enough space.
    */
-  getAndReset(words: Uint32Array = new Uint32Array(this.#words.length)): Uint32Array {
-    const source = this.#words;
-    if (words.length < source.length) {
-      throw new RangeError(`Cannot put ${source.length} words in ${words.length}`);
+  getAndReset(words: Uint32Array = new Uint32Array(wordsOf(this.#pages))): Uint32Array {
+    const count = wordsOf(this.#pages);
+    if (words.length < count) {
+      throw new RangeError(`Cannot put ${count} words in ${words.length}`);
     }
-    for (let i = 0; i < source.length; i++) words[i] = take(source, i, -1);
+    const source = this.#given === undefined
+      ? this.#words
+      : this.#part(this.#given, 0, this.#pages, "take").bitmap.#words;
+    for (let i = 0; i < count; i++) words[i] = take(source, i, -1);
     return words;
   }
 
@@ -265,6 +349,12 @@ export class AtomicBitmap implements Bitmap, RunSource {
     const begin = Math.max(offset, 0);
     const end = Math.min(offset + length, this.#byteSize);
     if (!(begin < end)) return;
+    if (this.#given !== undefined) {
+      const first = Math.floor(begin / pageSize);
+      const part = this.#part(this.#given, first, Math.ceil(end / pageSize), "copy");
+      new BitmapSlice(part.bitmap, part.offset).forEachDirtyRun(callback, begin, end - begin);
+      return;
+    }
     const words = this.#words;
     const pairs = this.#pairs;
     const wordSize = 32 * pageSize;
@@ -301,6 +391,9 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** The number of dirty pages. */
   get dirtyPages(): number {
+    if (this.#given !== undefined) {
+      return this.#part(this.#given, 0, this.#pages, "copy").bitmap.dirtyPages;
+    }
     let count = 0;
     forDirtyWords(this.#words, this.#pairs, 0, this.#pages, (word, mask) => {
       count += bitCount(this.#words[word]! & mask);
@@ -310,13 +403,39 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** One line: how much is covered and how much of it is dirty. */
   toString(): string {
-    return `AtomicBitmap ${showBytes(this.#byteSize)}, ${this.dirtyPages} of ${this.#pages} ` +
-      `pages of ${showBytes(this.pageSize)} dirty`;
+    const pages = `${this.#pages} pages of ${showBytes(this.pageSize)}`;
+    return `AtomicBitmap ${showBytes(this.#byteSize)}, ` +
+      (this.#given?.accessible === false
+        ? `${pages} in memory that may not be accessed`
+        : `${this.dirtyPages} of ${pages} dirty`);
   }
 
-  #has(page: number): boolean {
+  // The marks of some pages of given memory in a bitmap whose words stay, taken or copied.
+  #part(given: GivenWords, first: number, end: number, how: "take" | "copy"): Place {
+    const { pageSize } = this;
+    const from = Math.floor(first / 32);
+    const start = from * 32 * pageSize;
+    const bitmap = new AtomicBitmap(Math.min(end * pageSize, this.#byteSize) - start, pageSize);
+    const part = bitmap.#words;
+    const { words, first: firstWord } = given;
+    const shift = firstWord + from;
+    part.set(words.subarray(shift, firstWord + Math.ceil(end / 32)));
+    if (how === "take") {
+      const base = from * 32;
+      forDirtyWords(part, bitmap.#pairs, first - base, end - base, (word, mask) => {
+        part[word] = take(words, shift + word, mask);
+      });
+    }
+    return { bitmap, offset: -start };
+  }
+
+  #owns(page: number): boolean {
     checkNumber("page", page);
-    return page >= 0 && page < this.#pages;
+    return page >= 0 && page < this.#ownPages;
+  }
+
+  #markPages(offset: number, length: number): void {
+    this.#forPages(offset, length, this.#given?.mark ?? mark);
   }
 
   // The words of the pages of a range, as far as there are such pages, with the bits of those.
@@ -329,6 +448,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
     if (!(length > 0)) return;
     const first = Math.max(Math.floor(offset / this.pageSize), 0);
     const end = Math.min(Math.floor((offset + length - 1) / this.pageSize) + 1, this.#pages);
+    if (this.#given !== undefined) return this.#given.forPages(first, end, each);
     const words = this.#words;
     forWords(first, end, (word, bits) => each(words, word, bits));
   }
@@ -351,7 +471,6 @@ export class AtomicBitmap implements Bitmap, RunSource {
       if (!(begin >= 0 && length >= 0)) {
         throw new RangeError(`Cannot move marks of ${length} bytes from offset ${offset}`);
       }
-      const words = source.bitmap.#words;
       const first = Math.floor(begin / pageSize);
       const pagesEnd = length === 0 ? first : Math.ceil((begin + length) / pageSize);
       const end = Math.min(pagesEnd, source.bitmap.#pages);
@@ -367,6 +486,25 @@ export class AtomicBitmap implements Bitmap, RunSource {
         });
       // If a mark cannot be moved, none is.
       if (how === "take" && first < end) check(first + delta, end - first);
+      const given = source.bitmap.#given;
+      if (given !== undefined) {
+        if (!(first < end)) return;
+        const part = source.bitmap.#part(given, first, end, how);
+        const from = { bitmap: part.bitmap, offset: source.offset + part.offset };
+        try {
+          moveMarks(from, target, offset, length, "copy");
+        } catch (error) {
+          if (how === "take") moveMarks(from, source, offset, length, "copy");
+          throw error;
+        }
+        return;
+      }
+      const words = source.bitmap.#words;
+      // Taken from the target before any mark is from the source: its memory may be closed.
+      const targetGiven = target.bitmap.#given;
+      const into = targetGiven?.words ?? target.bitmap.#words;
+      const base = targetGiven?.first ?? 0;
+      const put = targetGiven?.mark ?? mark;
       if (how === "copy") {
         marked((page, word, mask) => {
           const bits = words[word]! & mask;
@@ -377,8 +515,8 @@ export class AtomicBitmap implements Bitmap, RunSource {
       marked((page, word, mask) => {
         const bits = how === "take" ? take(words, word, mask) : words[word]! & mask;
         const low = page & 31;
-        mark(target.bitmap.#words, Math.floor(page / 32), bits << low);
-        if (low > 0) mark(target.bitmap.#words, Math.floor(page / 32) + 1, bits >>> 32 - low);
+        put(into, base + Math.floor(page / 32), bits << low);
+        if (low > 0) put(into, base + Math.floor(page / 32) + 1, bits >>> 32 - low);
       });
     };
     ofLog = (log, pageSize) => {
@@ -386,6 +524,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
       new Uint8Array(bitmap.#words.buffer).set(log);
       return bitmap;
     };
+    givenWordsOf = (bitmap) => bitmap.#given;
   }
 }
 
@@ -506,4 +645,22 @@ export function placeOf(
 ): Place {
   if (marks instanceof BitmapSlice) return marks;
   return { bitmap: marks instanceof AtomicBitmap ? marks : ofLog(marks, pageSize), offset: 0 };
+}
+
+/** Where the words of a bitmap are: bitmaps whose words begin at the same place share them. */
+export interface WordsPlace {
+  /** Their buffer. */
+  readonly buffer: ArrayBufferLike;
+  /** The index in it of the first word. */
+  readonly first: number;
+  /** The memory that the bitmap was given, if it was. */
+  readonly memory: HostMemory | undefined;
+}
+
+/** Where the words of a bitmap are. */
+export function wordsPlaceOf(bitmap: AtomicBitmap): WordsPlace {
+  const given = givenWordsOf(bitmap);
+  if (given === undefined) return { buffer: bitmap.buffer, first: 0, memory: undefined };
+  const { memory, first } = given;
+  return { buffer: memory.buffer, first, memory };
 }

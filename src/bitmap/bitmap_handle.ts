@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AtomicBitmap, BitmapSlice } from "./atomic_bitmap.ts";
+import { AtomicBitmap, BitmapSlice, wordsPlaceOf } from "./atomic_bitmap.ts";
 import { type Bitmap, NoBitmap } from "./bitmap.ts";
 
 /** A bitmap that can be cloned with `postMessage`: the words are shared. */
@@ -31,7 +31,14 @@ export function shareBitmap(bitmap: Bitmap): BitmapHandle | undefined {
   if (!(whole instanceof AtomicBitmap)) {
     throw new TypeError("Cannot share memory: its bitmap is neither an AtomicBitmap nor a slice");
   }
-  const { buffer, byteSize, pageSize } = whole;
+  const { byteSize, pageSize } = whole;
+  const { buffer, memory } = wordsPlaceOf(whole);
+  if (memory !== undefined) {
+    throw new TypeError(
+      "Cannot share memory: its bitmap is over given memory. Share that memory too, and in the " +
+        "other thread make an AtomicBitmap over it",
+    );
+  }
   if (typeof SharedArrayBuffer === "undefined" || !(buffer instanceof SharedArrayBuffer)) {
     throw new TypeError(
       "Cannot share memory: its bitmap is in an ArrayBuffer, as where a web page is not " +

@@ -14,6 +14,19 @@ export function mark(words: Int32Array, word: number, bits: number): void {
   if ((words[word]! & bits) !== bits) Atomics.or(words, word, bits);
 }
 
+/**
+ * Sets bits without a test, for a consumer in another process: no barrier of this process makes a
+ * load see that it has taken them. No bits are no access.
+ */
+export function markAlways(words: Int32Array, word: number, bits: number): void {
+  if (bits !== 0) Atomics.or(words, word, bits);
+}
+
+/** Clears bits. */
+export function clear(words: Int32Array, word: number, bits: number): void {
+  Atomics.and(words, word, ~bits);
+}
+
 /** Clears the bits of a word that a mask has, and returns those that were set. */
 export function take(words: Int32Array, word: number, mask: number): number {
   if ((words[word]! & mask) === 0) return 0;

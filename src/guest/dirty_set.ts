@@ -4,7 +4,7 @@
  * @module
  */
 import type { GuestAddress } from "../address.ts";
-import { AtomicBitmap, BitmapSlice, placeOf } from "../bitmap/atomic_bitmap.ts";
+import { AtomicBitmap, BitmapSlice, placeOf, wordsPlaceOf } from "../bitmap/atomic_bitmap.ts";
 import { forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { hex } from "../text/number_format.ts";
 import { type GuestDirtyRun, runsOfRegions } from "./dirty_runs.ts";
@@ -53,7 +53,10 @@ export function setTakeBarrier(call: () => void): void {
 export function takeDirty(memory: GuestMemory): DirtySet {
   const parts: TakenPart[] = [];
   // Regions may share a bitmap, and pages of it: the marks of each bitmap are taken into one.
-  const places = new Map<ArrayBufferLike, AtomicBitmap[]>();
+  const places = new Map<
+    ArrayBufferLike,
+    { readonly first: number; readonly bitmap: AtomicBitmap }[]
+  >();
   for (const { startAddr, len, bitmap: from } of memory) {
     if (from === NoBitmap) continue;
     if (!(from instanceof AtomicBitmap || from instanceof BitmapSlice)) {
@@ -62,13 +65,17 @@ export function takeDirty(memory: GuestMemory): DirtySet {
           "neither an AtomicBitmap nor a slice of one",
       );
     }
-    const { bitmap: { buffer, byteSize, pageSize }, offset } = placeOf(from);
+    const { bitmap, offset } = placeOf(from);
+    const { byteSize, pageSize } = bitmap;
     // By their words: attached memory may have several bitmaps over the same ones.
+    const { buffer, first } = wordsPlaceOf(bitmap);
     const known = places.get(buffer) ?? [];
-    let place = known.find((bitmap) => bitmap.pageSize === pageSize);
+    let place = known.find((at) => at.first === first && at.bitmap.pageSize === pageSize)?.bitmap;
     if (place === undefined) {
       place = new AtomicBitmap(byteSize, pageSize);
-      places.set(buffer, [...known, place]);
+      places.set(buffer, [...known, { first, bitmap: place }]);
+    } else if (place.byteSize < byteSize) {
+      place.enlarge(byteSize - place.byteSize);
     }
     parts.push({ startAddr, len, bitmap: place.sliceAt(offset), from });
   }

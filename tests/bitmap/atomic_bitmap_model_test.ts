@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { AtomicBitmap } from "../../mod.ts";
+import { AtomicBitmap, VolatileSlice } from "../../mod.ts";
 import { PAGE_SIZES, pagesOf } from "../support/bitmaps.ts";
 
 // Bitmaps are compared with sets of page numbers.
@@ -9,6 +9,8 @@ import { PAGE_SIZES, pagesOf } from "../support/bitmaps.ts";
 interface Pair {
   readonly bitmap: AtomicBitmap;
   readonly model: Set<number>;
+  /** Checks what is beside the words, if they are in given memory. */
+  readonly checkMemory?: () => void;
 }
 
 /** Changes one of two pairs, or moves marks to the other. */
@@ -73,7 +75,10 @@ function stepOf(pageSize: number): fc.Arbitrary<Step> {
       one.bitmap.resetBit(page);
       one.model.delete(page);
     }),
-    fc.nat(40 * pageSize).map((size): Step => (one) => one.bitmap.enlarge(size)),
+    fc.nat(40 * pageSize).map((size): Step => ({ bitmap, checkMemory }) => {
+      if (checkMemory === undefined) bitmap.enlarge(size);
+      else assertThrows(() => bitmap.enlarge(size), TypeError);
+    }),
     range.map((range): Step => (one, other) => {
       const pages = pagesIn(one, ...range ?? [0, Infinity]);
       const drain = () => one.bitmap.drainInto(other.bitmap, ...range ?? []);
@@ -112,27 +117,76 @@ function stepOf(pageSize: number): fc.Arbitrary<Step> {
   );
 }
 
-for (const pageSize of PAGE_SIZES) {
-  Deno.test(`AtomicBitmap with pages of ${pageSize} does what a set of page numbers does`, () => {
+type Make = (byteSize: number, pageSize: number, seed: number) => Pair;
+
+const own: Make = (byteSize, pageSize) => ({
+  bitmap: new AtomicBitmap(byteSize, pageSize),
+  model: new Set(),
+});
+
+// Over memory in which every other bit is set, and has to stay so.
+const over: Make = (byteSize, pageSize, seed) => {
+  const pages = Math.ceil(byteSize / pageSize);
+  const len = Math.ceil(pages / 32) * 4;
+  const start = seed % 8 * 4;
+  const bytes = new Uint8Array(start + len + seed % 13).fill(0xff);
+  for (let page = 0; page < pages; page++) bytes[start + (page >> 3)]! &= ~(1 << (page & 7));
+  const bitmap = AtomicBitmap.over(VolatileSlice.from(bytes).getSlice(start, len), {
+    ...{ byteSize, pageSize },
+    marks: seed % 2 === 0 ? "always" : "once",
+  });
+  const model = new Set<number>();
+  const checkMemory = () => {
+    const wanted = Uint8Array.from(bytes, (_, at) => {
+      let byte = 0;
+      for (let bit = 0; bit < 8; bit++) {
+        const page = (at - start) * 8 + bit;
+        if (page < 0 || page >= pages || model.has(page)) byte |= 1 << bit;
+      }
+      return byte;
+    });
+    assertEquals(bytes, wanted);
+  };
+  return { bitmap, model, checkMemory };
+};
+
+const KINDS: readonly (readonly [string, Make, Make])[] = [
+  ["AtomicBitmap", own, own],
+  ["AtomicBitmap.over()", over, over],
+  ["AtomicBitmap.over(), beside another,", over, own],
+];
+
+for (
+  const [pageSize, [name, ...makes]] of PAGE_SIZES.flatMap((size) =>
+    KINDS.map((kind) => [size, kind] as const)
+  )
+) {
+  Deno.test(`${name} with pages of ${pageSize} does what a set of page numbers does`, () => {
     const size = fc.nat(200 * pageSize);
     const steps = fc.array(fc.tuple(fc.boolean(), stepOf(pageSize)), {
       maxLength: 30,
       size: "max",
     });
     fc.assert(
-      fc.property(fc.tuple(size, size), fc.boolean(), steps, (sizes, same, steps) => {
-        const [a, b] = (same ? [sizes[0], sizes[0]] : sizes).map((size): Pair => ({
-          bitmap: new AtomicBitmap(size, pageSize),
-          model: new Set(),
-        }));
-        for (const [swap, step] of steps) swap ? step(b!, a!) : step(a!, b!);
-        for (const pair of [a!, b!]) {
-          assertEquals(pagesOf(pair.bitmap), [...pair.model].sort((a, b) => a - b));
-          assertEquals(pair.bitmap.dirtyPages, pair.model.size);
-          const { byteSize } = pair.bitmap;
-          assertEquals<unknown>([...pair.bitmap.dirtyRuns()], modelRuns(pair, 0, byteSize));
-        }
-      }),
+      fc.property(
+        fc.tuple(size, size),
+        fc.boolean(),
+        fc.nat(),
+        steps,
+        (sizes, same, seed, steps) => {
+          const [a, b] = (same ? [sizes[0], sizes[0]] : sizes).map((size, i) =>
+            makes[i]!(size, pageSize, seed + i)
+          );
+          for (const [swap, step] of steps) swap ? step(b!, a!) : step(a!, b!);
+          for (const pair of [a!, b!]) {
+            assertEquals(pagesOf(pair.bitmap), [...pair.model].sort((a, b) => a - b));
+            assertEquals(pair.bitmap.dirtyPages, pair.model.size);
+            const { byteSize } = pair.bitmap;
+            assertEquals<unknown>([...pair.bitmap.dirtyRuns()], modelRuns(pair, 0, byteSize));
+            pair.checkMemory?.();
+          }
+        },
+      ),
       { numRuns: 1000 },
     );
   });

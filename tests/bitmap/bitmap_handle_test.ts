@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { AtomicBitmap, BitmapGroup, BitmapSlice, NoBitmap } from "../../mod.ts";
+import { AtomicBitmap, BitmapGroup, BitmapSlice, NoBitmap, VolatileSlice } from "../../mod.ts";
 import { attachBitmap, shareBitmap } from "../../src/bitmap/bitmap_handle.ts";
 
 Deno.test("a bitmap that was sent marks the same words", () => {
@@ -40,5 +40,13 @@ Deno.test("a bitmap whose words are in an ArrayBuffer cannot be sent", () => {
   const bitmap = new AtomicBitmap(0x100, 0x10, new ArrayBuffer(8));
   for (const part of [bitmap, bitmap.sliceAt(0x10)]) {
     assertThrows(() => shareBitmap(part), TypeError, "in an ArrayBuffer");
+  }
+});
+
+Deno.test("a bitmap over given memory cannot be sent", () => {
+  const slice = VolatileSlice.from(new Uint8Array(new SharedArrayBuffer(8)));
+  const bitmap = AtomicBitmap.over(slice, { byteSize: 0x100, pageSize: 0x10 });
+  for (const part of [bitmap, bitmap.sliceAt(0x10)]) {
+    assertThrows(() => shareBitmap(part), TypeError, "make an AtomicBitmap over it");
   }
 });

@@ -1,9 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import {
   bitCount,
+  clear,
   forDirtyWords,
   forWords,
   mark,
+  markAlways,
   nextDirty,
   take,
   trailingZeros,
@@ -75,6 +77,29 @@ Deno.test("nextDirty() of clean words is the end", () => {
       assertEquals(nextDirty(words, pairs, start), length);
     }
   }
+});
+
+Deno.test("markAlways() sets bits that are set too, and no bits are no access", () => {
+  const words = Int32Array.of(0, 0b1, 0);
+  const { or } = Atomics;
+  const marked: number[] = [];
+  Atomics.or =
+    ((...args: Parameters<typeof or>) => (marked.push(args[1]), or(...args))) as typeof or;
+  try {
+    for (const bits of [0b1, 0b100, 0b100, 0, 1 << 31]) markAlways(words, 1, bits);
+    markAlways(words, 3, 0);
+  } finally {
+    Atomics.or = or;
+  }
+  assertEquals([[...words], marked], [[0, 0b101 | 1 << 31, 0], [1, 1, 1, 1]]);
+  assertThrows(() => markAlways(words, 3, 1), RangeError);
+});
+
+Deno.test("clear() clears bits and leaves those beside", () => {
+  const words = Int32Array.of(-1, -1, -1);
+  clear(words, 1, 0b101);
+  clear(words, 1, 1 << 31);
+  assertEquals([...words], [-1, 0x7fff_fffa, -1]);
 });
 
 Deno.test("mark() sets bits beside those that are set", () => {

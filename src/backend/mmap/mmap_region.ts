@@ -158,7 +158,7 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @returns The handle: one for each thread.
    * @throws {MemoryClosed} The memory is closed.
    * @throws {TypeError} Its bitmap cannot be shared: it is no {@linkcode AtomicBitmap}, nor a slice
-   * of one.
+   * of one, or it is over given memory.
    */
   share(): MmapRegionHandle {
     this.#ensureOpen();
