@@ -49,6 +49,16 @@ function compare(name: string, c: () => number, deno: () => number): void {
   );
 }
 
+/** Prints the best and the median of each part of several runs. */
+function list(title: string, names: readonly string[], runs: readonly number[][]): void {
+  console.log(`${title}:`);
+  for (const [i, name] of names.entries()) {
+    const times = runs.map((run) => run[i]!).sort((a, b) => a - b);
+    const median = times[times.length >> 1]!;
+    console.log(`  ${name.padEnd(32)} best ${show(times[0]!)}, median ${show(median)}`);
+  }
+}
+
 function show(ns: number): string {
   return (ns >= 1e6 ? `${(ns / 1e6).toFixed(1)} ms` : `${(ns / 1e3).toFixed(1)} us`).padStart(10);
 }
@@ -61,24 +71,23 @@ try {
     () => Number(run(program, "prefault", `${SIZE}`, threads)),
     () => ours("prefault", `${SIZE}`)[0]!,
   );
+  const discards = () => ours("discard", `${DISCARD}`, `${DISCARD_ROUNDS}`);
   compare(
-    "discard 1 MiB, anonymous",
+    "discard 1 MiB",
     () => Number(run(program, "discard", `${DISCARD}`, `${DISCARD_ROUNDS}`)),
-    () => ours("discard", `${DISCARD}`, `${DISCARD_ROUNDS}`)[0]!,
+    () => discards()[0]!,
   );
-  const steps = Array.from({ length: 4 * ROUNDS }, () => ours("first"));
-  const names = [
+  const pairs = Array.from({ length: ROUNDS }, discards);
+  list("discard 1 MiB, one process", ["here", "the bare call"], pairs);
+  list("first mapping of 1 GiB", [
     "import",
-    "first mapping of 1 GiB",
+    "first mapping",
     "of it opening the C library",
     "second mapping",
-  ];
-  for (const [i, name] of names.entries()) {
-    const times = steps.map((step) => step[i]!).sort((a, b) => a - b);
-    console.log(
-      `${name.padEnd(34)} best ${show(times[0]!)}, median ${show(times[times.length >> 1]!)}`,
-    );
-  }
+  ], Array.from({ length: 4 * ROUNDS }, () => ours("first")));
+  list("the same without this library", ["dlopen", "mmap", "getArrayBuffer", "five typed arrays"], [
+    ...Array.from({ length: 4 * ROUNDS }, () => ours("floor")),
+  ]);
 } finally {
   Deno.removeSync(directory, { recursive: true });
 }

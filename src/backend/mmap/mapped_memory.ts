@@ -51,6 +51,9 @@ export class MappedMemory extends HostMemory {
   // The base class calculates it each time. Reading the buffer's length would take 3 % of a small
   // access.
   #openLength = 0;
+  // Bytes that may be read, and written: all of them, or none.
+  #readableLength = 0;
+  #writableLength = 0;
   #closed = false;
   // Regions of this thread that use the memory.
   #users = 1;
@@ -128,14 +131,8 @@ export class MappedMemory extends HostMemory {
 
   /** Whether bytes may be read or written: see {@linkcode HostMemory.permits}. */
   override permits(access: "read" | "write", offset: number, count: number): boolean {
-    return offset >= 0 && offset + count <= this.#lengthFor(access) && Number.isInteger(offset) &&
-      !this.closed;
-  }
-
-  // Bytes that may be read or written: all of them, or none.
-  #lengthFor(access: "read" | "write"): number {
-    const needed = access === "read" ? Permissions.Read : Permissions.Write;
-    return !this.#closed && Permissions.allow(this.#protection, needed) ? this.#length : 0;
+    const end = access === "read" ? this.#readableLength : this.#writableLength;
+    return offset >= 0 && offset + count <= end && Number.isInteger(offset) && !this.closed;
   }
 
   /** Whether memory is mapped, whatever its prototype says. */
@@ -156,7 +153,8 @@ export class MappedMemory extends HostMemory {
    */
   static locate(memory: object, start: number, len: number, access: "read" | "write"): number {
     if (!(#address in memory)) return -1;
-    const fits = Number.isInteger(start) && start >= 0 && start + len <= memory.#lengthFor(access);
+    const end = access === "read" ? memory.#readableLength : memory.#writableLength;
+    const fits = Number.isInteger(start) && start >= 0 && start + len <= end;
     return fits ? memory.#address + start : -1;
   }
 
@@ -263,6 +261,8 @@ export class MappedMemory extends HostMemory {
     if (this.#closed) return;
     this.#closed = true;
     super.close();
+    this.#openLength = 0;
+    this.#protect(Permissions.No);
     this.#hide("unmap");
     const mapping = this.#mapping;
     if (mapping === undefined) return;
@@ -291,7 +291,7 @@ export class MappedMemory extends HostMemory {
 
   // Shows the memory, in a buffer over it, as the protection allows.
   #show(protection: Permissions, buffer: ArrayBuffer | undefined): void {
-    this.#protection = protection;
+    this.#protect(protection);
     this.#shown = buffer;
     if (buffer !== undefined && protection === Permissions.ReadWrite) {
       if (this.buffer !== buffer) this.setBuffer(buffer);
@@ -304,6 +304,13 @@ export class MappedMemory extends HostMemory {
     else if (!this.#isPinned) forgotten.register(this, { buffer, mapping }, this);
   }
 
+  // What may be done from now on. Calculated here: each access to it would take longer.
+  #protect(protection: Permissions): void {
+    this.#protection = protection;
+    this.#readableLength = Permissions.allow(protection, Permissions.Read) ? this.#length : 0;
+    this.#writableLength = Permissions.allow(protection, Permissions.Write) ? this.#length : 0;
+  }
+
   // Empties every view. If one cannot be found, the memory has to stay mapped as it is.
   #hide(action: string): void {
     for (const view of this.#boundaries.all) view.close();
@@ -314,6 +321,7 @@ export class MappedMemory extends HostMemory {
     if (this.#isTransferred) {
       this.#closed = true;
       this.#openLength = 0;
+      this.#protect(Permissions.No);
       throw new TypeError(
         `Cannot ${action} memory: its buffer was transferred, so views may be alive`,
       );
@@ -324,7 +332,7 @@ export class MappedMemory extends HostMemory {
     this.#shown = undefined;
     this.#openLength = 0;
     this.#limited = undefined;
-    this.#protection = Permissions.No;
+    this.#protect(Permissions.No);
     this.setBuffer(new ArrayBuffer(0));
   }
 }

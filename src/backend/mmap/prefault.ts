@@ -15,7 +15,10 @@ import { populating, refusing } from "./page_options.ts";
 
 /** How pages are taken. */
 export interface PrefaultOptions {
-  /** How many calls run at the same time. As many as the host has processors, by default. */
+  /**
+   * How many calls run at the same time. By default twice as many as the host has processors: one
+   * that ends leaves no processor idle until the next begins.
+   */
   readonly lanes?: number;
   /** Bytes of one call: a multiple of the page size. 64 MiB by default. */
   readonly chunk?: number;
@@ -39,7 +42,7 @@ export async function prefaultAll(
   mappings: readonly Mapping[],
   options: PrefaultOptions = {},
 ): Promise<void> {
-  const { lanes = navigator.hardwareConcurrency, chunk = CHUNK, onProgress, signal } = options;
+  const { lanes = 2 * navigator.hardwareConcurrency, chunk = CHUNK, onProgress, signal } = options;
   checkPositive("lanes", lanes);
   checkPositive("chunk", chunk);
   signal?.throwIfAborted();
