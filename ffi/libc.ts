@@ -90,6 +90,8 @@ const FILES = {
   readBuffer: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int fcntl(int fd, int op, int arg);
   control: { name: "fcntl", parameters: ["i32", "i32", "i32"], result: "i32" },
+  // ssize_t readlink(const char *path, char *buf, size_t bufsiz);
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i64" },
   // int ftruncate(int fd, off_t length);
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // int memfd_create(const char *name, unsigned int flags);  Linux

@@ -57,3 +57,15 @@ export function createMemfd({ name, size, hugePages, seal }: MemfdRequest): numb
 // linux/fcntl.h: F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW
 const F_ADD_SEALS = 1033;
 const SEAL_SIZE = 1 | 2 | 4;
+
+/** Whether a descriptor is of a memfd, by the name that the kernel shows: Linux only. */
+export function isMemfd(fd: number): boolean {
+  // SAFETY: the path ends with a zero byte, and the buffer has as many bytes as the call is told.
+  const path = new TextEncoder().encode(`/proc/self/fd/${fd}\0`);
+  const name = new Uint8Array(MEMFD_NAME.length);
+  const length = fileCalls().readlink(path, name, BigInt(name.length));
+  return Number(length) === name.length && new TextDecoder().decode(name) === MEMFD_NAME;
+}
+
+// mm/memfd.c: the name of the file begins so.
+const MEMFD_NAME = "/memfd:";

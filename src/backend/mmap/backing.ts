@@ -163,6 +163,6 @@ export class Backing {
 
 function checkHugePages(size: number | undefined): number | undefined {
   if (size !== undefined) checkNumber("hugePages", size);
-  if (size === undefined || Number.isInteger(Math.log2(size)) && size >= 4096) return size;
+  if (size === undefined || Number.isInteger(Math.log2(size)) && size >= 1) return size;
   throw new RangeError(`Cannot use huge pages of ${shown(size)} bytes: not a power of two`);
 }

@@ -5,7 +5,7 @@
  */
 import { forAll } from "../../bitmap/bitmap.ts";
 import { allocateFile } from "../../../ffi/file_space.ts";
-import { createMemfd } from "../../../ffi/memfd.ts";
+import { createMemfd, isMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus, hugePageSize } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
 import {
@@ -106,7 +106,10 @@ function measureAll(requests: readonly MappingRequest[]): Part[] {
     const offset = ends.get(backing) ?? (backing.kind === "file" ? backing.start : 0);
     const part = measure(request, offset);
     ends.set(backing, offset + part.pages);
-    if (backing.kind === "file") checkFile(backing.fd, offset, part.size);
+    if (backing.kind === "file") {
+      checkFile(backing.fd, offset, part.size);
+      if (backing.private) ensureNoMemfd(backing.fd);
+    }
     return part;
   });
 }
@@ -120,6 +123,9 @@ export function checkSize(size: number): void {
 function measure({ size, plan, startAddr }: MappingRequest, offset: number): Part {
   checkSize(size);
   const huge = hugePagesOf(plan.backing);
+  if (huge !== undefined && huge <= pageSize()) {
+    throw new RangeError(`Cannot map huge pages of ${huge} bytes: pages have ${pageSize()}`);
+  }
   if (huge !== undefined && size % huge !== 0) {
     // The kernel would round it up by itself, and then refuse to unmap less.
     throw new RangeError(
@@ -296,6 +302,12 @@ function checkFile(fd: number, start: number, size: number): void {
       `Cannot map ${size} bytes of a file from ${start}: it ends at ${status.size}`,
     );
   }
+}
+
+// What is written would be there twice: in the memfd from before, and in the mapping.
+function ensureNoMemfd(fd: number): void {
+  if (!isMemfd(fd)) return;
+  throw new OptionRefused("private", "the file is a memfd, whose memory would be taken twice");
 }
 
 // Devices have no room to allocate.

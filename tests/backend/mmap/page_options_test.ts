@@ -3,6 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Backing,
   FileOffset,
+  GuestAddress,
+  GuestMemoryMmap,
   type MmapOptions,
   MmapRegion,
   OptionRefused,
@@ -13,6 +15,7 @@ import { runDeno, runProgram } from "./crash/run.ts";
 import { hugePagesTest } from "../../support/huge_pages.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { detailsAt, mappingAt, mappings } from "../../support/proc_maps.ts";
+import { temporaryFile } from "../../support/temporary_file.ts";
 
 const PAGE = 4096;
 const HUGE = 2 ** 21;
@@ -117,9 +120,13 @@ Deno.test("options of a wrong kind are refused before anything is mapped", () =>
   for (const nodes of [[], [-1], [1024], [0.5]]) {
     assertThrows(() => new MmapRegion(PAGE, { numa: { nodes, policy: "bind" } }), RangeError);
   }
-  for (const hugePages of [0, 3, 1024, NaN, -(2 ** 21)]) {
+  for (const hugePages of [0, 3, 0.5, NaN, -(2 ** 21)]) {
     assertThrows(() => Backing.anonymous({ hugePages }), RangeError);
     assertThrows(() => Backing.memfd({ hugePages }), RangeError);
+  }
+  for (const hugePages of [1, 1024, PAGE]) {
+    const backing = Backing.anonymous({ hugePages });
+    assertThrows(() => new MmapRegion(PAGE, { backing }), RangeError, "pages have 4096");
   }
 });
 
@@ -141,6 +148,16 @@ linuxTest("an option that the kernel accepts and ignores is refused by name", ()
   }
   // Less than a huge page cannot consist of them: nothing is refused.
   new MmapRegion(PAGE, { transparentHugePages: true }).close();
+});
+
+linuxTest("a private mapping of a memfd is refused, with the reason", () => {
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), PAGE]], { backing: memfd });
+  const backing = Backing.file(memory.describe()[0]!.fd!, { private: true });
+  const error = assertThrows(() => new MmapRegion(PAGE, { backing }), OptionRefused, "twice");
+  assertEquals([error.option, error.cause], ["private", undefined]);
+  using file = temporaryFile(PAGE);
+  using opened = Deno.openSync(file.path);
+  new MmapRegion(PAGE, { backing: Backing.file(opened, { private: true }) }).close();
 });
 
 linuxTest("a refused option leaves nothing mapped and no descriptor open", () => {
