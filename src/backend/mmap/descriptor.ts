@@ -4,7 +4,6 @@
  * @module
  */
 import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
-import { endLease } from "../../../ffi/file_lease.ts";
 import { accessMode, fileStatus } from "../../../ffi/file.ts";
 import { InvalidHandle } from "../../error/mmap_region_error.ts";
 
@@ -24,19 +23,12 @@ const known = new Map<string, Descriptor>();
 /** A descriptor with a reference count, which all threads share. The last reference closes it. */
 export class Descriptor {
   readonly #references: Int32Array;
-  /** Called in this thread when it removes the last reference. */
-  onClose: (() => void) | undefined;
 
   private constructor(
     readonly identity: FileIdentity,
     readonly references: SharedArrayBuffer = new SharedArrayBuffer(4),
   ) {
     this.#references = new Int32Array(references);
-  }
-
-  /** Whether the last reference is gone. */
-  get closed(): boolean {
-    return Atomics.load(this.#references, 0) === 0;
   }
 
   /** The descriptor's number. */
@@ -95,9 +87,6 @@ export class Descriptor {
   release(): void {
     if (Atomics.sub(this.#references, 0, 1) !== 1) return;
     for (const [key, descriptor] of known) if (descriptor === this) known.delete(key);
-    this.onClose?.();
-    // The caller's descriptor, of the same open file, would keep a lease.
-    endLease(this.fd);
     closeDescriptor(this.fd);
   }
 

@@ -26,7 +26,7 @@ import { shown } from "../../text/argument.ts";
 import { byteSize, hex } from "../../text/number_format.ts";
 import type { BackingPlan } from "./backing.ts";
 import { Descriptor } from "./descriptor.ts";
-import { takeLease } from "./file_lease.ts";
+import { FileLease } from "./file_lease.ts";
 import { Mapping, protBits } from "./mapping.ts";
 import type { MappingPlan } from "./mmap_options.ts";
 import { applyOptions, ensureEffective, populating, refusing } from "./page_options.ts";
@@ -62,7 +62,7 @@ export function mapAll(requests: readonly MappingRequest[]): Mapping[] {
   try {
     const parts = measureAll(requests);
     ensureAvailable(parts);
-    const files = new Map<BackingPlan, Descriptor>();
+    const files = new Map<BackingPlan, OpenFile>();
     const mappings: Mapping[] = [];
     let group: HostGroup | undefined;
     for (const [i, part] of parts.entries()) {
@@ -71,12 +71,12 @@ export function mapAll(requests: readonly MappingRequest[]): Mapping[] {
         continue;
       }
       if (group === undefined || i >= group.end) group = reserveGroup(parts, i, undo);
-      const descriptor = openFor(part, parts, files, undo);
-      mappings.push(mapPart(part, group, descriptor));
-      if (descriptor !== undefined) undo.push(() => descriptor.release());
+      const file = openFor(part, parts, files, undo);
+      mappings.push(mapPart(part, group, file));
+      if (file !== undefined) undo.push(() => release(file));
     }
     ensureEffective(mappings.map((mapping, i) => [mapping, parts[i]!.plan]));
-    for (const descriptor of files.values()) descriptor.release();
+    for (const file of files.values()) release(file);
     return mappings;
   } catch (error) {
     try {
@@ -203,19 +203,32 @@ function follows(previous: Part, next: Part): boolean {
     next.pageSize === previous.pageSize && next.plan.backing.kind !== "foreign";
 }
 
-// The descriptor of a part's file. All parts of one backing have the same.
+/** The file of a backing, with a reference for each mapping of it. */
+interface OpenFile {
+  readonly descriptor: Descriptor;
+  readonly lease: FileLease | undefined;
+}
+
+function release({ descriptor, lease }: OpenFile): void {
+  lease?.release();
+  descriptor.release();
+}
+
+// The file of a part. All parts of one backing have the same.
 function openFor(
   { plan: { backing } }: Part,
   parts: readonly Part[],
-  files: Map<BackingPlan, Descriptor>,
+  files: Map<BackingPlan, OpenFile>,
   undo: (() => void)[],
-): Descriptor | undefined {
+): OpenFile | undefined {
   const known = files.get(backing);
   if (known !== undefined || backing.kind !== "memfd" && backing.kind !== "file") return known;
-  const descriptor = backing.kind === "memfd" ? makeMemfd(backing, parts) : openFile(backing);
-  files.set(backing, descriptor);
-  undo.push(() => descriptor.release());
-  return descriptor;
+  const file = backing.kind === "memfd"
+    ? { descriptor: makeMemfd(backing, parts), lease: undefined }
+    : openFile(backing);
+  files.set(backing, file);
+  undo.push(() => release(file));
+  return file;
 }
 
 function makeMemfd(
@@ -229,18 +242,19 @@ function makeMemfd(
   return Descriptor.own(refusing(option, () => createMemfd({ name, size, hugePages, seal })));
 }
 
-function openFile({ fd, lease }: BackingPlan & { readonly kind: "file" }): Descriptor {
+function openFile({ fd, lease: onBreak }: BackingPlan & { readonly kind: "file" }): OpenFile {
   const descriptor = Descriptor.of(fd);
   try {
-    if (lease !== undefined) refusing("lease", () => takeLease(descriptor, lease));
-    return descriptor;
+    const lease = onBreak && refusing("lease", () => FileLease.take(descriptor, onBreak));
+    return { descriptor, lease };
   } catch (error) {
     descriptor.release();
     throw error;
   }
 }
 
-function mapPart(part: Part, group: HostGroup, descriptor: Descriptor | undefined): Mapping {
+function mapPart(part: Part, group: HostGroup, file: OpenFile | undefined): Mapping {
+  const { descriptor, lease } = file ?? {};
   const { size, plan, pageSize: granule, pages, offset, startAddr = 0 } = part;
   const { backing, protection } = plan;
   const address = group.address + (startAddr - group.startAddr);
@@ -267,7 +281,9 @@ function mapPart(part: Part, group: HostGroup, descriptor: Descriptor | undefine
     refusing("prefault", () => adviseMemory(address, pages, populating(protection)));
   }
   descriptor?.retain();
-  return Mapping.of({ ...shape, options, fileStart: offset }, protection, descriptor);
+  lease?.retain();
+  const onRelease = () => lease?.release();
+  return Mapping.of({ ...shape, options, fileStart: offset }, protection, descriptor, onRelease);
 }
 
 function mapFlags(part: Part, shared: boolean, reserve: boolean, isHuge: boolean): number {

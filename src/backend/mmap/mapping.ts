@@ -54,6 +54,7 @@ export interface MappingHandle {
 export class Mapping {
   readonly #control: ControlBlock;
   readonly #word: number;
+  readonly #onRelease: (() => void) | undefined;
   #released = false;
   // Calls of this library that are pending on the thread pool.
   #pending = 0;
@@ -63,9 +64,11 @@ export class Mapping {
     readonly descriptor: Descriptor | undefined,
     control: ControlBlock,
     word: number,
+    onRelease?: () => void,
   ) {
     this.#control = control;
     this.#word = word;
+    this.#onRelease = onRelease;
   }
 
   /**
@@ -74,11 +77,17 @@ export class Mapping {
    * @param shape What it is.
    * @param protection Its protection.
    * @param descriptor The file, with a reference that becomes the mapping's.
+   * @param onRelease Called when this thread has ended its hold.
    */
-  static of(shape: MappingShape, protection: Permissions, descriptor?: Descriptor): Mapping {
+  static of(
+    shape: MappingShape,
+    protection: Permissions,
+    descriptor?: Descriptor,
+    onRelease?: () => void,
+  ): Mapping {
     const control = new ControlBlock();
     control.protection = protection;
-    return new Mapping(shape, descriptor, control, control.hold());
+    return new Mapping(shape, descriptor, control, control.hold(), onRelease);
   }
 
   /**
@@ -197,6 +206,7 @@ export class Mapping {
   }
 
   #end(): void {
+    this.#onRelease?.();
     if (this.#control.release(this.#word)) this.#unmap();
     else watch(this);
   }

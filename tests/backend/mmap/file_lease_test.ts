@@ -47,3 +47,10 @@ linuxTest("a lease ends when the memory is closed", () => {
   using writer = Deno.openSync(file.path, { write: true, truncate: true });
   assertEquals(writer.statSync().size, 0);
 });
+
+linuxTest("leases of one file, as of clones of a snapshot, end with the last memory", async () => {
+  const { code, signal, stdout, stderr } = await runProgram("leased_clones");
+  assertEquals([code, signal, stderr], [0, null, ""]);
+  // The clone that was closed is not asked, the others are, and the file waits for both.
+  assertEquals(JSON.parse(stdout), { asked: ["second", "third"], done: 2, size: 0 });
+});
