@@ -43,10 +43,12 @@ export interface Discarded {
  * @throws {SystemError} The kernel refuses.
  */
 export function discardPages(mapping: Mapping, offset: number, count: number): Discarded {
-  const { address, length: size, pageSize: granule } = mapping.shape;
+  const { address, length: size, pageSize: granule, kind, shared } = mapping.shape;
   const start = Math.ceil(offset / granule) * granule;
-  // The last page belongs to the mapping, though its size may end inside it.
-  const end = offset + count === size ? size : Math.floor((offset + count) / granule) * granule;
+  // The last page belongs to the mapping, though its size may end inside it; but what follows there
+  // in a file that others see is not its own.
+  const hasLastPage = offset + count === size && !(kind === "file" && shared);
+  const end = hasLastPage ? size : Math.floor((offset + count) / granule) * granule;
   if (end <= start) return { offset: start, length: 0, givenBack: 0 };
   const pages = Math.ceil((end - start) / granule) * granule;
   const isGivenBack = giveBack(mapping, address + start, start, pages);
@@ -58,6 +60,7 @@ function giveBack(mapping: Mapping, address: number, offset: number, length: num
   const isLocked = lock !== false;
   if (kind === "foreign") throw refusal("the mapping is somebody else's, and its kind not known");
   if (!shared) return kind === "file" ? replace(mapping, address, length) : drop();
+  if (libc().platform.advice.remove === undefined) throw refusal("only Linux has a call for this");
   if (kind === "anonymous") return isLocked ? removeLocked(address, length) : remove();
   const canRemove = !isLocked && Permissions.allow(mapping.protection, Permissions.Write);
   return canRemove ? remove() : punch(mapping, offset, length);

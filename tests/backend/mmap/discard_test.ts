@@ -227,6 +227,20 @@ linuxTest("discard() of less than a page, and outside, gives nothing back", () =
 });
 
 linuxTest(
+  "discard() of a shared file leaves what follows in the page where the region ends",
+  () => {
+    using file = fileIn("/tmp");
+    using opened = Deno.openSync(file.path, { read: true, write: true });
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), PAGE + 100]], {
+      backing: Backing.file(opened),
+    });
+    assertEquals(memory.discard(gpa(0), PAGE + 100), PAGE);
+    const expected = new Uint8Array(SIZE).fill(0x33, PAGE);
+    assertEquals(Deno.readFileSync(file.path), expected);
+  },
+);
+
+linuxTest(
   "discard() of a private file in many pieces keeps what cannot be replaced as zeros",
   () => {
     // Each piece that is replaced makes two mappings more, and a process may have 65,530.
