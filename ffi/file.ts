@@ -9,6 +9,8 @@ import { fileCalls, lastError, libc } from "./libc.ts";
 export interface FileStatus {
   /** Whether it is a regular file: only then is `size` the end of what can be mapped. */
   readonly isRegular: boolean;
+  /** Whether it has a type, as all files with a path do. Without, its inode is not its own. */
+  readonly hasType: boolean;
   /** Bytes. */
   readonly size: number;
   /** The device that the file is on, as `st_dev` of `stat(2)` has it. */
@@ -36,7 +38,7 @@ export function fileStatus(fd: number): FileStatus {
   const status = (calls.fstat64 ?? calls.fstat)?.(fd, view);
   if (status !== 0) throw lastError("fstat", { fd });
   return {
-    isRegular: isRegular(view.getUint16(4, true)),
+    ...typeOf(view.getUint16(4, true)),
     size: Number(view.getBigUint64(96, true)),
     device: BigInt(view.getInt32(0, true)),
     inode: view.getBigUint64(8, true),
@@ -66,7 +68,7 @@ function statx(
   const status = fileCalls().statx!(fd, name, flags, STATX_BASIC_STATS, view);
   if (status !== 0) throw lastError("statx", args);
   return {
-    isRegular: isRegular(view.getUint16(28, true)),
+    ...typeOf(view.getUint16(28, true)),
     size: Number(view.getBigUint64(40, true)),
     device: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
     inode: view.getBigUint64(32, true),
@@ -79,8 +81,9 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
 
-function isRegular(mode: number): boolean {
-  return (mode & S_IFMT) === S_IFREG;
+function typeOf(mode: number): Pick<FileStatus, "isRegular" | "hasType"> {
+  const type = mode & S_IFMT;
+  return { isRegular: type === S_IFREG, hasType: type !== 0 };
 }
 
 // makedev of sys/sysmacros.h.

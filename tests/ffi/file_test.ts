@@ -1,5 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { lstatSync, statSync } from "node:fs";
+import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { makeEventFd } from "../../ffi/event_fd.ts";
 import { accessMode, fileStatus, hugePageSize, pathStatus } from "../../ffi/file.ts";
 import { SystemError } from "../../mod.ts";
 import { linuxTest } from "../support/linux_test.ts";
@@ -9,7 +11,7 @@ linuxTest("fileStatus() knows a regular file's size, device and inode", () => {
   for (const size of [0, 1, 0x1234]) {
     using file = openFile(new Uint8Array(size));
     const { dev: device, ino: inode } = statSync(file.path, { bigint: true });
-    assertEquals(fileStatus(file.fd), { isRegular: true, size, device, inode });
+    assertEquals(fileStatus(file.fd), { isRegular: true, hasType: true, size, device, inode });
   }
 });
 
@@ -45,8 +47,14 @@ linuxTest("fileStatus() of what is no regular file says so", () => {
   using directory = open("/", "r");
   using channel = pipe();
   for (const fd of [device.fd, directory.fd, channel.reader]) {
-    assertEquals(fileStatus(fd).isRegular, false);
+    const { isRegular, hasType } = fileStatus(fd);
+    assertEquals([isRegular, hasType], [false, true]);
   }
+  // Eventfds, epoll instances and the virtual machines of KVM share one inode.
+  const event = makeEventFd(0, false);
+  const { isRegular, hasType } = fileStatus(event);
+  assertEquals([isRegular, hasType], [false, false]);
+  closeDescriptor(event);
 });
 
 linuxTest("fileStatus() of no descriptor is EBADF", () => {

@@ -17,7 +17,7 @@ export interface FileIdentity {
   readonly writable: boolean;
 }
 
-// This thread's descriptors by file: thousands of regions of one file need only one.
+// This thread's descriptors of regular files, by file: thousands of regions of one file need only one.
 const known = new Map<string, Descriptor>();
 
 /** A descriptor with a reference count, which all threads share. The last reference closes it. */
@@ -44,6 +44,8 @@ export class Descriptor {
    * @throws {SystemError} It is not open, or there are too many.
    */
   static of(fd: number): Descriptor {
+    // Two openings of a device are two things, such as two virtual machines.
+    if (!fileStatus(fd).isRegular) return Descriptor.own(duplicate(fd));
     const identity = identify(fd);
     const key = `${identity.file},${identity.writable}`;
     const shared = known.get(key);
@@ -101,6 +103,8 @@ export class Descriptor {
 }
 
 function identify(fd: number): FileIdentity {
-  const { device, inode } = fileStatus(fd);
-  return { fd, file: `${device}:${inode}`, writable: accessMode(fd) !== "read" };
+  const { device, inode, hasType } = fileStatus(fd);
+  // These share one inode, such as the virtual processors of KVM.
+  const file = hasType ? `${device}:${inode}` : `${device}:${inode}:${fd}`;
+  return { fd, file, writable: accessMode(fd) !== "read" };
 }

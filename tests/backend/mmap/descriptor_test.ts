@@ -8,6 +8,7 @@ import {
 import { closeSync, openSync } from "node:fs";
 import { InvalidHandle, SystemError } from "../../../mod.ts";
 import { closeDescriptor } from "../../../ffi/descriptor.ts";
+import { makeEventFd } from "../../../ffi/event_fd.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { Descriptor } from "../../../src/backend/mmap/descriptor.ts";
@@ -68,6 +69,21 @@ linuxTest("Descriptor.of() keeps a descriptor to read apart from one to write", 
   assertEquals(one.identity.file, two.identity.file);
   one.release();
   two.release();
+});
+
+linuxTest("Descriptor.of() of what is no regular file is one for each opening", () => {
+  const events = [0, 1].map(() => makeEventFd(0, false));
+  using zeros = open("/dev/zero", "r+");
+  using again = open("/dev/zero", "r+");
+  const all = [...events, zeros.fd, again.fd].map((fd) => Descriptor.of(fd));
+  // The kernel's own share an inode, and are not the same.
+  const files = all.map(({ identity }) => identity.file);
+  assertNotEquals(files[0], files[1]);
+  assertEquals(files[2], files[3]);
+  assertEquals(new Set(all.map(({ fd }) => fd)).size, 4);
+  for (const descriptor of all) descriptor.ensureSameFile();
+  for (const descriptor of all) descriptor.release();
+  for (const fd of events) closeDescriptor(fd);
 });
 
 linuxTest("Descriptor.of() of a descriptor that is not open throws, and opens nothing", () => {
