@@ -92,8 +92,15 @@ export class MappedMemory extends HostMemory {
   static attach(handle: MappingHandle): MappedMemory {
     const mapping = Mapping.attach(handle);
     const known = sharedMemories.get(mapping.nonce)?.deref();
-    if (known === undefined || known.closed) return new MappedMemory(mapping).#remember();
-    mapping.release();
+    if (known === undefined || known.closed) {
+      try {
+        return new MappedMemory(mapping).#remember();
+      } catch (error) {
+        mapping.release();
+        throw error;
+      }
+    }
+    mapping.releaseExtra();
     known.retain();
     return known;
   }
@@ -365,7 +372,10 @@ interface Forgotten {
 // Memory that nothing refers to any more is given back, unless its buffer was transferred: closing
 // does not unmap it then either. Views of the buffer may be left, which keep it (rule 3).
 const forgotten = new FinalizationRegistry<Forgotten>(({ buffer, mapping }) => {
-  sharedMemories.delete(mapping.nonce);
+  // It may have been attached again meanwhile.
+  if (sharedMemories.get(mapping.nonce)?.deref() === undefined) {
+    sharedMemories.delete(mapping.nonce);
+  }
   if (buffer === undefined) mapping.release();
   else if (!isDetached(buffer)) unviewed.register(buffer, mapping);
 });

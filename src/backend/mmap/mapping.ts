@@ -104,7 +104,8 @@ export class Mapping {
     }
     const { nonce, descriptor, ...shape } = JSON.parse(text);
     const block = controlOver(control);
-    const isWhole = descriptor === undefined || references instanceof SharedArrayBuffer;
+    const isWhole = descriptor === undefined ||
+      references instanceof SharedArrayBuffer && references.byteLength === 4;
     if (block?.nonce !== nonce || !isWhole) {
       throw new InvalidHandle("Cannot attach memory: the handle is of another mapping, or a copy");
     }
@@ -195,6 +196,12 @@ export class Mapping {
     if (this.#released) return;
     this.#released = true;
     if (this.#pending === 0) this.#end();
+  }
+
+  /** Ends a hold of a thread that has another one. */
+  releaseExtra(): void {
+    this.#released = true;
+    this.#control.release(this.#word);
   }
 
   /**

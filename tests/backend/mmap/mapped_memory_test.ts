@@ -14,7 +14,8 @@ import {
 import { hasMembarrier } from "../../../ffi/barrier.ts";
 import { setTakeBarrier } from "../../../src/guest/dirty_set.ts";
 import { MappedMemory, mappingOf } from "../../../src/backend/mmap/mapped_memory.ts";
-import { Mapping } from "../../../src/backend/mmap/mapping.ts";
+import { Mapping, type MappingHandle } from "../../../src/backend/mmap/mapping.ts";
+import { gcTest } from "../../support/garbage.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { makeMapping, type MakeMappingOptions } from "../../support/mappings.ts";
 import { mappingAt } from "../../support/proc_maps.ts";
@@ -22,6 +23,7 @@ import { open } from "../../support/posix.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 import { count } from "../../support/values.ts";
 
+const { gc } = globalThis as { gc?: () => void };
 const LENGTH = 0x2000;
 const { No, Read, Write, ReadWrite } = Permissions;
 const ALL = [No, Read, Write, ReadWrite] as const;
@@ -107,6 +109,47 @@ linuxTest("MappedMemory.attach() in the thread that shared is the same memory", 
   assertEquals([memory.closed, isMapped(memory.address)], [false, true]);
   again.release();
   assertEquals([memory.closed, isMapped(memory.address)], [true, false]);
+});
+
+linuxTest("MappedMemory.attach() in a thread that has the memory does not watch for others", () => {
+  const memory = mapped();
+  const handle = memory.share();
+  const { waitAsync, notify } = Atomics;
+  let calls = 0;
+  Object.assign(Atomics, { waitAsync: () => calls++, notify: () => calls++ });
+  try {
+    MappedMemory.attach(handle);
+  } finally {
+    Object.assign(Atomics, { waitAsync, notify });
+  }
+  assertEquals(calls, 0);
+  memory.release();
+  memory.release();
+  assert(!isMapped(memory.address));
+});
+
+gcTest("MappedMemory.attach() of collected memory is the same memory from then on", async () => {
+  let handles: MappingHandle[] = [];
+  let first: MappedMemory | undefined;
+  const attachNew = () => {
+    const memory = mapped();
+    const known = new WeakRef(memory);
+    handles = [memory.share(), memory.share()];
+    return known;
+  };
+  for (let round = 0; round < 20 && first === undefined; round++) {
+    const known = attachNew();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    gc!();
+    // Before the callback of the registry: it comes later.
+    if (known.deref() === undefined) first = MappedMemory.attach(handles[0]!);
+    else handles.forEach((handle) => MappedMemory.attach(handle).close());
+  }
+  assert(first !== undefined);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertStrictEquals(MappedMemory.attach(handles[1]!), first);
+  first.release();
+  first.release();
 });
 
 linuxTest("MappedMemory.attach() after the memory was closed is a new one", () => {

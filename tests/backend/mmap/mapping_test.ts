@@ -182,7 +182,13 @@ linuxTest("Mapping.attach() refuses every alteration, and the handle stays good"
       new SharedArrayBuffer(1024),
       otherHandle.control,
     ].map((control) => ({ ...handle, control })),
-    ...[undefined, null, new ArrayBuffer(4)].map((references) => ({ ...handle, references })),
+    ...[
+      undefined,
+      null,
+      new ArrayBuffer(4),
+      new SharedArrayBuffer(0),
+      new SharedArrayBuffer(6),
+    ].map((references) => ({ ...handle, references })),
     JSON.parse(JSON.stringify(handle)),
   ];
   for (const bad of altered) {
