@@ -32,14 +32,14 @@ export const Permissions: {
   allow(granted: Permissions, wanted: Permissions): boolean;
   /** Whether the set includes the permission to write. */
   hasWrite(granted: Permissions): boolean;
-} = {
+} = Object.freeze({
   No: 0,
   Read: 1,
   Write: 2,
   ReadWrite: 3,
   allow: (granted, wanted) => (checkPermissions(granted) & checkPermissions(wanted)) === wanted,
   hasWrite: (granted) => (checkPermissions(granted) & 2) !== 0,
-};
+});
 
 /**
  * Refuses what is no set of permissions.

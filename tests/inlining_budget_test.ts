@@ -22,10 +22,12 @@ const LOOKUP = [
   "src/guest/region_collection.ts",
   "src/guest/host_range.ts",
   "src/guest/region_index.ts",
-  "src/host/host_memory.ts",
   "src/backend/mmap/mapped_memory.ts",
 ];
-const VALUE = { files: [...LOOKUP, "src/codec/scalar.ts"], always: true };
+const VALUE = {
+  files: [...LOOKUP, "src/host/host_memory.ts", "src/codec/scalar.ts"],
+  always: true,
+};
 const COPY = { files: [...LOOKUP, "ffi/memory.ts", "ffi/libc.ts"], always: true };
 const STREAM = { files: [...COPY.files, "src/volatile/cursor.ts"], always: false };
 

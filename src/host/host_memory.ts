@@ -64,7 +64,7 @@ export class HostMemory {
       throw wrongKind("the buffer of memory", buffer, "an ArrayBuffer");
     }
     if (length !== undefined) checkCount(length, "length");
-    this.setBuffer(buffer);
+    showBuffer(this, buffer);
     this.length = length ?? this.u8.length;
   }
 
@@ -74,22 +74,7 @@ export class HostMemory {
    * @param buffer The memory, or an empty buffer while no array may show it.
    */
   protected setBuffer(buffer: ArrayBufferLike): void {
-    // Of a fixed length, even if the buffer is resizable: they become empty once it is too small.
-    const length = byteLength(new Uint8Array(buffer));
-    // deno-lint-ignore no-this-alias -- TypeScript knows the fields as read-only
-    const views: Mutable<HostMemory> = this;
-    views.buffer = buffer;
-    views.u8 = new Uint8Array(buffer, 0, length);
-    views.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
-    views.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
-    views.u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
-    views.i8 = new Int8Array(buffer, 0, length);
-    views.i16 = new Int16Array(buffer, 0, Math.floor(length / 2));
-    views.i32 = new Int32Array(buffer, 0, Math.floor(length / 4));
-    views.i64 = new BigInt64Array(buffer, 0, Math.floor(length / 8));
-    views.f32 = new Float32Array(buffer, 0, Math.floor(length / 4));
-    views.f64 = new Float64Array(buffer, 0, Math.floor(length / 8));
-    views.dataView = new DataView(buffer, 0, length);
+    showBuffer(this, buffer);
   }
 
   /** Whether the memory was closed, or its buffer was transferred or shrunk. */
@@ -180,6 +165,30 @@ export class HostMemory {
   hostAddress(): bigint | undefined {
     return undefined;
   }
+}
+
+/**
+ * Replaces the typed arrays of memory, whatever its class and its own properties say.
+ *
+ * @param memory The memory.
+ * @param buffer Its bytes, or an empty buffer while no array may show them.
+ */
+export function showBuffer(memory: HostMemory, buffer: ArrayBufferLike): void {
+  // Of a fixed length, even if the buffer is resizable: they become empty once it is too small.
+  const length = byteLength(new Uint8Array(buffer));
+  const views: Mutable<HostMemory> = memory;
+  views.buffer = buffer;
+  views.u8 = new Uint8Array(buffer, 0, length);
+  views.u16 = new Uint16Array(buffer, 0, Math.floor(length / 2));
+  views.u32 = new Uint32Array(buffer, 0, Math.floor(length / 4));
+  views.u64 = new BigUint64Array(buffer, 0, Math.floor(length / 8));
+  views.i8 = new Int8Array(buffer, 0, length);
+  views.i16 = new Int16Array(buffer, 0, Math.floor(length / 2));
+  views.i32 = new Int32Array(buffer, 0, Math.floor(length / 4));
+  views.i64 = new BigInt64Array(buffer, 0, Math.floor(length / 8));
+  views.f32 = new Float32Array(buffer, 0, Math.floor(length / 4));
+  views.f64 = new Float64Array(buffer, 0, Math.floor(length / 8));
+  views.dataView = new DataView(buffer, 0, length);
 }
 
 /**

@@ -32,23 +32,24 @@ export class BoundaryViews<M extends HostMemory> {
    *
    * @param sides The two memories.
    * @param views The views of each.
-   * @param make Makes memory over the end of the first and the start of the second.
+   * @param make Makes memory over the end of the first and the start of the second, in a buffer.
    */
   static between<M extends HostMemory>(
     sides: readonly [M, M],
     views: readonly [BoundaryViews<M>, BoundaryViews<M>],
-    make: () => M,
+    make: () => readonly [M, ArrayBufferLike],
   ): M {
     const [first, second] = sides;
     const known = views[0].#all().find((view) =>
       view.sides[0] === first && view.sides[1] === second && !view.memory.closed
     );
     if (known !== undefined) return known.memory;
-    const memory = make();
-    viewsByBuffer.set(memory.buffer, { memory, sides });
+    const [memory, buffer] = make();
+    viewsByBuffer.set(buffer, { memory, sides });
+    const added = new WeakRef(buffer);
     for (const side of views) {
-      const buffers = [...side.all.map(({ buffer }) => buffer), memory.buffer];
-      side.#buffers = buffers.map((buffer) => new WeakRef(buffer));
+      const reachable = side.#buffers.filter((ref) => ref.deref() !== undefined);
+      side.#buffers = [...reachable, added];
     }
     return memory;
   }

@@ -6,8 +6,8 @@
 import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
 import { bufferAt, COPY_LIMIT, copyFromMapping, copyToMapping } from "../../../ffi/memory.ts";
 import { setTakeBarrier } from "../../guest/dirty_set.ts";
-import { asBytes, byteLength, copyBytes } from "../../host/bytes.ts";
-import { boundaryWindow, HostMemory } from "../../host/host_memory.ts";
+import { asBytes, byteLength, bytesOf, copyBytes } from "../../host/bytes.ts";
+import { boundaryWindow, HostMemory, showBuffer } from "../../host/host_memory.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { Permissions } from "../../permissions.ts";
 import { BoundaryViews } from "./boundary_view.ts";
@@ -36,6 +36,9 @@ export class MappedMemory extends HostMemory {
       if (memory.#closed) throw new MemoryClosed();
       return memory.#mapping!;
     };
+    // Any memory leads to them, and this library calls their functions by name.
+    Object.freeze(this);
+    Object.freeze(this.prototype);
   }
 
   readonly #address: number;
@@ -59,9 +62,9 @@ export class MappedMemory extends HostMemory {
   #users = 1;
   #isPinned = false;
   #isTransferred = false;
-  // The memory where it may not be both read and written. No code of others gets at its arrays: an
-  // access that the kernel refuses would end the process.
-  #limited: HostMemory | undefined;
+  // Arrays over the memory where it may not be both read and written. No code of others gets at them:
+  // an access that the kernel refuses would end the process.
+  #limited: Elements | undefined;
 
   /**
    * Takes over a mapping.
@@ -92,7 +95,7 @@ export class MappedMemory extends HostMemory {
   static attach(handle: MappingHandle): MappedMemory {
     const mapping = Mapping.attach(handle);
     const known = sharedMemories.get(mapping.nonce)?.deref();
-    if (known === undefined || known.closed) {
+    if (known === undefined || !known.#usable) {
       try {
         return new MappedMemory(mapping).#remember();
       } catch (error) {
@@ -101,13 +104,13 @@ export class MappedMemory extends HostMemory {
       }
     }
     mapping.releaseExtra();
-    known.retain();
+    known.#users++;
     return known;
   }
 
   /** A handle of the memory for another thread. */
   share(): MappingHandle {
-    this.ensureOpen();
+    this.#ensureUsable();
     return this.#remember().#mapping!.share();
   }
 
@@ -129,6 +132,15 @@ export class MappedMemory extends HostMemory {
 
   #ensureNotClosed(): void {
     super.ensureOpen();
+  }
+
+  // As ensureOpen(), by what own properties, derived classes and prototypes have no say in.
+  #ensureUsable(): void {
+    if (!this.#usable) throw new MemoryClosed();
+  }
+
+  get #usable(): boolean {
+    return !this.#closed && (this.#shown === undefined || !isDetached(this.#shown));
   }
 
   /** Bytes that the typed arrays have: see {@linkcode HostMemory.openLength}. */
@@ -177,23 +189,31 @@ export class MappedMemory extends HostMemory {
 
   /** Copies bytes to a buffer: see {@linkcode HostMemory.copyOut}. */
   override copyOut(offset: number, to: Uint8Array, count: number): boolean {
-    return this.canAccess(offset, count) && copyFromMapping(to, this.#address + offset, count) ||
+    return offset >= 0 && offset + count <= this.#openLength && Number.isInteger(offset) &&
+        copyFromMapping(to, this.#address + offset, count) ||
       this.#copyOutElse(offset, to, count);
   }
 
   /** Copies a buffer: see {@linkcode HostMemory.copyIn}. */
   override copyIn(offset: number, from: Uint8Array, count: number): boolean {
-    return this.canAccess(offset, count) && copyToMapping(from, this.#address + offset, count) ||
+    return offset >= 0 && offset + count <= this.#openLength && Number.isInteger(offset) &&
+        copyToMapping(from, this.#address + offset, count) ||
       this.#copyInElse(offset, from, count);
   }
 
   // A large copy, or one of memory without typed arrays.
   #copyOutElse(offset: number, to: Uint8Array, count: number): boolean {
-    const memory = this.#limited;
-    if (memory === undefined) return count > COPY_LIMIT && super.copyOut(offset, to, count);
-    if (!this.permits("read", offset, count) || byteLength(to) !== count) return false;
-    const elements = elementsOf(memory, offset, count);
-    if (elements === undefined) return memory.copyOut(offset, to, count);
+    if (this.#openLength > 0) return count > COPY_LIMIT && super.copyOut(offset, to, count);
+    // It may be the caller's code that answers: no other runs from here on.
+    if (byteLength(to) !== count) return false;
+    const limited = this.#limited;
+    const isInside = MappedMemory.locate(this, offset, count, "read") >= 0;
+    if (limited === undefined || !isInside) return false;
+    const elements = elementsOf(limited, offset, count);
+    if (elements === undefined) {
+      copyBytes(asBytes(to), bytesOf(limited.u8, offset, count));
+      return true;
+    }
     const element = elementsOf(SCALAR, 0, count)!;
     element[0] = Atomics.load(elements, offset / count);
     copyBytes(asBytes(to), SCALAR.u8.subarray(0, count));
@@ -201,11 +221,16 @@ export class MappedMemory extends HostMemory {
   }
 
   #copyInElse(offset: number, from: Uint8Array, count: number): boolean {
-    const memory = this.#limited;
-    if (memory === undefined) return count > COPY_LIMIT && super.copyIn(offset, from, count);
-    if (!this.permits("write", offset, count) || byteLength(from) !== count) return false;
-    const elements = elementsOf(memory, offset, count);
-    if (elements === undefined) return memory.copyIn(offset, from, count);
+    if (this.#openLength > 0) return count > COPY_LIMIT && super.copyIn(offset, from, count);
+    if (byteLength(from) !== count) return false;
+    const limited = this.#limited;
+    const isInside = MappedMemory.locate(this, offset, count, "write") >= 0;
+    if (limited === undefined || !isInside) return false;
+    const elements = elementsOf(limited, offset, count);
+    if (elements === undefined) {
+      copyBytes(limited.u8, asBytes(from), offset);
+      return true;
+    }
     copyBytes(SCALAR.u8, asBytes(from));
     Atomics.store(elements, offset / count, elementsOf(SCALAR, 0, count)![0]!);
     return true;
@@ -216,11 +241,15 @@ export class MappedMemory extends HostMemory {
    * stays mapped until it is closed.
    */
   override hostAddress(): bigint {
-    this.ensureOpen();
+    this.#ensureUsable();
+    this.#pin();
+    for (const side of this.#sides) side.#pin();
+    return BigInt(this.#address);
+  }
+
+  #pin(): void {
     this.#isPinned = true;
     forgotten.unregister(this);
-    for (const side of this.#sides) side.hostAddress();
-    return BigInt(this.#address);
   }
 
   /**
@@ -232,7 +261,7 @@ export class MappedMemory extends HostMemory {
    * @throws {TypeError} The buffer was transferred elsewhere: a view of it cannot be emptied.
    */
   protect(protection: Permissions): void {
-    this.ensureOpen();
+    this.#ensureUsable();
     const mapping = this.#mapping;
     if (mapping === undefined) throw new TypeError("Cannot protect a part of two mappings");
     mapping.ensureMayProtect(protection);
@@ -246,11 +275,13 @@ export class MappedMemory extends HostMemory {
       const isHidden = shown === Permissions.No;
       this.#show(shown, isHidden ? undefined : bufferAt(this.#address, this.#length));
     }
+    // Last: setters of the arrays are the caller's code.
+    showBuffer(this, this.#openLength > 0 ? this.#shown! : new ArrayBuffer(0));
   }
 
   /** Adds a region of this thread. */
   retain(): void {
-    this.ensureOpen();
+    this.#ensureUsable();
     this.#users++;
   }
 
@@ -265,16 +296,22 @@ export class MappedMemory extends HostMemory {
    * @throws {TypeError} Its buffer was transferred elsewhere. The memory stays mapped.
    */
   override close(): void {
+    this.#close();
+  }
+
+  #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    super.close();
     this.#openLength = 0;
     this.#protect(Permissions.No);
     this.#hide("unmap");
     const mapping = this.#mapping;
-    if (mapping === undefined) return;
-    sharedMemories.delete(mapping.nonce);
-    mapping.release();
+    if (mapping !== undefined) {
+      sharedMemories.delete(mapping.nonce);
+      mapping.release();
+    }
+    // Last: setters of the arrays are the caller's code.
+    showBuffer(this, new ArrayBuffer(0));
   }
 
   /** A view across the boundary with the next memory: see {@linkcode HostMemory.boundaryView}. */
@@ -287,7 +324,9 @@ export class MappedMemory extends HostMemory {
       () => {
         const [before, after] = [boundaryWindow(this.#length), boundaryWindow(next.#length)];
         const mappings = [this, next].flatMap((side) => side.#mapping ?? []);
-        return new MappedMemory(new Boundary(next.#address - before, before + after, mappings));
+        const address = next.#address - before;
+        const view = new MappedMemory(new Boundary(address, before + after, mappings));
+        return [view, view.#shown!];
       },
     );
   }
@@ -301,10 +340,9 @@ export class MappedMemory extends HostMemory {
     this.#protect(protection);
     this.#shown = buffer;
     if (buffer !== undefined && protection === Permissions.ReadWrite) {
-      if (this.buffer !== buffer) this.setBuffer(buffer);
       this.#openLength = this.#length;
     } else if (buffer !== undefined) {
-      this.#limited = new HostMemory(buffer);
+      this.#limited = allElements(buffer);
     }
     const mapping = this.#mapping;
     if (mapping === undefined) lostBoundaries.register(buffer!, this.#parts, this);
@@ -320,7 +358,7 @@ export class MappedMemory extends HostMemory {
 
   // Empties every view. If one cannot be found, the memory has to stay mapped as it is.
   #hide(action: string): void {
-    for (const view of this.#boundaries.all) view.close();
+    for (const view of this.#boundaries.all) view.#close();
     const buffer = this.#shown;
     if (buffer !== undefined && isDetached(buffer)) {
       for (const owner of [this, ...this.#sides]) owner.#isTransferred = true;
@@ -340,7 +378,6 @@ export class MappedMemory extends HostMemory {
     this.#openLength = 0;
     this.#limited = undefined;
     this.#protect(Permissions.No);
-    this.setBuffer(new ArrayBuffer(0));
   }
 }
 
@@ -352,11 +389,32 @@ function isDetached(buffer: ArrayBufferLike): boolean {
 const sharedMemories = new Map<string, WeakRef<MappedMemory>>();
 
 // A scalar on its way between memory and a buffer.
-const SCALAR = new HostMemory(new ArrayBuffer(8));
+const SCALAR = allElements(new ArrayBuffer(8));
+
+/** Arrays of the integers of each size over one buffer. */
+interface Elements {
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly u64: BigUint64Array;
+}
+
+function allElements(buffer: ArrayBuffer): Elements {
+  const { byteLength: length } = new Uint8Array(buffer);
+  return {
+    u8: new Uint8Array(buffer),
+    u16: new Uint16Array(buffer, 0, Math.floor(length / 2)),
+    u32: new Uint32Array(buffer, 0, Math.floor(length / 4)),
+    u64: new BigUint64Array(buffer, 0, Math.floor(length / 8)),
+  };
+}
 
 // The array of the integers of a size, where that makes an access a single one (rule 4).
-function elementsOf(memory: HostMemory, offset: number, size: number): Uint32Array | undefined {
-  const { u8, u16, u32, u64 } = memory;
+function elementsOf(
+  { u8, u16, u32, u64 }: Elements,
+  offset: number,
+  size: number,
+): Uint32Array | undefined {
   const array = [u8, u16, u32, u64].find(({ BYTES_PER_ELEMENT }) => BYTES_PER_ELEMENT === size);
   // Atomics has one signature for all integers of a kind.
   return offset % size === 0 ? array as Uint32Array | undefined : undefined;

@@ -15,7 +15,7 @@ import type { Permissions } from "../../permissions.ts";
 import { checkNumber } from "../../text/argument.ts";
 import { showAsText } from "../../text/inspect.ts";
 import { byteSize, hex } from "../../text/number_format.ts";
-import { VolatileMemory } from "../../volatile/volatile_memory.ts";
+import { computeOffset, VolatileMemory } from "../../volatile/volatile_memory.ts";
 import { VolatileSlice } from "../../volatile/volatile_slice.ts";
 import { Backing } from "./backing.ts";
 import { discardPages } from "./discard.ts";
@@ -410,12 +410,14 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   // An offset and a count in the memory, which is open.
   #range(offset: number, count: number | undefined): [number, number] {
     this.#ensureOpen();
-    // Not `len`, which can be changed from JavaScript.
+    // Not by `len` and `computeEndOffset`, which can be changed from JavaScript.
     const { length: size } = mappingOf(this.#memory).shape;
-    const length = count ?? size - this.computeEndOffset(offset, 0);
-    const end = this.computeEndOffset(offset, length);
+    const from = computeOffset(offset, 0);
+    if (from > size) throw new OutOfBounds(from, size);
+    const length = count ?? size - from;
+    const end = computeOffset(from, length);
     if (end > size) throw new OutOfBounds(end, size);
-    return [offset, length];
+    return [from, length];
   }
 
   #ensureOpen(): void {

@@ -50,6 +50,21 @@ linuxTest("nothing of the API exceeds the protection of the memory", async () =>
   ]);
 });
 
+linuxTest("own properties and prototypes give no memory that is not the mapping's", async () => {
+  const [denied, closed] = ["AccessDenied", "MemoryClosed"];
+  assertEquals(await result("own_properties"), {
+    longer: [false, false],
+    permits: [denied, denied],
+    prototype: true,
+    closed: [closed, closed, closed, closed, closed, closed, "completed"],
+    boundary: [0, null],
+    setter: ["completed", closed, 0],
+    frozen: ["TypeError", false, 0],
+    range: ["Overflow", "OutOfBounds", "Overflow", "OutOfBounds", "OutOfBounds"],
+    shared: ["TypeError", "TypeError", "TypeError"],
+  });
+});
+
 linuxTest("a handle that was stored, altered or copied is refused", async () => {
   assertEquals(await result("forged_handles"), {
     altered: ["InvalidHandle"],
