@@ -137,7 +137,8 @@ export class Backing {
       throw wrongKind("lease", lease, "a function");
     }
     const place = file instanceof FileOffset ? file : new FileOffset(file);
-    const { fd, start } = place;
+    // Checked as they are read: they can be changed from JavaScript.
+    const { fd, start } = new FileOffset(place.fd, place.start);
     return make({ kind: "file", file: place, fd, start, private: isPrivate, lease });
   }
 

@@ -5,6 +5,7 @@
  */
 import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
 import { accessMode, fileStatus } from "../../../ffi/file.ts";
+import { SystemError } from "../../../ffi/system_error.ts";
 import { InvalidHandle } from "../../error/mmap_region_error.ts";
 
 /** Which file a descriptor is of. Numbers of descriptors are reused, these are not. */
@@ -49,7 +50,10 @@ export class Descriptor {
     const identity = identify(fd);
     const key = `${identity.file},${identity.writable}`;
     const shared = known.get(key);
-    if (shared !== undefined && shared.#retain()) return shared;
+    if (shared !== undefined && shared.#retain()) {
+      if (shared.#isSameFile()) return shared;
+      shared.release();
+    }
     const descriptor = Descriptor.own(duplicate(fd));
     known.set(key, descriptor);
     return descriptor;
@@ -75,7 +79,8 @@ export class Descriptor {
    * @throws {InvalidHandle} It is of another file.
    */
   ensureSameFile(): void {
-    if (identify(this.fd).file !== this.identity.file) {
+    fileStatus(this.fd);
+    if (!this.#isSameFile()) {
       throw new InvalidHandle(`Cannot use descriptor ${this.fd}: it is of another file now`);
     }
   }
@@ -85,11 +90,23 @@ export class Descriptor {
     this.#retain();
   }
 
-  /** Removes a reference; the last one closes the descriptor. */
+  /**
+   * Removes a reference; the last one closes the descriptor, unless somebody else has closed it: its
+   * number may be another file's.
+   */
   release(): void {
     if (Atomics.sub(this.#references, 0, 1) !== 1) return;
     for (const [key, descriptor] of known) if (descriptor === this) known.delete(key);
-    closeDescriptor(this.fd);
+    if (this.#isSameFile()) closeDescriptor(this.fd);
+  }
+
+  #isSameFile(): boolean {
+    try {
+      return identify(this.fd).file === this.identity.file;
+    } catch (error) {
+      if (error instanceof SystemError && error.code === "EBADF") return false;
+      throw error;
+    }
   }
 
   // Whether a reference was added: another thread may just have removed the last one.

@@ -22,7 +22,7 @@ import {
   MappingPastEof,
   OptionRefused,
 } from "../../error/mmap_region_error.ts";
-import { shown } from "../../text/argument.ts";
+import { checkCount, shown } from "../../text/argument.ts";
 import { byteSize, hex } from "../../text/number_format.ts";
 import type { BackingPlan } from "./backing.ts";
 import { Descriptor } from "./descriptor.ts";
@@ -122,6 +122,7 @@ export function checkSize(size: number): void {
 
 function measure({ size, plan, startAddr }: MappingRequest, offset: number): Part {
   checkSize(size);
+  if (startAddr !== undefined) checkCount(startAddr, "startAddr");
   const huge = hugePagesOf(plan.backing);
   if (huge !== undefined && huge <= pageSize()) {
     throw new RangeError(`Cannot map huge pages of ${huge} bytes: pages have ${pageSize()}`);

@@ -18,7 +18,7 @@ import { byteSize, hex } from "../../text/number_format.ts";
 import { computeOffset, VolatileMemory } from "../../volatile/volatile_memory.ts";
 import { VolatileSlice } from "../../volatile/volatile_slice.ts";
 import { Backing } from "./backing.ts";
-import { discardPages } from "./discard.ts";
+import { type Discarded, discardPages } from "./discard.ts";
 import { FileOffset } from "./file_offset.ts";
 import { checkSize, mapAll } from "./map_memory.ts";
 import { MappedMemory, mappingOf } from "./mapped_memory.ts";
@@ -234,11 +234,14 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
   advise(advice: Advice, offset: number = 0, length?: number): void {
     const [start, count] = this.#range(offset, length);
     const { address, length: size, pageSize: granule } = mappingOf(this.#memory).shape;
-    adviseMemory(address + start, count, advice);
-    if (!DISCARDS.has(advice)) return;
-    // The kernel discards whole pages.
-    const lastEnd = Math.min(Math.ceil((start + count) / granule) * granule, size);
-    this.#slice.markDirty(start, lastEnd - start);
+    try {
+      adviseMemory(address + start, count, advice);
+    } finally {
+      // The kernel discards whole pages, and may have discarded some where it fails.
+      const lastEnd = Math.min(Math.ceil((start + count) / granule) * granule, size);
+      const isRefused = start % granule !== 0;
+      if (DISCARDS.has(advice) && !isRefused) this.#slice.markDirty(start, lastEnd - start);
+    }
   }
 
   /**
@@ -255,12 +258,15 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * @throws {OutOfBounds} The range is not in the memory.
    */
   discard(offset: number = 0, count?: number): number {
-    const { offset: start, length, givenBack } = discardPages(
-      mappingOf(this.#memory),
-      ...this.#range(offset, count),
-    );
-    this.#slice.markDirty(start, length);
-    return givenBack;
+    const [from, size] = this.#range(offset, count);
+    let done: Discarded | undefined;
+    try {
+      done = discardPages(mappingOf(this.#memory), from, size);
+      return done.givenBack;
+    } finally {
+      // What failed may have given back a part.
+      this.#slice.markDirty(done?.offset ?? from, done?.length ?? size);
+    }
   }
 
   /**

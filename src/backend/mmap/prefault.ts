@@ -10,7 +10,7 @@ import { availableMemory, totalMemory } from "../../../ffi/process.ts";
 import { OptionRefused } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { byteSize } from "../../text/number_format.ts";
-import type { Mapping } from "./mapping.ts";
+import type { Mapping, MappingShape } from "./mapping.ts";
 import { populating, refusing } from "./page_options.ts";
 
 /** How pages are taken. */
@@ -29,6 +29,8 @@ export interface PrefaultOptions {
 }
 
 const CHUNK = 2 ** 26;
+// More than Deno's pool has threads.
+const MAX_LANES = 256;
 
 /**
  * Takes all pages of mappings. The event loop goes on meanwhile, and the mappings stay mapped until
@@ -46,10 +48,10 @@ export async function prefaultAll(
   checkPositive("lanes", lanes);
   checkPositive("chunk", chunk);
   signal?.throwIfAborted();
-  const pieces = mappings.flatMap((mapping) => piecesOf(mapping, chunk));
-  const total = pieces.reduce((sum, { length }) => sum + length, 0);
+  const total = mappings.reduce((sum, { shape }) => sum + pagesOf(shape), 0);
   ensureAvailable(mappings);
-  const queue = pieces.values();
+  // Made one by one: there may be many.
+  const queue = piecesOf(mappings, chunk);
   let done = 0;
   let failed = false;
   const lane = async () => {
@@ -67,7 +69,7 @@ export async function prefaultAll(
     }
   };
   // All lanes end before the first failure is thrown: none is left running.
-  const count = Math.min(lanes, pieces.length);
+  const count = Math.min(lanes, MAX_LANES);
   const results = await Promise.allSettled(Array.from({ length: count }, lane));
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
@@ -83,15 +85,25 @@ interface Piece {
   readonly length: number;
 }
 
-function piecesOf(mapping: Mapping, chunk: number): Piece[] {
-  const { address, length, pageSize } = mapping.shape;
-  const step = Math.ceil(chunk / pageSize) * pageSize;
-  const pages = Math.ceil(length / pageSize) * pageSize;
-  return Array.from({ length: Math.ceil(pages / step) }, (_, i) => ({
-    mapping,
-    address: address + i * step,
-    length: Math.min(step, pages - i * step),
-  }));
+function* piecesOf(mappings: readonly Mapping[], chunk: number): Generator<Piece> {
+  for (const mapping of mappings) {
+    const pages = pagesOf(mapping.shape);
+    const step = stepOf(mapping.shape, chunk);
+    for (let done = 0; done < pages; done += step) {
+      const address = mapping.shape.address + done;
+      yield { mapping, address, length: Math.min(step, pages - done) };
+    }
+  }
+}
+
+// Bytes of all pages of a mapping.
+function pagesOf({ length, pageSize }: MappingShape): number {
+  return Math.ceil(length / pageSize) * pageSize;
+}
+
+// Bytes of one call, in whole pages.
+function stepOf({ pageSize }: MappingShape, chunk: number): number {
+  return Math.ceil(chunk / pageSize) * pageSize;
 }
 
 // Beyond what is available, the kernel would end a process.

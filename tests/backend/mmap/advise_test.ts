@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { Backing, MmapRegion, OutOfBounds, Overflow, SystemError } from "../../../mod.ts";
+import { lockMemory } from "../../../ffi/pages.ts";
 import { detailsAt } from "../../support/proc_maps.ts";
 import { RecordingBitmap } from "../../support/recording_bitmap.ts";
 import { linuxTest } from "../../support/linux_test.ts";
@@ -114,4 +115,22 @@ Deno.test("MmapRegion.advise() refuses advice that nobody knows", () => {
   using region = new MmapRegion(PAGE);
   assertThrows(() => region.advise("dontned" as "dontneed"), TypeError, "dontned");
   assertThrows(() => region.advise("toString" as "dontneed"), TypeError);
+});
+
+linuxTest("what failed in the middle has marked dirty what it may have given back", () => {
+  for (const call of ["discard", "advise"] as const) {
+    const recorder = new RecordingBitmap();
+    using region = new MmapRegion(4 * PAGE, { bitmap: () => recorder });
+    region.fill(0, 4 * PAGE, 7);
+    recorder.take();
+    // The kernel discards no pages that are locked.
+    lockMemory(Number(region.hostAddress()) + 2 * PAGE, 2 * PAGE, false);
+    assertThrows(
+      () => call === "discard" ? region.discard() : region.advise("dontneed"),
+      SystemError,
+      "EINVAL",
+    );
+    assertEquals([region.isZero(0, 2 * PAGE), region.isZero(2 * PAGE)], [true, false]);
+    assertEquals(recorder.take(), [[0, 4 * PAGE]]);
+  }
 });

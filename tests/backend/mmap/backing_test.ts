@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { closeSync, openSync } from "node:fs";
 import { Backing, FileOffset, MmapRegion, SystemError } from "../../../mod.ts";
 import type { BackingPlan } from "../../../src/backend/mmap/backing.ts";
 import { NOT_OPEN } from "../../support/descriptors.ts";
@@ -96,4 +97,14 @@ Deno.test("new Backing() refuses every plan, as its functions check what they ta
   for (const plan of [undefined, null, {}, { kind: "anonymous", shared: false }]) {
     assertThrows(() => Reflect.construct(Backing, [plan]), TypeError, "Illegal constructor");
   }
+});
+
+linuxTest("Backing.file() checks the numbers that a FileOffset has now", () => {
+  using file = temporaryFile(0x1000);
+  const fd = openSync(file.path, "r+");
+  for (const change of [{ fd: -1 }, { fd: 0.5 }, { start: 1n }, { start: NaN }]) {
+    const place = Object.assign(new FileOffset(fd), change);
+    assertThrows(() => Backing.file(place), RangeError, "Cannot");
+  }
+  closeSync(fd);
 });

@@ -131,3 +131,23 @@ linuxTest("Descriptor.ensureSameFile() refuses a number that is another file's n
   assertThrows(() => descriptor.ensureSameFile(), InvalidHandle, `descriptor ${fd}`);
   closeDescriptor(reused);
 });
+
+linuxTest("Descriptor.release() closes no file that has taken the number of a closed one", () => {
+  using another = temporaryFile(8);
+  const given = createMemfd({ name: "given", size: 8, hugePages: undefined, seal: true });
+  const descriptor = Descriptor.of(given);
+  closeDescriptor(descriptor.fd);
+  const reused = openSync(another.path, "r+");
+  assertEquals(reused, descriptor.fd);
+  // The file is not taken for the one that is known.
+  const next = Descriptor.of(given);
+  next.ensureSameFile();
+  assertNotEquals(next.fd, reused);
+  descriptor.release();
+  assertEquals(references(descriptor), 0);
+  assertEquals(fileStatus(reused).isRegular, true);
+  next.release();
+  assertThrows(() => fileStatus(next.fd), SystemError, "EBADF");
+  closeSync(reused);
+  closeSync(given);
+});

@@ -367,3 +367,16 @@ Deno.test("GuestMemoryMmap.toString() shows regions and holes", () => {
   ]);
   assertStringIncludes(Deno.inspect(memory), "2 regions");
 });
+
+Deno.test("GuestMemoryMmap.fromRanges() refuses a start that is no integer from 0", () => {
+  for (const start of [NaN, 0.5, -1, Infinity]) {
+    assertThrows(
+      () => GuestMemoryMmap.fromRanges([[start as GuestAddress, 0x1000]]),
+      RangeError,
+      `Cannot use ${start} as startAddr`,
+    );
+  }
+  for (const start of [1n, "0", null] as unknown[] as GuestAddress[]) {
+    assertThrows(() => GuestMemoryMmap.fromRanges([[start, 0x1000]]), TypeError, "as startAddr");
+  }
+});

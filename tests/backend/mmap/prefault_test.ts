@@ -121,3 +121,16 @@ linuxTest("prefault() of read-only memory reads", async () => {
   await region.prefault();
   assertEquals(region.residentBytes(), 16 * PAGE);
 });
+
+linuxTest("prefault() of many small pieces, in many lanes, begins at once", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 2 ** 30]]);
+  const controller = new AbortController();
+  const options = { chunk: 1, lanes: 2 ** 52, signal: controller.signal };
+  let done = 0;
+  const onProgress = (bytes: number) => {
+    done = bytes;
+    controller.abort();
+  };
+  await assertRejects(() => memory.prefault({ ...options, onProgress }), DOMException);
+  assert(done <= 256 * PAGE, `${done} bytes`);
+});
