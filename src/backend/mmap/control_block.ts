@@ -12,7 +12,9 @@ const NONCE = 0;
 const PROTECTION = 2;
 const HOLDERS = 3;
 const KEEPS_ADDRESSES = 4;
-const FIRST_HOLDER = 5;
+// The number of the thread that changes the protection now, or 0.
+const CHANGER = 5;
+const FIRST_HOLDER = 6;
 const WORDS = 256;
 
 /** How many threads and handles can hold a mapping at a time. */
@@ -67,6 +69,28 @@ export class ControlBlock {
 
   set protection(protection: Permissions) {
     Atomics.store(this.#words, PROTECTION, protection);
+  }
+
+  /**
+   * Calls a function that changes the protection, while no other thread does so. Nothing in it may
+   * call this again.
+   *
+   * @param change The function.
+   */
+  exclusively(change: () => void): void {
+    for (;;) {
+      const other = Atomics.compareExchange(this.#words, CHANGER, 0, threadId());
+      if (other === 0) break;
+      if (isThreadAlive(other)) Atomics.wait(this.#words, CHANGER, other, 1);
+      // It was terminated in the middle.
+      else Atomics.compareExchange(this.#words, CHANGER, other, 0);
+    }
+    try {
+      change();
+    } finally {
+      Atomics.store(this.#words, CHANGER, 0);
+      Atomics.notify(this.#words, CHANGER);
+    }
   }
 
   /** Whether the addresses have to stay mapped when the last holder is gone. */

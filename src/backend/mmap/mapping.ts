@@ -161,18 +161,23 @@ export class Mapping {
    * Changes the protection. No view may show the memory.
    *
    * @returns The new protection.
+   * @throws {MappingShared} See {@linkcode Mapping.ensureMayProtect}: another thread may have added
+   * a permission since that was asked.
    * @throws {SystemError} The kernel refuses. The protection is as before then.
    */
   protect(protection: Permissions): Permissions {
     const { address, length } = this.shape;
-    try {
-      protectMemory(address, length, protBits(protection));
-    } catch (error) {
-      // Pieces that were discarded are mappings of the kernel, of which some may have changed.
-      if (this.owned) protectMemory(address, length, protBits(this.protection));
-      throw error;
-    }
-    this.#control.protection = protection;
+    this.#control.exclusively(() => {
+      this.ensureMayProtect(protection);
+      try {
+        protectMemory(address, length, protBits(protection));
+      } catch (error) {
+        // Pieces that were discarded are mappings of the kernel, of which some may have changed.
+        if (this.owned) protectMemory(address, length, protBits(this.protection));
+        throw error;
+      }
+      this.#control.protection = protection;
+    });
     return protection;
   }
 

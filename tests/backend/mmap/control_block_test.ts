@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
+import { threadId } from "../../../ffi/thread.ts";
 import { ControlBlock, MAX_HOLDERS } from "../../../src/backend/mmap/control_block.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { until } from "../../support/until.ts";
@@ -231,3 +232,33 @@ linuxTest(
     }
   },
 );
+
+linuxTest("ControlBlock.exclusively() waits for another thread, unless it has ended", async () => {
+  const block = new ControlBlock();
+  const worker = start(`
+    new ControlBlock(data.buffer).exclusively(() => {
+      Atomics.store(data.step, 0, 1);
+      Atomics.notify(data.step, 0);
+      Atomics.wait(data.step, 1, 0, 50);
+      Atomics.store(data.step, 0, 2);
+    });`);
+  await answer(worker);
+  const step = new Int32Array(new SharedArrayBuffer(8));
+  worker.postMessage({ buffer: block.buffer, step });
+  Atomics.wait(step, 0, 0);
+  let seen = 0;
+  block.exclusively(() => seen = Atomics.load(step, 0));
+  worker.terminate();
+  assertEquals(seen, 2);
+  // A function that throws does not keep others out.
+  assertThrows(() => block.exclusively(() => assert(false)));
+  block.exclusively(() => seen = 3);
+  assertEquals(seen, 3);
+
+  // As a thread leaves it that is terminated in the middle. No thread has this number.
+  const changer = new Int32Array(block.buffer, 20, 1);
+  block.exclusively(() => assertEquals(changer[0], threadId()));
+  changer[0] = 2 ** 31 - 1;
+  block.exclusively(() => seen = 4);
+  assertEquals([seen, changer[0]], [4, 0]);
+});

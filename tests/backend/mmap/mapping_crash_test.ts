@@ -40,6 +40,15 @@ linuxTest(
   },
 );
 
+linuxTest("protect() in two threads at the same time takes nothing away", async () => {
+  // Whoever comes second with less is refused. Without the order, it took the permission to write
+  // from the thread that had just added it.
+  assertEquals(await result("widen_in_two_threads"), [
+    "completed,MappingShared",
+    "completed,completed",
+  ]);
+});
+
 linuxTest("nothing of the API exceeds the protection of the memory", async () => {
   const denied = "AccessDenied";
   const done = "completed";

@@ -223,12 +223,23 @@ linuxTest("Mapping.is() knows what it made, and nothing that looks like it", () 
 
 linuxTest("Mapping.protect() changes what the kernel allows, for every holder", () => {
   const mapping = makeMapping();
-  const again = Mapping.attach(mapping.share());
-  for (const [protection, shown] of [[Read, "r--p"], [No, "---p"], [ReadWrite, "rw-p"]] as const) {
+  const protect = (protection: Permissions, shown: string) => {
     mapping.protect(protection);
-    assertEquals(mappingAt(BigInt(mapping.shape.address))?.permissions, shown);
-    assertEquals([mapping.protection, again.protection], [protection, protection]);
+    assertEquals([mappingAt(BigInt(mapping.shape.address))?.permissions, mapping.protection], [
+      ...[shown, protection],
+    ]);
+  };
+  for (const [protection, shown] of [[Read, "r--p"], [No, "---p"]] as const) {
+    protect(protection, shown);
   }
+  const again = Mapping.attach(mapping.share());
+  for (const [protection, shown] of [[Read, "r--p"], [ReadWrite, "rw-p"]] as const) {
+    protect(protection, shown);
+    assertEquals(again.protection, protection);
+  }
+  // Asked again where it is changed: another thread may have added the permission since.
+  assertThrows(() => mapping.protect(Read), MappingShared);
+  assertEquals(mapping.protection, ReadWrite);
   mapping.release();
   again.release();
 });
