@@ -22,6 +22,7 @@ import {
   MappingPastEof,
   OptionRefused,
 } from "../../error/mmap_region_error.ts";
+import { Permissions } from "../../permissions.ts";
 import { checkCount, shown } from "../../text/argument.ts";
 import { byteSize, hex } from "../../text/number_format.ts";
 import type { BackingPlan } from "./backing.ts";
@@ -152,11 +153,15 @@ function hugePagesOf(backing: BackingPlan): number | undefined {
 
 // The kernel answers a lack of memory by killing a process, where it did not reserve any.
 function ensureAvailable(parts: readonly Part[]): void {
-  const needs = parts.filter(({ plan }) => {
-    const { backing: { kind }, reserve, prefault, lock } = plan;
+  const needs = parts.filter(({ plan, pageSize: size }) => {
+    const { backing, protection, reserve, prefault, lock } = plan;
+    if (size !== pageSize()) return false;
     const takesNow = prefault || lock === true;
-    return kind === "memfd" ? reserve || takesNow : kind === "anonymous" && takesNow;
-  }).filter(({ pageSize: size }) => size === pageSize());
+    if (backing.kind === "memfd") return reserve || takesNow;
+    const isCopied = backing.kind === "file" && backing.private &&
+      Permissions.allow(protection, Permissions.Write);
+    return takesNow && (backing.kind === "anonymous" || isCopied);
+  });
   if (needs.length === 0) return;
   const needed = needs.reduce((sum, { pages }) => sum + pages, 0);
   const available = availableMemory();

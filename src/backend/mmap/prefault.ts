@@ -4,11 +4,12 @@
  * @module
  */
 import { libc } from "../../../ffi/libc.ts";
-import { adviseMemory, forResidentRuns } from "../../../ffi/memory.ts";
+import { adviseMemory, forResidentRuns, pageSize } from "../../../ffi/memory.ts";
 import { adviseOnPool } from "../../../ffi/pages.ts";
 import { availableMemory, totalMemory } from "../../../ffi/process.ts";
 import { OptionRefused } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
+import { Permissions } from "../../permissions.ts";
 import { byteSize } from "../../text/number_format.ts";
 import type { Mapping, MappingShape } from "./mapping.ts";
 import { populating, refusing } from "./page_options.ts";
@@ -108,13 +109,15 @@ function stepOf({ pageSize }: MappingShape, chunk: number): number {
 
 // Beyond what is available, the kernel would end a process.
 function ensureAvailable(mappings: readonly Mapping[]): void {
-  const shapes = mappings.map(({ shape }) => shape).filter(({ kind }) => kind !== "file");
+  const shapes = mappings.filter(takesMemory).map(({ shape }) => shape);
   let missing = shapes.reduce((sum, { length }) => sum + length, 0);
   const available = availableMemory();
   if (missing <= available) return;
   // No more can be there already than the host has, so that need not be counted.
   if (missing - totalMemory() <= available) {
-    for (const { address, length } of shapes) {
+    for (const { address, length, kind } of shapes) {
+      // Of a file, the call counts what anybody has read.
+      if (kind === "file") continue;
       forResidentRuns(address, length, (_, resident) => missing -= resident);
     }
   }
@@ -123,6 +126,13 @@ function ensureAvailable(mappings: readonly Mapping[]): void {
     "prefault",
     `${byteSize(missing)} are needed, ${byteSize(available)} are available`,
   );
+}
+
+// Whether its pages are of the memory that is available: not those of a file, unless they are copied,
+// nor huge pages, which are of a pool.
+function takesMemory({ shape: { kind, shared, pageSize: size }, protection }: Mapping): boolean {
+  const isCopied = !shared && Permissions.allow(protection, Permissions.Write);
+  return size === pageSize() && (kind !== "file" || isCopied);
 }
 
 async function populate({ mapping, address, length }: Piece): Promise<void> {

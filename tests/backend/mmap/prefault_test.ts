@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   Backing,
   GuestMemoryMmap,
@@ -8,7 +8,9 @@ import {
   Permissions,
   type SystemError,
 } from "../../../mod.ts";
+import { hugePagesTest } from "../../support/huge_pages.ts";
 import { linuxTest } from "../../support/linux_test.ts";
+import { temporaryFile } from "../../support/temporary_file.ts";
 import { gpa } from "../../support/values.ts";
 
 const PAGE = 4096;
@@ -98,6 +100,33 @@ linuxTest("prefault() refuses what it cannot do, by name", async () => {
   region.close();
   await assertRejects(() => region.prefault(), MemoryClosed);
 });
+
+linuxTest("prefault() of a private file counts the copies that it makes", async () => {
+  using file = temporaryFile(2 ** 42);
+  using opened = Deno.openSync(file.path);
+  const backing = Backing.file(opened, { private: true });
+  using region = new MmapRegion(2 ** 42, { backing });
+  await assertRejects(() => region.prefault(), OptionRefused, "are available");
+  for (const option of ["prefault", "lock"] as const) {
+    const error = assertThrows(
+      () => new MmapRegion(2 ** 42, { backing, [option]: true }),
+      OptionRefused,
+      "are available",
+    );
+    assertEquals(error.option, option);
+  }
+});
+
+hugePagesTest(
+  "prefault() of huge pages asks their pool, not what else is available",
+  1,
+  async () => {
+    const backing = Backing.anonymous({ hugePages: 2 ** 21 });
+    using region = new MmapRegion(2 ** 42, { backing, reserve: false });
+    const error = await assertRejects(() => region.prefault(), OptionRefused);
+    assertEquals((error.cause as SystemError).code, "EFAULT");
+  },
+);
 
 linuxTest(
   "prefault() of a file that was truncated meanwhile says so, without a signal",
