@@ -4,6 +4,7 @@
  * @module
  */
 import { PROT, protectMemory, replaceMemory, unmapMemory } from "../../../ffi/memory.ts";
+import { addressOf } from "../../../ffi/io.ts";
 import { InvalidHandle, MappingShared } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkPermissions, Permissions } from "../../permissions.ts";
@@ -102,8 +103,9 @@ export class Mapping {
     if (typeof text !== "string" || seal !== sealOf(text)) {
       throw new InvalidHandle("Cannot attach memory: the handle is not one of this process");
     }
-    const { nonce, descriptor, ...shape } = JSON.parse(text);
-    const block = controlOver(control);
+    const { nonce, descriptor, places, ...shape } = JSON.parse(text);
+    // A copy has the same content, but counts by itself.
+    const block = placesOf(control, references) === places ? controlOver(control) : undefined;
     const isWhole = descriptor === undefined ||
       references instanceof SharedArrayBuffer && references.byteLength === 4;
     if (block?.nonce !== nonce || !isWhole) {
@@ -137,9 +139,14 @@ export class Mapping {
   /** Adds a reference for another thread. */
   share(): MappingHandle {
     const { shape, descriptor } = this;
-    const text = JSON.stringify({ ...shape, nonce: this.nonce, descriptor: descriptor?.identity });
     const references = descriptor?.references;
     const { buffer } = this.#control;
+    const text = JSON.stringify({
+      ...shape,
+      nonce: this.nonce,
+      descriptor: descriptor?.identity,
+      places: placesOf(buffer, references),
+    });
     return { text, seal: sealOf(text), control: buffer, references, ...this.#control.issue() };
   }
 
@@ -245,6 +252,15 @@ export class Mapping {
 export function protBits(protection: Permissions): number {
   return (Permissions.allow(protection, Permissions.Read) ? PROT.read : 0) |
     (Permissions.allow(protection, Permissions.Write) ? PROT.write : 0);
+}
+
+// Where the counts are that the threads of this process share: the same for all of them.
+function placesOf(...buffers: readonly unknown[]): string {
+  return `${
+    buffers.map((buffer) =>
+      buffer instanceof SharedArrayBuffer ? addressOf(new Uint8Array(buffer)) : "none"
+    )
+  }`;
 }
 
 function controlOver(buffer: unknown): ControlBlock | undefined {

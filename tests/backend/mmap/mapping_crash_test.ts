@@ -82,6 +82,8 @@ linuxTest("a handle that was stored, altered or copied is refused", async () => 
     otherControl: "InvalidHandle",
     shortControl: "InvalidHandle",
     ownBuffer: "InvalidHandle",
+    copiedControl: "InvalidHandle",
+    copiedReferences: "InvalidHandle",
     word: "MemoryClosed",
     value: "MemoryClosed",
     genuine: "completed",

@@ -187,6 +187,7 @@ linuxTest("Mapping.attach() refuses every alteration, and the handle stays good"
       null,
       new ArrayBuffer(4),
       new SharedArrayBuffer(0),
+      new SharedArrayBuffer(4),
       new SharedArrayBuffer(6),
     ].map((references) => ({ ...handle, references })),
     JSON.parse(JSON.stringify(handle)),

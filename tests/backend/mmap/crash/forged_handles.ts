@@ -1,4 +1,4 @@
-import { GuestAddress, GuestMemoryMmap, MmapRegion, u8 } from "../../../../mod.ts";
+import { Backing, GuestAddress, GuestMemoryMmap, MmapRegion, u8 } from "../../../../mod.ts";
 import { attempt } from "./attempt.ts";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -35,9 +35,10 @@ function attach(handle: unknown): string {
     ...rest,
     mapping: { ...mapping, control: new ArrayBuffer(mapping.control.byteLength) },
   });
+  // A copy of the control block, whose text is the real one: its counts are not those of the mapping.
   const copy = empty;
   new Uint8Array(copy).set(new Uint8Array(mapping.control));
-  // A copy of the control block, whose text is the real one: its counts are not those of the mapping.
+  outcomes.copiedControl = attach({ ...rest, mapping: { ...mapping, control: copy } });
   outcomes.word = attach({ ...rest, mapping: { ...mapping, word: mapping.word + 1 } });
   outcomes.value = attach({ ...rest, mapping: { ...mapping, value: 0 } });
   outcomes.genuine = attach({ ...rest, mapping });
@@ -65,6 +66,15 @@ function attach(handle: unknown): string {
     get: () => asked++ === 0 ? mapping.text : mapping.text.replace(/\d+/, "4096"),
   });
   outcomes.getter = attach({ ...rest, mapping: lying });
+}
+// Counts of a descriptor that are somebody else's.
+{
+  const memfd = new MmapRegion(0x1000, { backing: Backing.memfd() });
+  const { mapping, ...rest } = memfd.share();
+  const references = new SharedArrayBuffer(4);
+  new Int32Array(references)[0] = 1;
+  outcomes.copiedReferences = attach({ ...rest, mapping: { ...mapping, references } });
+  memfd.close();
 }
 // A handle of a whole memory of which one part is wrong: nothing stays held.
 {
