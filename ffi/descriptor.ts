@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { lastError, lazily } from "./libc.ts";
+import { lastError, lazily, libc } from "./libc.ts";
 import { FCNTL } from "./linux.ts";
 
 const calls = lazily(
@@ -12,6 +12,10 @@ const calls = lazily(
     close: { parameters: ["i32"], result: "i32" },
     // int fcntl(int fd, int op, ...);  on Linux only, where variadic calls are ordinary calls
     fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    // int dup(int fd);
+    dup: { parameters: ["i32"], result: "i32" },
+    // int ioctl(int fd, unsigned long request, ...);  only with requests that take no argument
+    ioctl: { parameters: ["i32", "u64"], result: "i32" },
   } as const,
 );
 
@@ -61,7 +65,26 @@ export function closeDescriptor(fd: number): void {
  * @throws {SystemError} The call failed.
  */
 export function duplicate(fd: number): number {
-  return control(fd, FCNTL.duplicate, 0);
+  const { systemCalls, closeOnExecRequest } = libc().platform;
+  return systemCalls === undefined
+    ? duplicateInSteps(fd, closeOnExecRequest)
+    : control(fd, FCNTL.duplicate, 0);
+}
+
+/**
+ * The same, but a program that is started in between gets it too: for macOS, where the arguments of
+ * `fcntl(2)` are passed in another way.
+ *
+ * @param request `FIOCLEX` of `ioctl(2)`.
+ */
+export function duplicateInSteps(fd: number, request: bigint): number {
+  // SAFETY: neither call touches memory.
+  const copy = calls().dup(fd);
+  if (copy < 0) throw lastError("dup", { fd });
+  if (calls().ioctl(copy, request) === 0) return copy;
+  const error = lastError("ioctl", { fd: copy });
+  closeDescriptor(copy);
+  throw error;
 }
 
 /**

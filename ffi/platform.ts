@@ -87,8 +87,8 @@ export interface Platform {
   readonly systemCalls: SystemCalls | undefined;
   /** `O_CLOEXEC` of `open(2)`. */
   readonly closeOnExec: number;
-  /** `F_DUPFD_CLOEXEC` of `fcntl(2)`. */
-  readonly duplicate: number;
+  /** `FIOCLEX` of `ioctl(2)`. */
+  readonly closeOnExecRequest: bigint;
   /** `MS_SYNC` of `msync(2)`. */
   readonly msSync: number;
   /** The folder with an entry for each open descriptor, where `readdir(3)` has one layout. */
@@ -148,7 +148,7 @@ const LINUX: Platform = {
   advice: LINUX_ADVICE,
   systemCalls: undefined,
   closeOnExec: 0o2000000,
-  duplicate: 1030,
+  closeOnExecRequest: 0x5451n,
   msSync: 4,
   descriptorFolder: "/proc/self/fd",
   errno: {
@@ -183,7 +183,7 @@ const DARWIN: Platform = {
   advice: { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4, free: 5 },
   systemCalls: undefined,
   closeOnExec: 0x1000000,
-  duplicate: 67,
+  closeOnExecRequest: 0x2000_6601n,
   msSync: 0x10,
   descriptorFolder: undefined,
   errno: {

@@ -2,9 +2,11 @@ import { assertEquals, assertFalse, assertThrows } from "@std/assert";
 import {
   closeDescriptor,
   duplicate,
+  duplicateInSteps,
   setCloseOnExec,
   setNonBlocking,
 } from "../../ffi/descriptor.ts";
+import { libc } from "../../ffi/libc.ts";
 import { SystemError } from "../../mod.ts";
 import { isCloseOnExec, NOT_OPEN, openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
@@ -20,6 +22,19 @@ linuxTest("duplicate() is another descriptor of the same, and closeDescriptor() 
   closeDescriptor(copy);
   assertEquals(openDescriptors(), before);
   assertEquals(assertThrows(() => closeDescriptor(copy), SystemError).code, "EBADF");
+});
+
+linuxTest("duplicateInSteps() is the same, for the other platforms", () => {
+  using channel = pipe();
+  const before = openDescriptors();
+  const copy = duplicateInSteps(channel.writer, libc().platform.closeOnExecRequest);
+  assertEquals([openDescriptors(), isCloseOnExec(copy)], [before + 1, true]);
+  put(copy, Uint8Array.of(7));
+  assertEquals(take(channel.reader, 4), Uint8Array.of(7));
+  closeDescriptor(copy);
+  const noRequest = assertThrows(() => duplicateInSteps(channel.writer, 1n), SystemError);
+  assertEquals([noRequest.call, openDescriptors()], ["ioctl", before]);
+  assertEquals(assertThrows(() => duplicateInSteps(NOT_OPEN, 1n), SystemError).call, "dup");
 });
 
 linuxTest("setCloseOnExec() and setNonBlocking() set one flag each", () => {

@@ -68,7 +68,7 @@ Deno.test("macOS has numbers of its own", () => {
   ]);
   assertEquals([linux.msSync, darwin.msSync, linux.scPageSize, darwin.scPageSize], [4, 16, 30, 29]);
   assertEquals([linux.closeOnExec, darwin.closeOnExec], [0x80000, 0x1000000]);
-  assertEquals([linux.duplicate, darwin.duplicate], [1030, 67]);
+  assertEquals([linux.closeOnExecRequest, darwin.closeOnExecRequest], [0x5451n, 0x2000_6601n]);
   assertNotEquals(linux.errnoLocation, darwin.errnoLocation);
   assertEquals([linux.advice.free, darwin.advice.free, darwin.advice.hugepage], [8, 5, undefined]);
 });
