@@ -35,6 +35,11 @@ function askThreadId(): number {
 export function isThreadAlive(id: number): boolean {
   const { systemCalls } = libc().platform;
   if (systemCalls === undefined) return true;
-  // Signal 0 is not sent: the call only looks for the thread, and fails with ESRCH without one.
-  return threadCalls().tgkill(systemCalls.tgkill, Deno.pid, id, 0) === 0n;
+  // Signal 0 is not sent: the call only looks for the thread, and fails with ESRCH without one. A
+  // sandbox may refuse it with another errno.
+  return threadCalls().tgkill(systemCalls.tgkill, Deno.pid, id, 0) === 0n ||
+    libc().errno[0] !== ESRCH;
 }
+
+// errno-base.h
+const ESRCH = 3;

@@ -56,3 +56,8 @@ linuxTest("isThreadAlive() is false of a number that is no thread of this proces
   assertEquals(isThreadAlive(2 ** 31 - 1), false);
   assertEquals(isThreadAlive(1), Deno.pid === 1);
 });
+
+linuxTest("isThreadAlive() is true where the kernel does not say", () => {
+  // EINVAL, as no thread can have this number.
+  assertEquals(isThreadAlive(0), true);
+});
