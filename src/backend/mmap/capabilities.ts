@@ -12,6 +12,7 @@ import { Permissions } from "../../permissions.ts";
 import { Backing } from "./backing.ts";
 import { mapAll } from "./map_memory.ts";
 import { type MmapOptions, readOptions } from "./mmap_options.ts";
+import { HUGE_PAGE } from "./page_options.ts";
 
 /** Whether something works here. */
 export interface Capability {
@@ -54,8 +55,6 @@ export type OptionName =
 
 /** The calls that are tried. */
 export type CallName = "membarrier" | "userfaultfd" | "pagemapScan";
-
-const HUGE_PAGE = 2 ** 21;
 
 /**
  * Finds out what works on this host, with the limits of this process: by trying each, on a few pages

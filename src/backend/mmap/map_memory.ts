@@ -30,7 +30,7 @@ import { Descriptor } from "./descriptor.ts";
 import { FileLease } from "./file_lease.ts";
 import { Mapping, protBits } from "./mapping.ts";
 import type { MappingPlan } from "./mmap_options.ts";
-import { applyOptions, ensureEffective, populating, refusing } from "./page_options.ts";
+import { applyOptions, ensureEffective, HUGE_PAGE, populating, refusing } from "./page_options.ts";
 
 /** One mapping to be made. */
 export interface MappingRequest {
@@ -44,10 +44,6 @@ export interface MappingRequest {
    */
   readonly startAddr?: number;
 }
-
-// A huge page on x86-64 and arm64 with pages of 4 KiB: memory that begins at one can consist of
-// them, in the host and in a guest.
-const HUGE_PAGE = 2 ** 21;
 
 /**
  * Makes mappings. If one cannot be made, none is left.

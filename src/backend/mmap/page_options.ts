@@ -84,7 +84,11 @@ function hintFor(option: string, error: unknown): string {
   return hint === undefined ? "" : `: ${hint}`;
 }
 
-const HUGE_PAGE = 2 ** 21;
+/**
+ * Bytes of a huge page on x86-64, and on arm64 with pages of 4 KiB: memory that begins at a multiple
+ * can consist of them, in the host and in a guest.
+ */
+export const HUGE_PAGE: number = 2 ** 21;
 
 /**
  * Refuses options that the kernel accepted and ignores: `madvise(2)` returns 0 for these.
@@ -100,13 +104,17 @@ export function ensureEffective(mappings: readonly (readonly [Mapping, MappingPl
     const [start = NaN, end = NaN] = block.split(" ", 1)[0]!.split("-").map((n) => parseInt(n, 16));
     return { start, end, block };
   });
+  // 512 MiB on arm64 with pages of 64 KiB.
+  const told = readSystemFile("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+  const hugePage = told === undefined ? HUGE_PAGE : Number(told);
   for (const [{ shape: { address, length } }, plan] of asked) {
     const block = blocks.find(({ start, end }) => start <= address && address < end)?.block ?? "";
     if (plan.mergeable && !/^VmFlags:.* mg\b/m.test(block)) {
       throw new OptionRefused("mergeable", "the kernel ignores it for this kind of memory");
     }
-    // Less than one huge page cannot consist of them.
-    const isAsked = plan.transparentHugePages === true && length >= HUGE_PAGE;
+    // Without a whole one inside, it cannot consist of them.
+    const first = Math.ceil(address / hugePage) * hugePage;
+    const isAsked = plan.transparentHugePages === true && first + hugePage <= address + length;
     if (isAsked && /^THPeligible: +0$/m.test(block)) {
       throw new OptionRefused(
         "transparentHugePages",

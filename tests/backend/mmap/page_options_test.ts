@@ -146,8 +146,12 @@ linuxTest("an option that the kernel accepts and ignores is refused by name", ()
     );
     assertEquals(error.option, "transparentHugePages");
   }
-  // Less than a huge page cannot consist of them: nothing is refused.
+  // Less than a huge page cannot consist of them, nor what has no whole one: nothing is refused.
   new MmapRegion(PAGE, { transparentHugePages: true }).close();
+  GuestMemoryMmap.fromRanges([[GuestAddress(0), PAGE], [GuestAddress(PAGE), HUGE]], {
+    transparentHugePages: true,
+    backing: memfd,
+  }).close();
 });
 
 linuxTest("a private mapping of a memfd is refused, with the reason", () => {
