@@ -134,9 +134,9 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
   /**
    * A live view of the slice's memory, for code that works on typed arrays. Writes through it are
    * not marked dirty: call {@linkcode VolatileSlice.markDirty}. It becomes empty when the memory is
-   * unmapped, and when its protection changes. Its buffer is that of the mapping: never transfer it elsewhere, and never pass the
-   * view to an asynchronous read that may still be pending when the memory is closed. Mirrors
-   * `ptr_guard_mut`.
+   * unmapped, and when its protection changes. Its buffer is that of the mapping: never transfer it
+   * elsewhere, and never pass the view to an asynchronous read that may still be pending when the
+   * memory is closed. Mirrors `ptr_guard_mut`.
    *
    * @returns The memory.
    * @throws {AccessDenied} The memory may not be both read and written: an access through the view

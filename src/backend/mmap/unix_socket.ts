@@ -32,7 +32,8 @@ export interface ReceiveOptions {
  * data: the memory of a guest as a memfd, the events of its queues as eventfds. Linux only.
  *
  * Calls never block the thread, and waiting takes no thread for each socket. What waits keeps the
- * program running until the socket is closed. All descriptors are close-on-exec. There is no Rust item: the crate leaves it to `vmm-sys-util`'s `ScmSocket`.
+ * program running until the socket is closed. All descriptors are close-on-exec. The crate has no
+ * such item: it is `ScmSocket` of `vmm-sys-util`.
  *
  * @example
  * ```ts
