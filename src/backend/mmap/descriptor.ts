@@ -4,6 +4,7 @@
  * @module
  */
 import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
+import { endLease } from "../../../ffi/file_lease.ts";
 import { accessMode, fileStatus } from "../../../ffi/file.ts";
 import { SystemError } from "../../../ffi/system_error.ts";
 import { InvalidHandle } from "../../error/mmap_region_error.ts";
@@ -30,6 +31,11 @@ export class Descriptor {
     readonly references: SharedArrayBuffer = new SharedArrayBuffer(4),
   ) {
     this.#references = new Int32Array(references);
+  }
+
+  /** Whether the last reference is gone. */
+  get closed(): boolean {
+    return Atomics.load(this.#references, 0) === 0;
   }
 
   /** The descriptor's number. */
@@ -97,7 +103,10 @@ export class Descriptor {
   release(): void {
     if (Atomics.sub(this.#references, 0, 1) !== 1) return;
     for (const [key, descriptor] of known) if (descriptor === this) known.delete(key);
-    if (this.#isSameFile()) closeDescriptor(this.fd);
+    if (!this.#isSameFile()) return;
+    // The caller's descriptor, of the same open file, would keep the lease of another thread.
+    endLease(this.fd);
+    closeDescriptor(this.fd);
   }
 
   #isSameFile(): boolean {

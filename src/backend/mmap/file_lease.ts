@@ -62,7 +62,7 @@ export class FileLease {
     // Somebody may have ended it, and another one been taken since.
     if (!shared?.delete(this) || shared.size > 0) return;
     forget(this.#descriptor);
-    endLease(this.#descriptor.fd);
+    if (!this.#descriptor.closed) endLease(this.#descriptor.fd);
   }
 
   /** Says that somebody wants to change the file. */
@@ -78,7 +78,8 @@ function forget(descriptor: Descriptor): void {
 
 function breakLeases(): void {
   for (const [descriptor, shared] of leases) {
-    if (isLeaseBreaking(descriptor.fd)) void breakLease(descriptor, shared);
+    // Another thread may have closed it, and its number be another file's.
+    if (!descriptor.closed && isLeaseBreaking(descriptor.fd)) void breakLease(descriptor, shared);
   }
 }
 

@@ -78,7 +78,7 @@ export class Mapping {
    * @param shape What it is.
    * @param protection Its protection.
    * @param descriptor The file, with a reference that becomes the mapping's.
-   * @param onRelease Called when this thread has ended its hold.
+   * @param onRelease Called in this thread, which has ended its hold, when no other holds it either.
    */
   static of(
     shape: MappingShape,
@@ -225,7 +225,6 @@ export class Mapping {
   }
 
   #end(): void {
-    this.#onRelease?.();
     if (this.#control.release(this.#word)) this.#unmap();
     else watch(this);
   }
@@ -233,6 +232,7 @@ export class Mapping {
   /** Whether the mapping needs no more watching: unmaps it if only dead threads held it. */
   releaseDead(): boolean {
     if (this.#control.releaseDead()) this.#unmap();
+    else if (this.#control.holders === 0) this.#onRelease?.();
     return this.#control.holders === 0;
   }
 
@@ -244,6 +244,7 @@ export class Mapping {
       if (this.#control.keepsAddresses) replaceMemory(start, total);
       else unmapMemory(start, total);
     }
+    this.#onRelease?.();
     this.descriptor?.release();
   }
 }

@@ -54,3 +54,9 @@ linuxTest("leases of one file, as of clones of a snapshot, end with the last mem
   // The clone that was closed is not asked, the others are, and the file waits for both.
   assertEquals(JSON.parse(stdout), { asked: ["second", "third"], done: 2, size: 0 });
 });
+
+linuxTest("a lease lasts until every thread has closed the memory", async () => {
+  const { code, signal, stdout, stderr } = await runProgram("leased_by_two_threads");
+  assertEquals([code, signal, stderr], [0, null, ""]);
+  assertEquals(JSON.parse(stdout), { asked: 1, seen: 7, size: 0, again: 0, mayWrite: true });
+});
