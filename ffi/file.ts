@@ -13,12 +13,16 @@ export interface FileStatus {
   readonly hasType: boolean;
   /** Bytes. */
   readonly size: number;
+  /** Bytes that are stored: fewer where it has holes. */
+  readonly stored: number;
   /** The device that the file is on, as `st_dev` of `stat(2)` has it. */
   readonly device: bigint;
   /** Inode number: with `device`, the identity of the file while anything keeps it open. */
   readonly inode: bigint;
 }
 
+// Of st_blocks, whatever the blocks of the file system are.
+const BLOCK = 512;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 
@@ -33,13 +37,14 @@ export function fileStatus(fd: number): FileStatus {
   if (calls.statx !== null) return statx(fd, "", AT_EMPTY_PATH, { fd });
   const view = new DataView(new ArrayBuffer(256));
   // struct stat of macOS with 64-bit inodes: st_dev i32 at 0, st_mode u16 at 4, st_ino u64 at 8,
-  // st_size i64 at 96.
+  // st_size i64 at 96, st_blocks i64 at 104.
   // SAFETY: struct stat has 144 bytes there.
   const status = (calls.fstat64 ?? calls.fstat)?.(fd, view);
   if (status !== 0) throw lastError("fstat", { fd });
   return {
     ...typeOf(view.getUint16(4, true)),
     size: Number(view.getBigUint64(96, true)),
+    stored: Number(view.getBigUint64(104, true)) * BLOCK,
     device: BigInt(view.getInt32(0, true)),
     inode: view.getBigUint64(8, true),
   };
@@ -61,7 +66,7 @@ function statx(
   args: Record<string, unknown>,
 ): FileStatus {
   // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40,
-  // stx_dev_major and stx_dev_minor u32 at 136 and 140.
+  // stx_blocks u64 at 48, stx_dev_major and stx_dev_minor u32 at 136 and 140.
   const view = new DataView(new ArrayBuffer(256));
   const name = new TextEncoder().encode(`${path}\0`);
   // SAFETY: the path ends with a zero byte, and the view has 256 bytes, as struct statx has.
@@ -70,6 +75,7 @@ function statx(
   return {
     ...typeOf(view.getUint16(28, true)),
     size: Number(view.getBigUint64(40, true)),
+    stored: Number(view.getBigUint64(48, true)) * BLOCK,
     device: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
     inode: view.getBigUint64(32, true),
   };

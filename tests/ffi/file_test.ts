@@ -10,8 +10,10 @@ import { open, openFile, pipe } from "../support/posix.ts";
 linuxTest("fileStatus() knows a regular file's size, device and inode", () => {
   for (const size of [0, 1, 0x1234]) {
     using file = openFile(new Uint8Array(size));
-    const { dev: device, ino: inode } = statSync(file.path, { bigint: true });
-    assertEquals(fileStatus(file.fd), { isRegular: true, hasType: true, size, device, inode });
+    const { dev: device, ino: inode, blocks } = statSync(file.path, { bigint: true });
+    const stored = Number(blocks) * 512;
+    const kind = { isRegular: true, hasType: true };
+    assertEquals(fileStatus(file.fd), { ...kind, size, stored, device, inode });
   }
 });
 

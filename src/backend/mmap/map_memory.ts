@@ -149,24 +149,37 @@ function hugePagesOf(backing: BackingPlan): number | undefined {
 
 // The kernel answers a lack of memory by killing a process, where it did not reserve any.
 function ensureAvailable(parts: readonly Part[]): void {
-  const needs = parts.filter(({ plan, pageSize: size }) => {
-    const { backing, protection, reserve, prefault, lock } = plan;
-    if (size !== pageSize()) return false;
-    const takesNow = prefault || lock === true;
-    if (backing.kind === "memfd") return reserve || takesNow;
-    const isCopied = backing.kind === "file" && backing.private &&
-      Permissions.allow(protection, Permissions.Write);
-    return takesNow && (backing.kind === "anonymous" || isCopied);
-  });
+  const needs = parts.map((part) => ({ part, bytes: takenNow(part) }))
+    .filter(({ bytes }) => bytes > 0);
   if (needs.length === 0) return;
-  const needed = needs.reduce((sum, { pages }) => sum + pages, 0);
+  const needed = needs.reduce((sum, { bytes }) => sum + bytes, 0);
   const available = availableMemory();
   if (needed <= available) return;
-  const { reserve, prefault } = needs[0]!.plan;
+  const { reserve, prefault } = needs[0]!.part.plan;
   throw new OptionRefused(
     reserve ? "reserve" : prefault ? "prefault" : "lock",
     `${byteSize(needed)} are needed, ${byteSize(available)} are available`,
   );
+}
+
+// Bytes of the memory that is available which a part takes now: no huge pages, which are of a pool.
+function takenNow({ plan, pages, pageSize: granule }: Part): number {
+  const { backing, protection, reserve, prefault, lock } = plan;
+  const takesPages = prefault || lock === true;
+  if (granule !== pageSize() || !(takesPages || reserve)) return 0;
+  switch (backing.kind) {
+    case "memfd":
+      return pages;
+    case "file": {
+      if (backing.private) {
+        return takesPages && Permissions.allow(protection, Permissions.Write) ? pages : 0;
+      }
+      return isMemfd(backing.fd) ? Math.max(0, pages - fileStatus(backing.fd).stored) : 0;
+    }
+    default:
+      // Of other memory, the kernel reserves what it is asked to, or refuses it.
+      return takesPages && backing.kind === "anonymous" ? pages : 0;
+  }
 }
 
 /** Room in the host for mappings that are adjacent in the guest. */

@@ -5,6 +5,7 @@
  */
 import { libc } from "../../../ffi/libc.ts";
 import { adviseMemory, forResidentRuns, pageSize } from "../../../ffi/memory.ts";
+import { isMemfd } from "../../../ffi/memfd.ts";
 import { adviseOnPool } from "../../../ffi/pages.ts";
 import { availableMemory, totalMemory } from "../../../ffi/process.ts";
 import { OptionRefused } from "../../error/mmap_region_error.ts";
@@ -115,9 +116,9 @@ function ensureAvailable(mappings: readonly Mapping[]): void {
   if (missing <= available) return;
   // No more can be there already than the host has, so that need not be counted.
   if (missing - totalMemory() <= available) {
-    for (const { address, length, kind } of shapes) {
-      // Of a file, the call counts what anybody has read.
-      if (kind === "file") continue;
+    for (const { address, length, kind, shared } of shapes) {
+      // Of a private mapping, the call counts what anybody has read of the file.
+      if (kind === "file" && !shared) continue;
       forResidentRuns(address, length, (_, resident) => missing -= resident);
     }
   }
@@ -128,11 +129,12 @@ function ensureAvailable(mappings: readonly Mapping[]): void {
   );
 }
 
-// Whether its pages are of the memory that is available: not those of a file, unless they are copied,
-// nor huge pages, which are of a pool.
-function takesMemory({ shape: { kind, shared, pageSize: size }, protection }: Mapping): boolean {
-  const isCopied = !shared && Permissions.allow(protection, Permissions.Write);
-  return size === pageSize() && (kind !== "file" || isCopied);
+// Whether its pages are of the memory that is available: not huge pages, which are of a pool, nor those
+// of a file, unless they are copied or the file is in memory.
+function takesMemory({ shape, protection, descriptor }: Mapping): boolean {
+  if (shape.pageSize !== pageSize()) return false;
+  if (shape.kind !== "file") return true;
+  return shape.shared ? isMemfd(descriptor!.fd) : Permissions.allow(protection, Permissions.Write);
 }
 
 async function populate({ mapping, address, length }: Piece): Promise<void> {

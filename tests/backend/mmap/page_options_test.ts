@@ -5,6 +5,7 @@ import {
   FileOffset,
   GuestAddress,
   GuestMemoryMmap,
+  GuestRegionMmap,
   type MmapOptions,
   MmapRegion,
   OptionRefused,
@@ -193,6 +194,25 @@ linuxTest("more memory than there is, is refused before the kernel ends the proc
     assertEquals(error.option, option);
   }
   assertThrows(() => new MmapRegion(2 ** 44, { prefault: true }), OptionRefused, "are available");
+  // A memfd that somebody else made.
+  using large = new MmapRegion(2 ** 44, { backing: memfd });
+  using made = GuestMemoryMmap.fromRegions([new GuestRegionMmap(large, GuestAddress(0))]);
+  const { fd } = made.describe()[0]!;
+  for (const option of ["reserve", "prefault", "lock"] as const) {
+    const error = assertThrows(
+      () => new MmapRegion(2 ** 44, { backing: Backing.file(fd!), [option]: true }),
+      OptionRefused,
+      "are available",
+    );
+    assertEquals(error.option, option);
+  }
+  // What it has already is not needed again.
+  using small = GuestMemoryMmap.fromRanges([[GuestAddress(0), 16 * PAGE]], {
+    backing: memfd,
+    prefault: true,
+  });
+  const backing = Backing.file(small.describe()[0]!.fd!);
+  new MmapRegion(16 * PAGE, { backing, prefault: true, reserve: true }).close();
   const error = assertThrows(() => new MmapRegion(2 ** 45, { reserve: true }), OptionRefused);
   assertEquals([error.option, (error.cause as SystemError).code], ["reserve", "ENOMEM"]);
 });
