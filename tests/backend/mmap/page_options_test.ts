@@ -195,12 +195,12 @@ linuxTest("more memory than there is, is refused before the kernel ends the proc
   }
   assertThrows(() => new MmapRegion(2 ** 44, { prefault: true }), OptionRefused, "are available");
   // A memfd that somebody else made.
-  using large = new MmapRegion(2 ** 44, { backing: memfd });
+  using large = new MmapRegion(2 ** 42, { backing: memfd });
   using made = GuestMemoryMmap.fromRegions([new GuestRegionMmap(large, GuestAddress(0))]);
   const { fd } = made.describe()[0]!;
   for (const option of ["reserve", "prefault", "lock"] as const) {
     const error = assertThrows(
-      () => new MmapRegion(2 ** 44, { backing: Backing.file(fd!), [option]: true }),
+      () => new MmapRegion(2 ** 42, { backing: Backing.file(fd!), [option]: true }),
       OptionRefused,
       "are available",
     );
