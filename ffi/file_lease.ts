@@ -3,13 +3,31 @@
  *
  * @module
  */
-import { fileCalls, lastError } from "./libc.ts";
+import { fileCalls, lastError, libc } from "./libc.ts";
 
 // linux/fcntl.h
 const F_SETLEASE = 1024;
 const F_GETLEASE = 1025;
 const F_RDLCK = 0;
 const F_UNLCK = 2;
+
+/**
+ * Opens a file once more, to read, close-on-exec. A lease belongs to an opening of the file, of which
+ * others may have descriptors.
+ *
+ * @throws {SystemError} The call failed.
+ */
+export function reopenFile(fd: number): number {
+  const path = `/proc/self/fd/${fd}`;
+  // SAFETY: the path ends with a zero byte.
+  const opened = fileCalls().open(
+    new TextEncoder().encode(`${path}\0`),
+    libc().platform.closeOnExec,
+    0,
+  );
+  if (opened < 0) throw lastError("open", { path });
+  return opened;
+}
 
 /**
  * Takes a read lease of a file: whoever opens it for writing or truncates it then waits, up

@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { fileStatus } from "../../ffi/file.ts";
-import { endLease, isLeaseBreaking, leaseFile } from "../../ffi/file_lease.ts";
-import { NOT_OPEN } from "../support/descriptors.ts";
+import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { accessMode, fileStatus } from "../../ffi/file.ts";
+import { endLease, isLeaseBreaking, leaseFile, reopenFile } from "../../ffi/file_lease.ts";
+import { isCloseOnExec, NOT_OPEN } from "../support/descriptors.ts";
 import { open, openFile } from "../support/posix.ts";
 import { temporaryFile } from "../support/temporary_file.ts";
 import { SystemError } from "../../mod.ts";
@@ -31,4 +32,13 @@ linuxTest("leaseFile() takes a lease, and endLease() ends it, also where there i
   endLease(reading.fd);
   endLease(NOT_OPEN);
   assertEquals(isLeased(), false);
+});
+
+linuxTest("reopenFile() opens the file again, to read only and close-on-exec", () => {
+  using file = openFile(Uint8Array.of(7));
+  const again = reopenFile(file.fd);
+  assertEquals(fileStatus(again).inode, fileStatus(file.fd).inode);
+  assertEquals([accessMode(again), isCloseOnExec(again)], ["read", true]);
+  closeDescriptor(again);
+  assertThrows(() => reopenFile(NOT_OPEN), SystemError, "ENOENT");
 });

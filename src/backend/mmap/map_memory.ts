@@ -5,6 +5,7 @@
  */
 import { forAll } from "../../bitmap/bitmap.ts";
 import { allocateFile } from "../../../ffi/file_space.ts";
+import { reopenFile } from "../../../ffi/file_lease.ts";
 import { createMemfd, isMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus, hugePageSize } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
@@ -258,10 +259,11 @@ function makeMemfd(
 }
 
 function openFile({ fd, lease: onBreak }: BackingPlan & { readonly kind: "file" }): OpenFile {
-  const descriptor = Descriptor.of(fd);
+  if (onBreak === undefined) return { descriptor: Descriptor.of(fd), lease: undefined };
+  // Threads that lease the same opening would end each other's lease.
+  const descriptor = refusing("lease", () => Descriptor.own(reopenFile(fd)));
   try {
-    const lease = onBreak && refusing("lease", () => FileLease.take(descriptor, onBreak));
-    return { descriptor, lease };
+    return { descriptor, lease: refusing("lease", () => FileLease.take(descriptor, onBreak)) };
   } catch (error) {
     descriptor.release();
     throw error;

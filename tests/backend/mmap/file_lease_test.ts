@@ -1,9 +1,10 @@
 /** Truncation under a mapping: what a lease prevents, and what nothing does. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Backing, MmapRegion, OptionRefused, SystemError } from "../../../mod.ts";
-import { closeSync, openSync } from "node:fs";
+import { Backing, MmapRegion, OptionRefused, Permissions, SystemError } from "../../../mod.ts";
+import { closeSync, openSync, statSync } from "node:fs";
 import { runProgram } from "./crash/run.ts";
 import { linuxTest } from "../../support/linux_test.ts";
+import { open } from "../../support/posix.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 
 linuxTest("without a lease: truncation takes private pages too that were written", async () => {
@@ -59,4 +60,30 @@ linuxTest("a lease lasts until every thread has closed the memory", async () => 
   const { code, signal, stdout, stderr } = await runProgram("leased_by_two_threads");
   assertEquals([code, signal, stderr], [0, null, ""]);
   assertEquals(JSON.parse(stdout), { asked: 1, seen: 7, size: 0, again: 0, mayWrite: true });
+});
+
+linuxTest("a lease stays when another thread ends its own of the same descriptor", async () => {
+  using file = temporaryFile(4096);
+  using reader = open(file.path, "r");
+  const { ino } = statSync(file.path);
+  const countLeases = () =>
+    Deno.readTextFileSync("/proc/locks").split("\n")
+      .filter((line) => line.includes("LEASE") && line.includes(`:${ino} `)).length;
+  const lease = () => {};
+  const region = new MmapRegion(4096, {
+    backing: Backing.file(reader.fd, { lease }),
+    protection: Permissions.Read,
+  });
+  assertEquals(countLeases(), 1);
+  const code = `
+    import { Backing, MmapRegion } from "${import.meta.resolve("../../../mod.ts")}";
+    const backing = Backing.file(${reader.fd}, { lease() {} });
+    new MmapRegion(4096, { backing, protection: 1 }).close();
+    postMessage("closed");`;
+  const worker = new Worker(`data:text/javascript,${encodeURIComponent(code)}`, { type: "module" });
+  await new Promise((resolve) => worker.onmessage = resolve);
+  assertEquals(countLeases(), 1);
+  region.close();
+  assertEquals(countLeases(), 0);
+  worker.terminate();
 });
