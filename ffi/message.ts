@@ -111,15 +111,16 @@ export interface RawMessage {
  * @throws {SystemError} The call failed.
  */
 export function receiveMessage(fd: number, maxBytes: number): RawMessage | undefined {
-  const isLarge = maxBytes > SCRATCH_LENGTH;
-  const buffer = isLarge ? new Uint8Array(maxBytes) : scratch ??= new Uint8Array(SCRATCH_LENGTH);
+  const buffer = maxBytes > SCRATCH_LENGTH
+    ? new Uint8Array(maxBytes)
+    : scratch ??= new Uint8Array(SCRATCH_LENGTH);
   const data = buffer.subarray(0, maxBytes);
   for (;;) {
     const view = prepare(data, CONTROL_LENGTH);
     // SAFETY: as in sendMessage(). The kernel writes no more than the lengths in the message.
     const received = calls().recvmsg(fd, view, MSG.dontWait | MSG.closeOnExec);
     if (received >= 0) {
-      const bytes = isLarge ? data.subarray(0, received) : data.slice(0, received);
+      const bytes = data.slice(0, received);
       const fds = descriptorsIn(view);
       if ((view.getInt32(48, true) & MSG.controlTruncated) !== 0) lose(bytes, fds);
       return { bytes, fds };
