@@ -3,6 +3,12 @@
  *
  * @module
  */
+import {
+  giveWordsBack,
+  SHARED_WORDS as WORDS,
+  takeWords,
+  wordsAt,
+} from "../../../ffi/shared_words.ts";
 import { isThreadAlive, threadId } from "../../../ffi/thread.ts";
 import type { Permissions } from "../../permissions.ts";
 
@@ -14,11 +20,15 @@ const HOLDERS = 3;
 const KEEPS_ADDRESSES = 4;
 // The number of the thread that changes the protection now, or 0.
 const CHANGER = 5;
-const FIRST_HOLDER = 6;
-const WORDS = 256;
+// How many threads use the words. One that was terminated counts for ever.
+const USERS = 6;
+const FIRST_HOLDER = 7;
 
 /** How many threads and handles can hold a mapping at a time. */
 export const MAX_HOLDERS: number = WORDS - FIRST_HOLDER;
+
+// Waiting for a word that never changes is a pause.
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
 // To tell mappings and handles apart. Nobody has to be unable to guess it: handles are sealed.
 function randomWord(): number {
@@ -34,32 +44,43 @@ export interface Ticket {
 }
 
 /**
- * The protection of a mapping, and who holds it: threads, and handles on their way to one. In shared
- * memory, so that it exists once.
+ * The protection of a mapping, and who holds it: threads, and handles on their way to one. It exists
+ * once, in memory that no code of others has: a handle has only its address.
  *
  * A thread that ended without giving its hold back is found by its number.
  */
 export class ControlBlock {
-  /** The words, to be sent to other threads. */
-  readonly buffer: SharedArrayBuffer;
+  /** Where the words are, for other threads of the process. */
+  readonly address: number;
+  /** A random number of this mapping, as text: no other has had it. */
+  readonly nonce: string;
   readonly #words: Int32Array;
 
   /**
    * The state of a new mapping, without a holder; or one that another thread made.
    *
-   * @param buffer The words of the other thread.
-   * @throws {RangeError} They are too few.
+   * @param address Where the words of the other thread are, or were.
    */
-  constructor(buffer?: SharedArrayBuffer) {
-    this.buffer = buffer ?? new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT);
-    this.#words = new Int32Array(this.buffer, 0, WORDS);
-    if (buffer !== undefined) return;
-    for (let word = NONCE; word < PROTECTION; word++) this.#words[word] = randomWord();
+  constructor(address?: number) {
+    const taken = address === undefined ? takeWords() : { address, words: wordsAt(address) };
+    this.address = taken.address;
+    this.#words = taken.words;
+    if (address === undefined) {
+      for (let word = NONCE; word < PROTECTION; word++) this.#words[word] = randomWord();
+    }
+    this.nonce = `${this.#words[NONCE]},${this.#words[NONCE + 1]}`;
   }
 
-  /** A random number of this mapping, as text: no other has had it. */
-  get nonce(): string {
-    return `${this.#words[NONCE]},${this.#words[NONCE + 1]}`;
+  /** Keeps the words for this thread, which is a holder, until {@linkcode ControlBlock.leave}. */
+  use(): void {
+    Atomics.add(this.#words, USERS, 1);
+  }
+
+  /** Ends the use by this thread. Words that nobody uses are another mapping's afterwards. */
+  leave(): void {
+    if (Atomics.sub(this.#words, USERS, 1) !== 1) return;
+    this.#words.fill(0);
+    giveWordsBack({ address: this.address, words: this.#words });
   }
 
   /** The protection in the kernel. */
@@ -81,7 +102,7 @@ export class ControlBlock {
     for (;;) {
       const other = Atomics.compareExchange(this.#words, CHANGER, 0, threadId());
       if (other === 0) break;
-      if (isThreadAlive(other)) Atomics.wait(this.#words, CHANGER, other, 1);
+      if (isThreadAlive(other)) Atomics.wait(PAUSE, 0, 0, 1);
       // It was terminated in the middle.
       else Atomics.compareExchange(this.#words, CHANGER, other, 0);
     }
@@ -89,7 +110,6 @@ export class ControlBlock {
       change();
     } finally {
       Atomics.store(this.#words, CHANGER, 0);
-      Atomics.notify(this.#words, CHANGER);
     }
   }
 

@@ -140,8 +140,8 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
    * @param handle What the other thread sent. It can be used once.
    * @returns The memory, to be closed by itself. What it maps is unmapped when every thread has
    * closed it.
-   * @throws {MemoryClosed} The handle was used already.
-   * @throws {InvalidHandle} It was altered, or is a copy, or of another process. None of the memory
+   * @throws {MemoryClosed} The handle, or a copy of it, was used already.
+   * @throws {InvalidHandle} It was altered, or is of another process. None of the memory
    * is held by it afterwards.
    */
   static attach(handle: GuestMemoryHandle): GuestMemoryMmap {

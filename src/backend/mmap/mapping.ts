@@ -45,8 +45,6 @@ export interface MappingHandle {
   readonly text: string;
   /** {@linkcode sealOf} the text. */
   readonly seal: string;
-  /** The control block. */
-  readonly control: SharedArrayBuffer;
   /** The reference count of the descriptor. */
   readonly references: SharedArrayBuffer | undefined;
 }
@@ -57,6 +55,8 @@ export class Mapping {
   readonly #word: number;
   readonly #onRelease: (() => void) | undefined;
   #released = false;
+  // Whether the words of the control block may be another mapping's.
+  #left = false;
   // Calls of this library that are pending on the thread pool.
   #pending = 0;
 
@@ -69,6 +69,7 @@ export class Mapping {
   ) {
     this.#control = control;
     this.#word = word;
+    control.use();
     this.#onRelease = onRelease;
   }
 
@@ -99,21 +100,24 @@ export class Mapping {
    * @throws {MemoryClosed} It was used already.
    */
   static attach(handle: MappingHandle): Mapping {
-    const { text, seal, control, references, word, value } = handle ?? {};
+    const { text, seal, references, word, value } = handle ?? {};
     if (typeof text !== "string" || seal !== sealOf(text)) {
       throw new InvalidHandle("Cannot attach memory: the handle is not one of this process");
     }
-    const { nonce, descriptor, places, ...shape } = JSON.parse(text);
-    // A copy has the same content, but counts by itself.
-    const block = placesOf(control, references) === places ? controlOver(control) : undefined;
+    const { nonce, descriptor, control, counts, ...shape } = JSON.parse(text);
     const isWhole = descriptor === undefined ||
       references instanceof SharedArrayBuffer && references.byteLength === 4;
-    if (block?.nonce !== nonce || !isWhole) {
+    // A copy of a count has the same content, but counts by itself.
+    if (!isWhole || placeOf(references) !== counts) {
       throw new InvalidHandle("Cannot attach memory: the handle is of another mapping, or a copy");
     }
-    if (!block!.claim({ word, value })) throw new MemoryClosed("a handle that was used");
+    // Where the mapping is gone, the words are another one's, or nobody's.
+    const block = new ControlBlock(control);
+    if (block.nonce !== nonce || !block.claim({ word, value })) {
+      throw new MemoryClosed("a handle that was used");
+    }
     const file = descriptor && Descriptor.over(descriptor, references!);
-    return new Mapping(shape, file, block!, word);
+    return new Mapping(shape, file, block, word);
   }
 
   /** Whether something is a mapping that this class made. */
@@ -140,14 +144,14 @@ export class Mapping {
   share(): MappingHandle {
     const { shape, descriptor } = this;
     const references = descriptor?.references;
-    const { buffer } = this.#control;
     const text = JSON.stringify({
       ...shape,
       nonce: this.nonce,
       descriptor: descriptor?.identity,
-      places: placesOf(buffer, references),
+      control: this.#control.address,
+      counts: placeOf(references),
     });
-    return { text, seal: sealOf(text), control: buffer, references, ...this.#control.issue() };
+    return { text, seal: sealOf(text), references, ...this.#control.issue() };
   }
 
   /**
@@ -214,6 +218,7 @@ export class Mapping {
   releaseExtra(): void {
     this.#released = true;
     this.#control.release(this.#word);
+    this.#leave();
   }
 
   /**
@@ -221,19 +226,29 @@ export class Mapping {
    * them, in a buffer that was transferred unnoticed.
    */
   keepAddresses(): void {
-    this.#control.keepAddresses();
+    // Nobody has a view of what nobody holds, and the words are another mapping's by then.
+    if (!this.#left) this.#control.keepAddresses();
   }
 
   #end(): void {
-    if (this.#control.release(this.#word)) this.#unmap();
-    else watch(this);
+    if (this.#control.release(this.#word)) {
+      this.#unmap();
+      this.#leave();
+    } else watch(this);
   }
 
   /** Whether the mapping needs no more watching: unmaps it if only dead threads held it. */
   releaseDead(): boolean {
     if (this.#control.releaseDead()) this.#unmap();
     else if (this.#control.holders === 0) this.#onRelease?.();
-    return this.#control.holders === 0;
+    const isOver = this.#control.holders === 0;
+    if (isOver) this.#leave();
+    return isOver;
+  }
+
+  #leave(): void {
+    this.#left = true;
+    this.#control.leave();
   }
 
   #unmap(): void {
@@ -255,21 +270,9 @@ export function protBits(protection: Permissions): number {
     (Permissions.allow(protection, Permissions.Write) ? PROT.write : 0);
 }
 
-// Where the counts are that the threads of this process share: the same for all of them.
-function placesOf(...buffers: readonly unknown[]): string {
-  return `${
-    buffers.map((buffer) =>
-      buffer instanceof SharedArrayBuffer ? addressOf(new Uint8Array(buffer)) : "none"
-    )
-  }`;
-}
-
-function controlOver(buffer: unknown): ControlBlock | undefined {
-  try {
-    return buffer instanceof SharedArrayBuffer ? new ControlBlock(buffer) : undefined;
-  } catch {
-    return undefined;
-  }
+// Where the count of a descriptor is: the same for all threads of this process.
+function placeOf(references: unknown): number {
+  return references instanceof SharedArrayBuffer ? addressOf(new Uint8Array(references)) : 0;
 }
 
 // Mappings that this thread has released and others hold. One of those may be terminated without

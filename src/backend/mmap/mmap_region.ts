@@ -135,8 +135,8 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    *
    * @param handle What the other thread sent. It can be used once.
    * @returns The same memory. It is unmapped when every thread has closed it.
-   * @throws {MemoryClosed} The handle was used already.
-   * @throws {InvalidHandle} The handle was altered, or is a copy, or of another process.
+   * @throws {MemoryClosed} The handle, or a copy of it, was used already.
+   * @throws {InvalidHandle} The handle was altered, or is of another process.
    */
   static attach(handle: MmapRegionHandle): MmapRegion {
     const { mapping, bitmap, file } = handle ?? {};

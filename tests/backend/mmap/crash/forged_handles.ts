@@ -26,19 +26,6 @@ function attach(handle: unknown): string {
   }
   outcomes.altered = [...results];
   outcomes.seal = attach({ ...rest, mapping: { ...mapping, seal: "0".repeat(16) } });
-  outcomes.json = attach(JSON.parse(JSON.stringify({ ...rest, mapping })));
-  const empty = new SharedArrayBuffer(mapping.control.byteLength);
-  outcomes.otherControl = attach({ ...rest, mapping: { ...mapping, control: empty } });
-  const short = new SharedArrayBuffer(8);
-  outcomes.shortControl = attach({ ...rest, mapping: { ...mapping, control: short } });
-  outcomes.ownBuffer = attach({
-    ...rest,
-    mapping: { ...mapping, control: new ArrayBuffer(mapping.control.byteLength) },
-  });
-  // A copy of the control block, whose text is the real one: its counts are not those of the mapping.
-  const copy = empty;
-  new Uint8Array(copy).set(new Uint8Array(mapping.control));
-  outcomes.copiedControl = attach({ ...rest, mapping: { ...mapping, control: copy } });
   outcomes.word = attach({ ...rest, mapping: { ...mapping, word: mapping.word + 1 } });
   outcomes.value = attach({ ...rest, mapping: { ...mapping, value: 0 } });
   outcomes.genuine = attach({ ...rest, mapping });
@@ -57,6 +44,15 @@ function attach(handle: unknown): string {
   using _next = new MmapRegion(0x1000);
   outcomes.stored = attach(handle);
 }
+// A copy in place of the handle, which is used up then.
+{
+  const handle = owner.share();
+  outcomes.json = [attach(JSON.parse(JSON.stringify(handle))), attach(handle)];
+}
+// Nothing of a handle is a place where the counts of the mapping could be changed.
+outcomes.buffers = Object.values(owner.share().mapping).filter((value) =>
+  typeof value === "object"
+);
 // Getters that answer differently each time.
 {
   const { mapping, ...rest } = owner.share();
