@@ -76,8 +76,6 @@ export interface Platform {
     /** `MAP_FIXED_NOREPLACE`; 0 where there is none. */
     readonly fixedNoReplace: number;
     readonly noReserve: number;
-    /** `MAP_POPULATE`; 0 where there is none. */
-    readonly populate: number;
     /** `MAP_HUGETLB`; 0 where there is none. */
     readonly hugeTlb: number;
   };
@@ -142,7 +140,6 @@ const LINUX: Platform = {
     anonymous: 0x20,
     fixedNoReplace: 0x100000,
     noReserve: 0x4000,
-    populate: 0x8000,
     hugeTlb: 0x40000,
   },
   advice: LINUX_ADVICE,
@@ -177,7 +174,6 @@ const DARWIN: Platform = {
     anonymous: 0x1000,
     fixedNoReplace: 0,
     noReserve: 0x40,
-    populate: 0,
     hugeTlb: 0,
   },
   advice: { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4, free: 5 },

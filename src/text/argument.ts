@@ -58,3 +58,14 @@ export function checkCount(count: number, name: string = "count"): void {
   checkNumber(name, count);
   throw new RangeError(`Cannot use ${count} as ${name}: it must be an integer from 0`);
 }
+
+/**
+ * Refuses what is neither a boolean nor left out: text such as `"false"` would count as true.
+ *
+ * @returns The boolean, or `undefined`.
+ * @throws {TypeError} It is something else.
+ */
+export function checkFlag(name: string, value: boolean | undefined): boolean | undefined {
+  if (value === undefined || typeof value === "boolean") return value;
+  throw wrongKind(name, value, "a boolean");
+}

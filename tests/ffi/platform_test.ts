@@ -58,7 +58,6 @@ Deno.test("macOS has numbers of its own", () => {
     anonymous: 0x1000,
     fixedNoReplace: 0,
     noReserve: 0x40,
-    populate: 0,
     hugeTlb: 0,
   });
   assertEquals([linux.errno[11], darwin.errno[35], darwin.errno[11]], [
@@ -107,7 +106,6 @@ linuxTest("currentPlatform() has the numbers of Linux's header files", () => {
     MAP_ANONYMOUS: map.anonymous,
     MAP_FIXED_NOREPLACE: map.fixedNoReplace,
     MAP_NORESERVE: map.noReserve,
-    MAP_POPULATE: map.populate,
     MAP_HUGETLB: map.hugeTlb,
   };
   for (const [name, value] of Object.entries(names)) {

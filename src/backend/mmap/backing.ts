@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkNumber, shown, wrongKind } from "../../text/argument.ts";
+import { checkFlag, checkNumber, shown, wrongKind } from "../../text/argument.ts";
 import type { OnLeaseBreak } from "./file_lease.ts";
 import { FileOffset } from "./file_offset.ts";
 
@@ -109,6 +109,7 @@ export class Backing {
    */
   static anonymous(options: AnonymousOptions = {}): Backing {
     const { shared = false, hugePages } = options;
+    checkFlag("shared", shared);
     return make({ kind: "anonymous", shared, hugePages: checkHugePages(hugePages) });
   }
 
@@ -122,6 +123,7 @@ export class Backing {
   static memfd(options: MemfdOptions = {}): Backing {
     const { name = "guest-memory", hugePages, seal = true } = options;
     if (typeof name !== "string") throw wrongKind("name", name, "a string");
+    checkFlag("seal", seal);
     return make({ kind: "memfd", name, hugePages: checkHugePages(hugePages), seal });
   }
 
@@ -133,6 +135,7 @@ export class Backing {
    */
   static file(file: FileOffset | Deno.FsFile | number, options: FileBackingOptions = {}): Backing {
     const { private: isPrivate = false, lease } = options;
+    checkFlag("private", isPrivate);
     if (lease !== undefined && typeof lease !== "function") {
       throw wrongKind("lease", lease, "a function");
     }

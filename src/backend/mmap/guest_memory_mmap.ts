@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { GuestAddress, GuestUsize, MemoryRegionAddress } from "../../address.ts";
+import type { GuestAddress, GuestUsize } from "../../address.ts";
 import { type Bitmap, NoBitmap } from "../../bitmap/bitmap.ts";
+import { InvalidGuestAddress } from "../../error/guest_memory_error.ts";
 import type { GuestMemoryRegion } from "../../guest/region.ts";
 import { GuestRegionCollection } from "../../guest/region_collection.ts";
 import { checkCount, checkNumber } from "../../text/argument.ts";
@@ -199,9 +200,9 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
    */
   discard(addr: GuestAddress, count: number): number {
     let givenBack = 0;
-    this.#forParts(addr, count, (mmap, offset, length) => {
+    for (const { mmap, offset, length } of this.#partsOf(addr, count)) {
       givenBack += mmap.discard(offset, length);
-    });
+    }
     return givenBack;
   }
 
@@ -215,28 +216,29 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
   }
 
   /**
-   * Sets bytes, and marks them dirty: see {@linkcode MmapRegion.fill}. Holes are passed over.
+   * Sets bytes, and marks them dirty: see {@linkcode MmapRegion.fill}.
    *
    * @param addr The guest address of the first byte.
    * @param count Bytes.
    * @param value The value of each byte, from 0 to 255.
+   * @throws {InvalidGuestAddress} A byte is in no region. Nothing is set then.
    */
   fill(addr: GuestAddress, count: number, value: number): void {
-    this.#forParts(addr, count, (mmap, offset, length) => mmap.fill(offset, length, value));
+    for (const { mmap, offset, length } of this.#allPartsOf(addr, count)) {
+      mmap.fill(offset, length, value);
+    }
   }
 
   /**
-   * Whether bytes are all zero: see {@linkcode MmapRegion.isZero}. Holes are passed over.
+   * Whether bytes are all zero: see {@linkcode MmapRegion.isZero}.
    *
    * @param addr The guest address of the first byte.
    * @param count Bytes.
+   * @throws {InvalidGuestAddress} A byte is in no region.
    */
   isZero(addr: GuestAddress, count: number): boolean {
-    let isZero = true;
-    this.#forParts(addr, count, (mmap, offset, length) => {
-      isZero &&= mmap.isZero(offset, length);
-    });
-    return isZero;
+    const parts = this.#allPartsOf(addr, count);
+    return parts.every(({ mmap, offset, length }) => mmap.isZero(offset, length));
   }
 
   /**
@@ -280,21 +282,40 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
     return new GuestMemoryMmap(regions);
   }
 
-  // Calls a function with each part of a range that is in a region.
-  #forParts(
-    addr: GuestAddress,
-    count: number,
-    use: (mmap: MmapRegion, offset: MemoryRegionAddress, length: number) => void,
-  ): void {
+  // The parts of a range that are in regions.
+  #partsOf(addr: GuestAddress, count: number): Part[] {
     checkNumber("addr", addr);
     checkCount(count);
     const end = addr + count;
-    for (const { startAddr, len, mmap } of this) {
+    return [...this].flatMap(({ startAddr, len, mmap }) => {
       const from = Math.max(addr, startAddr);
       const to = Math.min(end, startAddr + len);
-      if (from < to) use(mmap, from - startAddr as MemoryRegionAddress, to - from);
-    }
+      return from < to ? [{ mmap, from, offset: from - startAddr, length: to - from }] : [];
+    });
   }
+
+  // The parts of a range that is in regions with all its bytes.
+  #allPartsOf(addr: GuestAddress, count: number): Part[] {
+    const parts = this.#partsOf(addr, count);
+    let at: number = addr;
+    for (const { from, length } of parts) {
+      if (from !== at) break;
+      at += length;
+    }
+    if (at !== addr + count) throw new InvalidGuestAddress(at as GuestAddress);
+    return parts;
+  }
+}
+
+/** A part of a range. */
+interface Part {
+  readonly mmap: MmapRegion;
+  /** The guest address of its first byte. */
+  readonly from: number;
+  /** Where it begins in the region. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
 }
 
 /** A range with its options, as they were read. */

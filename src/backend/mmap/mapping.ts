@@ -5,6 +5,7 @@
  */
 import { PROT, protectMemory, replaceMemory, unmapMemory } from "../../../ffi/memory.ts";
 import { addressOf } from "../../../ffi/io.ts";
+import { forAll } from "../../bitmap/bitmap.ts";
 import { InvalidHandle, MappingShared } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkPermissions, Permissions } from "../../permissions.ts";
@@ -47,6 +48,8 @@ export interface MappingHandle {
   readonly seal: string;
   /** The reference count of the descriptor. */
   readonly references: SharedArrayBuffer | undefined;
+  /** Empty: `postMessage` keeps it, and text that is stored somewhere does not. */
+  readonly token: SharedArrayBuffer;
 }
 
 /** A mapping as one thread holds it. The last thread that releases it unmaps it. */
@@ -100,8 +103,9 @@ export class Mapping {
    * @throws {MemoryClosed} It was used already.
    */
   static attach(handle: MappingHandle): Mapping {
-    const { text, seal, references, word, value } = handle ?? {};
-    if (typeof text !== "string" || seal !== sealOf(text)) {
+    const { text, seal, references, token, word, value } = handle ?? {};
+    const isSent = typeof text === "string" && token instanceof SharedArrayBuffer;
+    if (!isSent || seal !== sealOf(text)) {
       throw new InvalidHandle("Cannot attach memory: the handle is not one of this process");
     }
     const { nonce, descriptor, control, counts, ...shape } = JSON.parse(text);
@@ -151,7 +155,8 @@ export class Mapping {
       control: this.#control.address,
       counts: placeOf(references),
     });
-    return { text, seal: sealOf(text), references, ...this.#control.issue() };
+    const token = new SharedArrayBuffer(0);
+    return { text, seal: sealOf(text), references, token, ...this.#control.issue() };
   }
 
   /**
@@ -296,10 +301,15 @@ function watch(mapping: Mapping): void {
 async function keepWatching(): Promise<void> {
   isWatching = true;
   tick ??= new Int32Array(new SharedArrayBuffer(4));
-  while (watched.size > 0) {
-    await Atomics.waitAsync(tick, 0, 0, delay).value;
-    delay = Math.min(2 * delay, LAST_DELAY);
-    for (const mapping of watched) if (mapping.releaseDead()) watched.delete(mapping);
+  try {
+    while (watched.size > 0) {
+      await Atomics.waitAsync(tick, 0, 0, delay).value;
+      delay = Math.min(2 * delay, LAST_DELAY);
+      forAll(watched, (mapping) => {
+        if (mapping.releaseDead()) watched.delete(mapping);
+      });
+    }
+  } finally {
+    isWatching = false;
   }
-  isWatching = false;
 }

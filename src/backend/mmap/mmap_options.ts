@@ -7,7 +7,7 @@ import type { Bitmap } from "../../bitmap/bitmap.ts";
 import { MapFixed, OptionRefused } from "../../error/mmap_region_error.ts";
 import type { RegionOptions } from "../../guest/host_region.ts";
 import { checkPermissions, Permissions } from "../../permissions.ts";
-import { shown, wrongKind } from "../../text/argument.ts";
+import { checkFlag, shown, wrongKind } from "../../text/argument.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { Backing, type BackingPlan } from "./backing.ts";
 
@@ -89,26 +89,21 @@ export function readOptions(options: MmapOptions, base?: MappingPlan): MappingPl
   return {
     backing: backing === undefined ? base?.backing ?? ANONYMOUS : Backing.planOf(backing),
     protection: checkPermissions(protection ?? base?.protection ?? Permissions.ReadWrite),
-    reserve: flag("reserve", reserve) ?? base?.reserve,
-    prefault: flag("prefault", prefault) ?? base?.prefault ?? false,
-    transparentHugePages: flag("transparentHugePages", transparentHugePages) ??
+    reserve: checkFlag("reserve", reserve) ?? base?.reserve,
+    prefault: checkFlag("prefault", prefault) ?? base?.prefault ?? false,
+    transparentHugePages: checkFlag("transparentHugePages", transparentHugePages) ??
       base?.transparentHugePages,
-    mergeable: flag("mergeable", mergeable) ?? base?.mergeable ?? false,
-    dontDump: flag("dontDump", dontDump) ?? base?.dontDump ?? false,
-    dontFork: flag("dontFork", dontFork) ?? base?.dontFork ?? false,
-    lock: lock === "onfault" ? lock : flag("lock", lock) ?? base?.lock ?? false,
+    mergeable: checkFlag("mergeable", mergeable) ?? base?.mergeable ?? false,
+    dontDump: checkFlag("dontDump", dontDump) ?? base?.dontDump ?? false,
+    dontFork: checkFlag("dontFork", dontFork) ?? base?.dontFork ?? false,
+    lock: lock === "onfault" ? lock : checkFlag("lock", lock) ?? base?.lock ?? false,
     numa: numa === undefined ? base?.numa : readPlacement(numa),
-    guardPages: flag("guardPages", guardPages) ?? base?.guardPages ?? false,
+    guardPages: checkFlag("guardPages", guardPages) ?? base?.guardPages ?? false,
     flags,
   };
 }
 
 const ANONYMOUS: BackingPlan = { kind: "anonymous", shared: false, hugePages: undefined };
-
-function flag(name: string, value: boolean | undefined): boolean | undefined {
-  if (value === undefined || typeof value === "boolean") return value;
-  throw wrongKind(name, value, "a boolean");
-}
 
 const MAX_NODE = 1023;
 
@@ -135,8 +130,7 @@ function checkFlags(flags: number): void {
   if ((flags & (map.fixed | map.fixedNoReplace)) !== 0) {
     throw new MapFixed("Cannot map memory with MAP_FIXED: where it goes is the kernel's choice");
   }
-  const allowed = map.noReserve | map.populate;
-  const other = flags & ~allowed;
+  const other = flags & ~map.noReserve;
   if (other !== 0) {
     throw new OptionRefused("flags", `0x${other.toString(16)} has an option of its own, or none`);
   }

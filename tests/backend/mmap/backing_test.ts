@@ -81,6 +81,13 @@ for (const make of [Backing.anonymous, Backing.memfd]) {
   });
 }
 
+Deno.test("Backing refuses what is not a boolean where it takes one", () => {
+  const text = "no" as unknown as boolean;
+  assertThrows(() => Backing.anonymous({ shared: text }), TypeError, "shared");
+  assertThrows(() => Backing.memfd({ seal: text }), TypeError, "seal");
+  assertThrows(() => Backing.file(0, { private: text }), TypeError, "private");
+});
+
 Deno.test("Backing.memfd() refuses a name that is no text", () => {
   for (const name of [1, null, {}, Symbol("s")] as unknown as string[]) {
     assertThrows(() => Backing.memfd({ name }), TypeError, "name");

@@ -18,6 +18,7 @@ import {
   PartialBuffer,
   Permissions,
   SystemError,
+  u16,
   u32,
   u64,
   u8,
@@ -379,4 +380,32 @@ Deno.test("GuestMemoryMmap.fromRanges() refuses a start that is no integer from 
   for (const start of [1n, "0", null] as unknown[] as GuestAddress[]) {
     assertThrows(() => GuestMemoryMmap.fromRanges([[start, 0x1000]]), TypeError, "as startAddr");
   }
+});
+
+linuxTest("fill() and isZero() refuse a range that is not in regions with all its bytes", () => {
+  using memory = GuestMemoryMmap.fromRanges([
+    [GuestAddress(0), PAGE],
+    [GuestAddress(PAGE), PAGE],
+    [GuestAddress(4 * PAGE), PAGE],
+  ]);
+  for (
+    const [addr, count, missing] of [
+      ...[[0, 2 * PAGE + 1, 2 * PAGE], [PAGE, 4 * PAGE, 2 * PAGE], [3 * PAGE, 1, 3 * PAGE]],
+      ...[[3 * PAGE, 2 * PAGE, 3 * PAGE], [5 * PAGE, 1, 5 * PAGE]],
+    ] as [number, number, number][]
+  ) {
+    for (const use of ["fill", "isZero"] as const) {
+      const error = assertThrows(
+        () => memory[use](GuestAddress(addr), count, 7),
+        InvalidGuestAddress,
+      );
+      assertEquals(error.address, GuestAddress(missing));
+    }
+  }
+  // Nothing was set.
+  assertEquals(memory.isZero(GuestAddress(0), 2 * PAGE), true);
+  memory.fill(GuestAddress(PAGE - 1), 2, 7);
+  assertEquals(memory.readObj(u16, GuestAddress(PAGE - 1)), 0x0707);
+  memory.fill(GuestAddress(3 * PAGE), 0, 7);
+  assertEquals(memory.isZero(GuestAddress(3 * PAGE), 0), true);
 });

@@ -62,10 +62,12 @@ for (const protection of [Permissions.No, Permissions.Read, Permissions.Write] a
   });
 }
 
-Deno.test("MmapRegionHandle that was sent as JSON is used once, or what it was made of", () => {
+Deno.test("MmapRegionHandle that was stored as JSON is refused, and a clone is used in its place", () => {
   using region = new MmapRegion(0x1000);
   const handle = region.share();
-  MmapRegion.attach(JSON.parse(JSON.stringify(handle))).close();
+  const stored = JSON.parse(JSON.stringify(handle));
+  assertThrows(() => MmapRegion.attach(stored), InvalidHandle);
+  MmapRegion.attach(structuredClone(handle)).close();
   assertThrows(() => MmapRegion.attach(handle), MemoryClosed);
 });
 

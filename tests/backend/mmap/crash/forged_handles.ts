@@ -44,15 +44,14 @@ function attach(handle: unknown): string {
   using _next = new MmapRegion(0x1000);
   outcomes.stored = attach(handle);
 }
-// A copy in place of the handle, which is used up then.
+// What was stored as text is no handle any more.
 {
   const handle = owner.share();
   outcomes.json = [attach(JSON.parse(JSON.stringify(handle))), attach(handle)];
 }
 // Nothing of a handle is a place where the counts of the mapping could be changed.
-outcomes.buffers = Object.values(owner.share().mapping).filter((value) =>
-  typeof value === "object"
-);
+outcomes.buffers = Object.values(owner.share().mapping)
+  .flatMap((value) => value instanceof SharedArrayBuffer ? [value.byteLength] : []);
 // Getters that answer differently each time.
 {
   const { mapping, ...rest } = owner.share();
