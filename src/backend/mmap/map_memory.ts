@@ -286,7 +286,9 @@ function mapPart(part: Part, group: HostGroup, file: OpenFile | undefined): Mapp
   const fd = descriptor?.fd ?? -1;
   const map = () =>
     mapMemory({ address, length: size, prot: protBits(protection), flags, fd, offset });
-  if (isHuge || plan.reserve) refusing(isHuge ? "hugePages" : "reserve", map, "ENOMEM");
+  // Without a file, the kernel can refuse nothing but the pages.
+  if (isHuge) refusing("hugePages", map, descriptor && "ENOMEM");
+  else if (plan.reserve) refusing("reserve", map, "ENOMEM");
   else map();
   const { guard } = group;
   const { kind } = backing;
@@ -361,7 +363,7 @@ function adopt({ size, plan, pageSize: granule }: Part, hostAddress: bigint): Ma
   const options = { transparentHugePages, mergeable, dontDump, dontFork, lock, numa };
   const { guardPages, reserve } = plan;
   for (const [option, value] of Object.entries({ ...options, prefault, guardPages, reserve })) {
-    if (value === undefined || value === false) continue;
+    if (!value) continue;
     throw new OptionRefused(option, "the mapping is somebody else's");
   }
   const shape = { address, length: size, guard: 0, kind: "foreign" as const, shared: false };

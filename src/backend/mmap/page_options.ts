@@ -68,6 +68,7 @@ export function refusing<T>(option: string, call: () => T, code?: string): T {
 
 // What to do, where the errno alone does not say it.
 const HINTS: Readonly<Record<string, string>> = {
+  "hugePages EINVAL": "there are none of this size",
   "hugePages ENOMEM": "the pool has too few: see /sys/kernel/mm/hugepages",
   "lock ENOMEM": "the limit of the process (RLIMIT_MEMLOCK) is too low",
   "lock EPERM": "the limit of the process (RLIMIT_MEMLOCK) is 0",

@@ -103,6 +103,8 @@ linuxTest("mapAll() begins at a multiple of 2 MiB where a group has as much", ()
   for (let i = 0; i < 4; i++) {
     using alone = one(2 ** 21 + PAGE);
     assertEquals(alone[0]!.shape.address % 2 ** 21, 0);
+    using guarded = one(2 ** 21, { guardPages: true });
+    assertEquals(guarded[0]!.shape.address % 2 ** 21, 0);
   }
 });
 
@@ -116,10 +118,12 @@ linuxTest("mapAll() of a size inside a page ends the group, as the next cannot b
 linuxTest("mapAll() leaves nothing reserved but what is mapped", () => {
   countMappedBytes((mapped) => {
     const all = mapAll([
-      ...[request(PAGE, {}, 0), request(2 ** 21, {}, PAGE), request(1000, {}, 2 ** 40)],
+      ...[request(1000, {}, 2 ** 40), request(PAGE, {}, 0), request(2 ** 21, {}, PAGE)],
+      request(PAGE, { backing: Backing.foreign(BigInt(PAGE)) }, PAGE + 2 ** 21),
       request(PAGE, { guardPages: true }, 2 ** 41),
+      request(2 ** 21, { guardPages: true }, 2 ** 42),
     ]);
-    assertEquals(mapped(), PAGE + 2 ** 21 + PAGE + 3 * PAGE);
+    assertEquals(mapped(), PAGE + 2 ** 21 + PAGE + 3 * PAGE + 2 ** 21 + 2 * PAGE);
     for (const mapping of all) mapping.release();
     assertEquals(mapped(), 0);
   });
@@ -136,6 +140,24 @@ linuxTest("mapAll() with guard pages refuses every access around a region", () =
     assertEquals([permissions(address), permissions(end - 1)], ["rw-p", "rw-p"]);
     all[Symbol.dispose]();
     assertEquals([address - 1, address, end - 1, end].map(permissions), Array(4).fill(undefined));
+  }
+});
+
+linuxTest("mapAll() puts guard pages around a region that follows another without", () => {
+  using all = mapped(request(PAGE, {}, 0), request(PAGE, { guardPages: true }, PAGE));
+  assertEquals(all.map(({ shape: { guard } }) => guard), [0, PAGE]);
+});
+
+linuxTest("mapAll() begins huge pages at one, also after a region of ordinary pages", () => {
+  const backing = Backing.anonymous({ hugePages: 2 ** 21 });
+  const two = [request(PAGE, {}, 0), request(2 ** 21, { backing }, PAGE)];
+  try {
+    using all = mapped(...two);
+    assertEquals(all[1]!.shape.address % 2 ** 21, 0);
+  } catch (error) {
+    // The pool is empty. The kernel checks the address before.
+    assert(error instanceof OptionRefused && error.option === "hugePages", `${error}`);
+    assertEquals((error.cause as SystemError).code, "ENOMEM");
   }
 });
 
@@ -161,6 +183,24 @@ linuxTest("mapAll() maps the ranges of one backing one after another in its file
   // The file has as many bytes as they take.
   const { fd } = descriptors[0]!;
   assertEquals(Deno.statSync(`/proc/self/fd/${fd}`).size, 4 * PAGE);
+});
+
+linuxTest("mapAll() names the option that a memfd is refused for", () => {
+  const name = "n".repeat(300);
+  for (const [hugePages, option] of [[undefined, "backing"], [2 ** 21, "hugePages"]] as const) {
+    const backing = Backing.memfd(hugePages === undefined ? { name } : { name, hugePages });
+    assertEquals(assertThrows(() => one(2 ** 21, { backing }), OptionRefused).option, option);
+  }
+});
+
+linuxTest("mapAll() refuses huge pages of a size that the processor does not have", () => {
+  const hugePages = 2 ** 13;
+  for (const backing of [Backing.anonymous({ hugePages }), Backing.memfd({ hugePages })]) {
+    assertEquals(
+      assertThrows(() => one(hugePages, { backing }), OptionRefused).option,
+      "hugePages",
+    );
+  }
 });
 
 linuxTest("mapAll() closes the descriptors of a backing with its last mapping", () => {
@@ -217,10 +257,8 @@ linuxTest("mapAll() of no bytes throws what mmap says, in pages of any size", ()
       { backing: Backing.anonymous({ hugePages: 2 ** 21 }) },
     ]
   ) {
-    const error = assertThrows(() => one(0, options));
-    const cause = error instanceof OptionRefused ? error.cause : error;
-    assert(cause instanceof SystemError, `${error}`);
-    assertEquals([cause.call, cause.code], ["mmap", "EINVAL"]);
+    const { call, code } = assertThrows(() => one(0, options), SystemError);
+    assertEquals([call, code], ["mmap", "EINVAL"]);
   }
 });
 
@@ -249,6 +287,7 @@ linuxTest("mapAll() refuses an end of a file beyond 2^53", () => {
     mapAll([request(size, { backing: Backing.file(new FileOffset(device.fd, start)) })]);
   assertThrows(map(2 ** 53 - PAGE, PAGE), InvalidOffsetLength);
   assertThrows(map(PAGE, 2 ** 53 - 1), InvalidOffsetLength);
+  for (const mapping of map(2 ** 53 - PAGE, PAGE - 1)()) mapping.release();
   const closed = Backing.file(NOT_OPEN);
   assertThrows(() => one(PAGE, { backing: closed }), SystemError, "EBADF");
 });
@@ -314,6 +353,21 @@ linuxTest("mapAll() refuses more than the host has, before it maps anything", ()
   const backing = Backing.memfd();
   const error = assertThrows(() => one(2 ** 46, { reserve: true, backing }), OptionRefused);
   assertEquals(error.option, "reserve");
+  // What is not taken now, or from elsewhere, does not count.
+  using device = open("/dev/zero", "r+");
+  const others: readonly (readonly [MmapOptions, string])[] = [
+    [{ backing: Backing.anonymous({ hugePages: 2 ** 21 }), prefault: true }, "hugePages"],
+    [{ backing: Backing.file(device.fd), prefault: true, protection: Permissions.No }, "prefault"],
+    [{ lock: "onfault", prefault: false }, "lock"],
+  ];
+  for (const [options, option] of others) {
+    try {
+      one(2 ** 44, options)[Symbol.dispose]();
+    } catch (error) {
+      assert(error instanceof OptionRefused && !/are available/.test(error.message), `${error}`);
+      assertEquals(error.option, option);
+    }
+  }
   // Two halves are as much as one.
   assertThrows(
     () => mapAll([request(2 ** 45, { prefault: true }), request(2 ** 45, { prefault: true })]),
@@ -330,6 +384,15 @@ linuxTest("mapAll() with reserve takes the room of a shared file, and of no priv
     const { blocks } = Deno.statSync(file.path);
     assertEquals(blocks! * 512 >= 64 * PAGE, !isPrivate);
   }
+  // A mapping has to be readable: that is not for a lack of room.
+  using file = temporaryFile(PAGE);
+  using writing = open(file.path, "w");
+  Deno.truncateSync(file.path, PAGE);
+  const backing = Backing.file(writing.fd, { private: true });
+  assertThrows(() => one(PAGE, { backing, reserve: true }), SystemError, "EACCES");
+  // A device has none.
+  using device = open("/dev/zero", "r+");
+  using _all = one(PAGE, { backing: Backing.file(device.fd), reserve: true });
 });
 
 Deno.test("mapAll() wants a size of whole huge pages", () => {
