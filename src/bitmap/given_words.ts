@@ -93,9 +93,8 @@ export class GivenWords {
 
   /** Whether the words may be read and written now. */
   get accessible(): boolean {
-    const { memory } = this;
-    const { openLength, i32 } = memory;
-    return !memory.closed && openLength >= this.#end && i32.length * 4 >= this.#end;
+    const { openLength, i32 } = this.memory;
+    return openLength >= this.#end && i32.length * 4 >= this.#end;
   }
 
   /**
@@ -147,7 +146,7 @@ export class GivenWords {
     const { memory } = this;
     memory.ensureOpen();
     for (const access of ["write", "read"] as const) {
-      if (memory.openLength === 0 && !memory.permits(access, 0, 1)) throw new AccessDenied(access);
+      if (!memory.permits(access, 0, 1)) throw new AccessDenied(access);
     }
     throw new OutOfBounds(this.#end, memory.openLength);
   }

@@ -404,7 +404,6 @@ export class VolatileSlice extends VolatileMemory implements Bytes<number> {
     if (count === 0) return;
     if (!this.#isOpen(0, count) || !slice.#isOpen(0, count)) {
       // Both sides say what they refuse. Memory that both sides share is open.
-      slice.getSlice(0, count).ensureAccessible("write");
       return slice.writeSlice(this.getSlice(0, count).readOnlyView(), 0);
     }
     const whole = count === this.len;

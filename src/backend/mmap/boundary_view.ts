@@ -39,10 +39,7 @@ export class BoundaryViews<M extends HostMemory> {
     views: readonly [BoundaryViews<M>, BoundaryViews<M>],
     make: () => readonly [M, ArrayBufferLike],
   ): M {
-    const [first, second] = sides;
-    const known = views[0].#all().find((view) =>
-      view.sides[0] === first && view.sides[1] === second && !view.memory.closed
-    );
+    const known = views[0].#all().find((view) => view.sides[1] === sides[1] && !view.memory.closed);
     if (known !== undefined) return known.memory;
     const [memory, buffer] = make();
     viewsByBuffer.set(buffer, { memory, sides });

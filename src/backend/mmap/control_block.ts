@@ -179,7 +179,7 @@ export class ControlBlock {
       const thread = Atomics.load(this.#words, word);
       if (thread <= 0 || thread === threadId() || isThreadAlive(thread)) continue;
       if (Atomics.compareExchange(this.#words, word, thread, 0) !== thread) continue;
-      last ||= Atomics.sub(this.#words, HOLDERS, 1) === 1;
+      last = Atomics.sub(this.#words, HOLDERS, 1) === 1;
     }
     return last;
   }
