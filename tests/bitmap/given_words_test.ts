@@ -158,3 +158,17 @@ Deno.test("GivenWords takes the arrays of its memory anew for each operation", (
   assertFalse(words.accessible);
   assertThrows(() => words.setBit(33), OutOfBounds);
 });
+
+Deno.test("GivenWords.words of memory that was closed throws, also where its arrays are left", () => {
+  const memory = memoryOf(64);
+  const given = new GivenWords({ memory, start: 0, len: 64 }, mark);
+  given.use(64);
+  memory.close();
+  assertThrows(() => given.words, MemoryClosed);
+  assertThrows(() => given.setBit(1), MemoryClosed);
+  // No pages are no access.
+  for (const [first, end] of [[3, 3], [5, 3], [0, 0]] as const) {
+    given.forPages(first, end, () => assert(false));
+  }
+  assertEquals(memory.i32[0], 0);
+});

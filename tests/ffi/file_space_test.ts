@@ -38,6 +38,12 @@ linuxTest("allocateFile() takes the room of a part, and punchHole() gives it bac
   }
 });
 
+linuxTest("allocateFile() beyond the end makes the file longer", () => {
+  using made = memfd({ seal: false, size: PAGE });
+  allocateFile(made.fd, PAGE, PAGE);
+  assertEquals(fileStatus(made.fd).size, 2 * PAGE);
+});
+
 linuxTest("punchHole() refuses a file that is open to read only", () => {
   using file = openFile(new Uint8Array(PAGE).fill(7));
   using reading = open(file.path, "r");

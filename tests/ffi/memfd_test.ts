@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { accessMode, fileStatus, hugePageSize } from "../../ffi/file.ts";
+import { fileCalls } from "../../ffi/libc.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { isCloseOnExec } from "../support/descriptors.ts";
 import { mapPages } from "../support/mapped_pages.ts";
@@ -10,6 +11,18 @@ import { linuxTest } from "../support/linux_test.ts";
 const PAGE = 4096;
 const pathOf = (fd: number) => Deno.readLinkSync(`/proc/self/fd/${fd}`);
 const openCount = () => [...Deno.readDirSync("/proc/self/fd")].length;
+
+// linux/fcntl.h
+const F_ADD_SEALS = 1033;
+const F_SEAL_WRITE = 8;
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 function memfd(options: Partial<Parameters<typeof createMemfd>[0]> = {}) {
   const request = { name: "test", size: 2 * PAGE, hugePages: undefined, seal: true, ...options };
@@ -34,11 +47,25 @@ linuxTest("createMemfd() seals the size, if it is asked to", () => {
     const change = (size: number) => file.truncateSync(size);
     if (seal) {
       for (const size of [0, PAGE, 4 * PAGE]) assertThrows(() => change(size));
+      // No other seal can be added.
+      assertEquals(fileCalls().control(made.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
       assertEquals(fileStatus(made.fd).size, 2 * PAGE);
     } else {
       change(PAGE);
       assertEquals(fileStatus(made.fd).size, PAGE);
     }
+  }
+});
+
+linuxTest("createMemfd() of huge pages has pages of that size", () => {
+  const hugePages = 2 ** 21;
+  try {
+    using made = memfd({ hugePages, size: hugePages });
+    assertEquals(hugePageSize(made.fd), hugePages);
+  } catch (error) {
+    // Neither this kernel nor this processor has any.
+    assert(error instanceof SystemError && error.call === "memfd_create", `${error}`);
+    assertEquals(isThere(`/sys/kernel/mm/hugepages/hugepages-${hugePages / 1024}kB`), false);
   }
 });
 

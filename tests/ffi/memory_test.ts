@@ -21,7 +21,7 @@ import { NOT_OPEN } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { countMappedBytes } from "../support/mapped_bytes.ts";
 import { mapPages } from "../support/mapped_pages.ts";
-import { mappingAt } from "../support/proc_maps.ts";
+import { detailsAt, mappingAt } from "../support/proc_maps.ts";
 import { openFile } from "../support/posix.ts";
 import { count } from "../support/values.ts";
 
@@ -135,6 +135,24 @@ linuxTest("replaceMemory() puts zeroed private memory in place of a mapping", ()
   assertEquals([0, 1, 2, 3].map((n) => memory.bytes[n * page]), [7, 0, 0, 7]);
   memory.bytes[page] = 1;
   assertEquals(file.content[page], 7);
+});
+
+linuxTest("replaceMemory() and reserveMemory() reserve no memory of the host", () => {
+  const length = 2 ** 44;
+  const address = reserveMemory(length, pageSize());
+  replaceMemory(address, length);
+  for (const at of [address, address + length - 1]) {
+    assert(detailsAt(BigInt(at)).vmFlags.includes("nr"));
+  }
+  unmapMemory(address, length);
+});
+
+linuxTest("mapMemory() refuses a length or an offset that is no integer in [0, 2^53)", () => {
+  const request = { address: 4096, length: 4096, prot: 3, flags: 0x22, fd: -1, offset: 0 };
+  for (const bad of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+    assertThrows(() => mapMemory({ ...request, offset: bad }), RangeError, "offset is");
+    assertThrows(() => mapMemory({ ...request, length: bad }), RangeError, "length is");
+  }
 });
 
 linuxTest("replaceMemory() gives the protection that it is asked for", () => {

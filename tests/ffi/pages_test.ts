@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { LibcUnavailable, SystemError } from "../../mod.ts";
-import { libc } from "../../ffi/libc.ts";
+import { libc, pageOptionCalls } from "../../ffi/libc.ts";
 import { forResidentRuns, pageSize } from "../../ffi/memory.ts";
 import {
   adviseOnPool,
@@ -73,6 +73,24 @@ linuxTest("placeMemory() places pages on nodes, by each policy", () => {
     assert(line?.includes(shown), line);
     memory.bytes.fill(1);
   }
+});
+
+linuxTest("placeMemory() has a bit for each node from 0 to 1023", () => {
+  const calls = pageOptionCalls() as { mbind: (...args: unknown[]) => bigint };
+  const { mbind } = calls;
+  const given: unknown[][] = [];
+  calls.mbind = (...args) => {
+    given.push(args);
+    return 0n;
+  };
+  try {
+    placeMemory(4096, 8192, "interleave", [0, 4, 9, 1023]);
+  } finally {
+    calls.mbind = mbind;
+  }
+  const mask = new Uint8Array(128);
+  for (const [byte, bits] of [[0, 0b10001], [1, 0b10], [127, 0x80]] as const) mask[byte] = bits;
+  assertEquals(given.map((args) => args.slice(1)), [[4096n, 8192n, 3, mask, 1024n, 0]]);
 });
 
 linuxTest("placeMemory() throws what the kernel says of a node that there is not", () => {

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { availableMemory, processSecret, readSystemFile } from "../../ffi/process.ts";
+import { availableMemory, processSecret, readSystemFile, totalMemory } from "../../ffi/process.ts";
 import { runDeno } from "../backend/mmap/crash/run.ts";
 import { linuxTest } from "../support/linux_test.ts";
+import { withSystemFiles } from "../support/system_files.ts";
 import { temporaryFile } from "../support/temporary_file.ts";
 import { count } from "../support/values.ts";
 
@@ -69,4 +70,42 @@ linuxTest("availableMemory() is not more than the host has, and more than nothin
   const total = /^MemTotal: +(\d+) kB$/m.exec(Deno.readTextFileSync("/proc/meminfo"))![1];
   const available = availableMemory();
   assert(available > 2 ** 20 && available <= Number(total) * 1024, `${available} of ${total} kB`);
+});
+
+linuxTest("availableMemory() and totalMemory() are what the host says, in bytes", () => {
+  const none = { "/proc/self/cgroup": undefined };
+  const meminfo = "MemTotal:       2000 kB\nMemFree:  10 kB\nMemAvailable:    500 kB\n";
+  withSystemFiles({ ...none, "/proc/meminfo": meminfo }, () => {
+    assertEquals([availableMemory(), totalMemory()], [500 * 1024, 2000 * 1024]);
+  });
+  for (const text of [undefined, "MemFree:  10 kB\n"]) {
+    withSystemFiles({ ...none, "/proc/meminfo": text }, () => {
+      assertEquals([availableMemory(), totalMemory()], [Infinity, Infinity]);
+    });
+  }
+});
+
+linuxTest("availableMemory() is what the tightest control group leaves", () => {
+  const group = (path: string, max: string, current: number) => ({
+    [`/sys/fs/cgroup${path}/memory.max`]: `${max}\n`,
+    [`/sys/fs/cgroup${path}/memory.current`]: `${current}\n`,
+    [`/sys/fs/cgroup${path}/memory.stat`]: "anon 7\ninactive_file 300\nactive_file 20\nslab 5\n",
+  });
+  const host = {
+    "/proc/meminfo": "MemAvailable:  500 kB\n",
+    "/proc/self/cgroup": "1:name=systemd:/x\n0::/outer/inner\n",
+  };
+  const cases = [
+    [{ ...group("/outer/inner", "max", 1), ...group("/outer", "9000", 4000) }, 5320],
+    [{ ...group("/outer/inner", "6000", 4000), ...group("/outer", "9000", 4000) }, 2320],
+    [{ ...group("/outer/inner", "6000", 7000), ...group("/outer", "max", 0) }, 0],
+    [group("/outer/inner", `${2 ** 40}`, 0), 500 * 1024],
+  ] as const;
+  for (const [groups, expected] of cases) {
+    withSystemFiles({ ...host, ...groups }, () => assertEquals(availableMemory(), expected));
+  }
+});
+
+linuxTest("processSecret() is random, not the number of the process", () => {
+  assertNotEquals(processSecret(), Uint32Array.of(Deno.pid, 0));
 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { libc } from "../../ffi/libc.ts";
 import { isThreadAlive, threadId } from "../../ffi/thread.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { until } from "../support/until.ts";
@@ -60,4 +61,15 @@ linuxTest("isThreadAlive() is false of a number that is no thread of this proces
 linuxTest("isThreadAlive() is true where the kernel does not say", () => {
   // EINVAL, as no thread can have this number.
   assertEquals(isThreadAlive(0), true);
+});
+
+linuxTest("isThreadAlive() is true of every number where the platform does not say", () => {
+  const platform = libc().platform as { systemCalls: unknown };
+  const { systemCalls } = platform;
+  platform.systemCalls = undefined;
+  try {
+    assertEquals(isThreadAlive(2 ** 31 - 1), true);
+  } finally {
+    platform.systemCalls = systemCalls;
+  }
 });

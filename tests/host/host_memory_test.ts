@@ -36,6 +36,13 @@ Deno.test("HostMemory has the length that a buffer had, whatever becomes of it",
   assertEquals([memory.closed, memory.openLength, memory.length], [true, 0, 16]);
 });
 
+Deno.test("HostMemory refuses a length that is no integer from 0", () => {
+  for (const length of [-1, 0.5, NaN, Infinity, "8", 8n]) {
+    assertThrows(() => new HostMemory(new ArrayBuffer(8), length as number));
+  }
+  assertEquals(new HostMemory(new ArrayBuffer(0), 8).length, 8);
+});
+
 Deno.test("HostMemory of no bytes is open until it is closed", () => {
   const memory = new HostMemory(new ArrayBuffer(0));
   assertEquals(memory.closed, false);

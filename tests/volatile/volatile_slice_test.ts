@@ -5,7 +5,9 @@ import {
   computeOffset,
   Cursor,
   HostMemory,
+  MemoryClosed,
   Misaligned,
+  MmapRegion,
   OutOfBounds,
   Overflow,
   PartialBuffer,
@@ -409,4 +411,42 @@ Deno.test("VolatileSlice.copyTo() fills arrays that a slice keeps no view of", (
   const halves = new Float16Array(4);
   assertEquals(slice.copyTo(halves as never), 4);
   assertEquals([...new Uint8Array(halves.buffer)], [1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+for (const View of [Uint8Array, Uint32Array, Float64Array]) {
+  Deno.test(`VolatileSlice copies to ${View.name} what is there, whatever was protected`, () => {
+    using region = new MmapRegion(4096);
+    const slice = region.asVolatileSlice();
+    slice.writeSlice(new Uint8Array(4096).fill(7), 0);
+    // Each slice keeps a view of its own.
+    const other = slice.getSlice(0, 4096);
+    const target = VolatileSlice.from(new Uint8Array(4096));
+    for (const protection of [3, 1, 3] as const) {
+      region.protect(protection);
+      const buf = new View(4096 / View.BYTES_PER_ELEMENT);
+      assertEquals(slice.copyTo(buf), buf.length);
+      assertEquals(new Uint8Array(buf.buffer), new Uint8Array(4096).fill(7));
+      target.writeSlice(new Uint8Array(4096), 0);
+      other.copyToVolatileSlice(target);
+      assertEquals(target.readOnlyView(), new Uint8Array(4096).fill(7));
+    }
+  });
+}
+
+Deno.test("VolatileSlice of memory that was closed copies nothing more, and has no view", () => {
+  const memory = new HostMemory(new ArrayBuffer(8));
+  const slice = new VolatileSlice(memory, 0, 8);
+  const buf = new Uint8Array(8);
+  assertEquals(slice.copyTo(buf), 8);
+  memory.close();
+  assertThrows(() => slice.copyTo(buf), MemoryClosed);
+  const region = new MmapRegion(8);
+  const whole = region.asVolatileSlice();
+  const empty = whole.getSlice(0, 0);
+  assertEquals([empty.readOnlyView().length, empty.rawView().length], [0, 0]);
+  region.close();
+  for (const part of [slice, whole, empty]) {
+    assertThrows(() => part.readOnlyView(), MemoryClosed);
+    assertThrows(() => part.rawView(), MemoryClosed);
+  }
 });
