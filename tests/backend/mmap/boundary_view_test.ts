@@ -340,6 +340,18 @@ Deno.test("regions of one thread over one mapping have one boundary view", () =>
   assertEquals(before!.boundaryView(after!)!.closed, false);
 });
 
+Deno.test("two memories at one place have a boundary view each", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  const [first, second] = [...memory].map(({ mmap }) => mmap);
+  using foreign = new MmapRegion(PAGE, { backing: Backing.foreign(second!.hostAddress()) });
+  const [before, after, again] = [first!, second!, foreign].map((mmap) =>
+    mmap.asVolatileSlice().memory
+  );
+  const views = [before!.boundaryView(after!)!, before!.boundaryView(again!)!];
+  foreign.close();
+  assertEquals(views.map(({ closed }) => closed), [false, true]);
+});
+
 Deno.test("a boundary view has half of each side, however long the other one is", () => {
   for (const [before, after] of [[4, 1], [1, 4], [1, 64], [64, 1]] as const) {
     using memory = adjacent([before * PAGE, after * PAGE]);

@@ -7,10 +7,17 @@ import {
   MmapRegion,
   OptionRefused,
 } from "../../../mod.ts";
+import { runProgram } from "./crash/run.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { mappings } from "../../support/proc_maps.ts";
 
 const HUGE = 2 ** 21;
+
+linuxTest("capabilities() says what the kernel refuses this process", async () => {
+  const { stdout, stderr } = await runProgram("no_transparent_huge_pages");
+  const expected = { isDisabled: true, outcome: "OptionRefused", available: false };
+  assertEquals([JSON.parse(stdout), stderr], [expected, ""]);
+});
 
 linuxTest("capabilities() agrees with what mapping does, and leaves nothing mapped", () => {
   capabilities();

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   Cursor,
   Fd,
@@ -120,6 +120,25 @@ Deno.test("MmapRegion after close() throws MemoryClosed and still says what it w
   assertThrows(() => region.getSlice(0, 8).readObj(u8, 0), MemoryClosed);
   assertThrows(() => region.getRef(u8, 0).load(), MemoryClosed);
   assertEquals([region.closed, region.len, `${region}`], [true, PAGE, "MmapRegion 4 KiB (closed)"]);
+});
+
+Deno.test("MmapRegion whose buffer was transferred throws MemoryClosed", async () => {
+  const region = new MmapRegion(PAGE);
+  const kept = (region.asVolatileSlice().rawView().buffer as ArrayBuffer).transfer();
+  const uses: (() => unknown)[] = [
+    () => region.advise("normal"),
+    () => region.discard(),
+    () => region.fill(0, 1, 1),
+    () => region.isZero(),
+    () => region.flush(),
+    () => region.residentBytes(),
+    () => region.share(),
+    () => region.protect(Permissions.Read),
+    () => region.fdsOverlap(region),
+  ];
+  for (const use of uses) assertThrows(use, MemoryClosed);
+  await assertRejects(() => region.prefault(), MemoryClosed);
+  assertEquals(kept.byteLength, PAGE);
 });
 
 Deno.test("GuestRegionMmap after close() throws MemoryClosed and still says what it was", () => {

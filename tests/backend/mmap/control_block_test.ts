@@ -36,6 +36,11 @@ Deno.test("ControlBlock is new without holders, with a nonce of its own", () => 
   assertNotEquals(one.nonce, two.nonce);
 });
 
+Deno.test("ControlBlock.nonce is random in both of its words", () => {
+  const nonces = Array.from({ length: 100 }, () => new ControlBlock().nonce.split(","));
+  for (const word of [0, 1]) assert(new Set(nonces.map((words) => words[word])).size > 90);
+});
+
 Deno.test("ControlBlock over the words of another is the same state", () => {
   const one = new ControlBlock();
   const two = new ControlBlock(one.address);

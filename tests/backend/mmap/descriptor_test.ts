@@ -13,6 +13,7 @@ import { createMemfd } from "../../../ffi/memfd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { Descriptor } from "../../../src/backend/mmap/descriptor.ts";
 import { NOT_OPEN } from "../../support/descriptors.ts";
+import { collectUntil, gcTest } from "../../support/garbage.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { open } from "../../support/posix.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
@@ -57,6 +58,32 @@ linuxTest("Descriptor.of() of one file is one descriptor, however often it is op
   const again = Descriptor.of(a.fd);
   assert(again !== one);
   again.release();
+});
+
+linuxTest("Descriptor.release() of one file leaves the descriptors of others known", () => {
+  using file = temporaryFile(8);
+  using another = temporaryFile(8);
+  using a = open(file.path, "r+");
+  using b = open(another.path, "r+");
+  const [one, two] = [Descriptor.of(a.fd), Descriptor.of(b.fd)];
+  one.release();
+  assertStrictEquals(Descriptor.of(b.fd), two);
+  two.release();
+  two.release();
+});
+
+gcTest("Descriptor.release() leaves nothing of the last reference behind", async () => {
+  using file = temporaryFile(8);
+  using opened = open(file.path, "r+");
+  let isCollected = false;
+  const collected = new FinalizationRegistry(() => isCollected = true);
+  const use = () => {
+    const descriptor = Descriptor.of(opened.fd);
+    descriptor.release();
+    collected.register(descriptor, undefined);
+  };
+  use();
+  assert(await collectUntil(() => isCollected));
 });
 
 linuxTest("Descriptor.of() keeps a descriptor to read apart from one to write", () => {

@@ -3,17 +3,23 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   AtomicBitmap,
   Backing,
+  FileOffset,
   GuestAddress,
   GuestMemoryMmap,
+  InvalidHandle,
   type MmapOptions,
   OptionRefused,
   OutOfBounds,
   Permissions,
   SystemError,
 } from "../../../mod.ts";
+import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
+import { discardPages } from "../../../src/backend/mmap/discard.ts";
+import type { Mapping } from "../../../src/backend/mmap/mapping.ts";
 import { hugePagesTest } from "../../support/huge_pages.ts";
 import { linuxTest } from "../../support/linux_test.ts";
-import { residentIn } from "../../support/proc_maps.ts";
+import { open } from "../../support/posix.ts";
+import { mappingAt, residentIn } from "../../support/proc_maps.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 import { gpa } from "../../support/values.ts";
 
@@ -104,6 +110,8 @@ for (const directory of ["/tmp", "/dev/shm"]) {
       const before = blocksOf(memory, path);
       const rssBefore = rss();
       bitmap.reset();
+      assertEquals(memory.discard(gpa(1), PAGE), 0);
+      assertEquals([...bitmap.dirtyRuns()], []);
 
       // Whole pages inside: 2 to 14.
       const givenBack = memory.discard(gpa(PAGE + 100), 14 * PAGE - 200);
@@ -189,6 +197,54 @@ linuxTest("discard() of read-only memory needs a descriptor that can be written"
   }
 });
 
+linuxTest("discard() of a part of a file takes the room of that part only", () => {
+  using file = fileIn("/tmp");
+  using opened = Deno.openSync(file.path, { read: true, write: true });
+  const backing = Backing.file(new FileOffset(opened, 4 * PAGE));
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]], { backing });
+  memory.findRegion(gpa(0))!.mmap.protect(Read);
+  assertEquals(memory.discard(gpa(PAGE), PAGE), PAGE);
+  const expected = new Uint8Array(SIZE).fill(0x33).fill(0, 5 * PAGE, 6 * PAGE);
+  assertEquals(Deno.readFileSync(file.path), expected);
+});
+
+linuxTest("discard() refuses a descriptor whose number is another file's now", () => {
+  using file = fileIn("/tmp");
+  using another = fileIn("/tmp");
+  using opened = Deno.openSync(file.path, { read: true, write: true });
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE]], { backing: Backing.file(opened) });
+  memory.findRegion(gpa(0))!.mmap.protect(Read);
+  const fd = memory.describe()[0]!.fd!;
+  using other = open(another.path, "r+");
+  closeDescriptor(fd);
+  // The lowest number that is free is the next one.
+  assertEquals(duplicate(other.fd), fd);
+  assertThrows(() => memory.discard(gpa(0), SIZE), InvalidHandle, "another file");
+  for (const { path } of [file, another]) {
+    assertEquals(Deno.readFileSync(path), new Uint8Array(SIZE).fill(0x33));
+  }
+});
+
+linuxTest("discard() of a read-only private file leaves it read-only for the kernel too", () => {
+  using file = fileIn("/tmp");
+  using opened = Deno.openSync(file.path);
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE]], {
+    backing: Backing.file(opened, { private: true }),
+    protection: Read,
+  });
+  assertEquals(memory.discard(gpa(PAGE), PAGE), PAGE);
+  const start = memory.findRegion(gpa(0))!.mmap.hostAddress();
+  assertEquals(mappingAt(start + BigInt(PAGE))!.permissions, "r--p");
+});
+
+linuxTest("discardPages() writes zeros for a lack of mappings only", () => {
+  // The kernel refuses to map at an address inside a page.
+  const shape = { address: 1, length: PAGE, pageSize: PAGE, kind: "file", shared: false };
+  const mapping = { shape: { ...shape, options: { lock: false } }, protection: ReadWrite };
+  const discard = () => discardPages(mapping as unknown as Mapping, 0, PAGE);
+  assertThrows(discard, SystemError, "EINVAL");
+});
+
 linuxTest("discard() of a foreign mapping is refused", () => {
   using owner = GuestMemoryMmap.fromRanges([[gpa(0), SIZE]]);
   const { hostAddress } = owner.describe()[0]!;
@@ -258,6 +314,10 @@ linuxTest(
     assert(givenBack < pages / 2 * PAGE && givenBack > 2 ** 14 * PAGE);
     assertEquals(memory.isZero(gpa((pages - 2) * PAGE), PAGE), true);
     assertEquals(memory.isZero(gpa(0), PAGE), true);
-    assertEquals(ReadWrite, [...memory][0]!.mmap.protection);
+    const { mmap } = memory.findRegion(gpa(0))!;
+    assertEquals(ReadWrite, mmap.protection);
+    // Zeros cannot be written to what is read-only.
+    mmap.protect(Read);
+    assertThrows(() => memory.discard(gpa((pages - 3) * PAGE), PAGE), SystemError, "ENOMEM");
   },
 );

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import {
   Backing,
   FileOffset,
@@ -6,7 +6,7 @@ import {
   GuestMemoryMmap,
   GuestRegionMmap,
   MmapRegion,
-  type Permissions,
+  Permissions,
   u32,
   u8,
   type VolatileSlice,
@@ -148,6 +148,25 @@ gcTest(
   },
 );
 
+gcTest("mappings whose boundary view was closed and collected leave no addresses", async () => {
+  const memory = GuestMemoryMmap.fromRanges([
+    [GuestAddress(0), PAGE],
+    [GuestAddress(PAGE), PAGE],
+  ]);
+  const addresses = memory.describe().map(({ hostAddress }) => BigInt(hostAddress));
+  let isCollected = false;
+  const collected = new FinalizationRegistry(() => isCollected = true);
+  (() => {
+    const [first, second] = [...memory].map(({ hostSlice }) => hostSlice!.memory);
+    collected.register(first!.boundaryView(second!)!, undefined);
+  })();
+  memory.findRegion(GuestAddress(0))!.mmap.protect(Permissions.Read);
+  assert(await collectUntil(() => isCollected));
+  await collectAll();
+  memory.close();
+  assertEquals(addresses.map(mappingAt), [undefined, undefined]);
+});
+
 gcTest("a forgotten memory of many regions is given back whole", async () => {
   using file = mappable();
   (() => {
@@ -179,7 +198,10 @@ gcTest("a forgotten mapping whose host address was asked for stays mapped", asyn
     const memory = GuestMemoryMmap.fromRangesWithFiles([
       [GuestAddress(0), PAGE, file.file],
     ]);
-    return [ask.hostAddress(), memory.getHostAddress(GuestAddress(8))];
+    const asked = [ask.hostAddress(), memory.getHostAddress(GuestAddress(8))];
+    // Views of the memory from here on are others.
+    ask.protect(Permissions.Read);
+    return asked;
   })();
   await collectAll();
   await collectAll();
@@ -214,6 +236,23 @@ gcTest("a mapping whose host address was asked for is unmapped by close()", asyn
   assertEquals(file.mapped(), 0);
   await collectAll();
 });
+
+gcTest(
+  "attach() finds the memory of this thread, also after an earlier one was collected",
+  async () => {
+    const handles = (() => {
+      const first = new MmapRegion(PAGE);
+      const shared = [first.share(), first.share()] as const;
+      // Attaching makes another memory from here on.
+      (first.asVolatileSlice().rawView().buffer as ArrayBuffer).transfer();
+      return shared;
+    })();
+    using second = MmapRegion.attach(handles[0]);
+    await collectAll();
+    using third = MmapRegion.attach(handles[1]);
+    assertStrictEquals(third.asVolatileSlice().memory, second.asVolatileSlice().memory);
+  },
+);
 
 gcTest("a closed mapping is not given back again when it is collected", async () => {
   using file = mappable();

@@ -56,6 +56,52 @@ linuxTest("GuestMemoryMmap.fromRanges() maps each range as the options say", () 
   assertEquals(memory.lastAddr, GuestAddress(2 ** 32 + 2 * PAGE - 1));
 });
 
+linuxTest("GuestMemoryMmap.fromRanges() has the options of all where a range has none", () => {
+  const [all, own] = [new RecordingBitmap(), new RecordingBitmap()];
+  const placed: unknown[] = [];
+  using memory = GuestMemoryMmap.fromRanges([
+    [GuestAddress(0), PAGE],
+    [GuestAddress(2 * PAGE), PAGE, { bitmap: () => own, guardPages: true }],
+    [GuestAddress(4 * PAGE), PAGE, { protection: Permissions.ReadWrite }],
+  ], {
+    protection: Permissions.Read,
+    bitmap: (...place) => {
+      placed.push(place);
+      return all;
+    },
+  });
+  const regions = [...memory];
+  assertEquals(regions.map(({ bitmap }) => bitmap), [all, own, all]);
+  assertEquals(placed, [[PAGE, GuestAddress(0)], [PAGE, GuestAddress(4 * PAGE)]]);
+  assertEquals(regions.map(({ mmap }) => mmap.protection), [
+    ...[Permissions.Read, Permissions.Read, Permissions.ReadWrite],
+  ]);
+});
+
+Deno.test("GuestMemoryMmap.flush() waits unless it is told not to", () => {
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), PAGE]]);
+  const waits: unknown[] = [];
+  const { mmap } = memory.findRegion(GuestAddress(0))!;
+  Object.defineProperty(mmap, "flush", { value: (wait: unknown) => waits.push(wait) });
+  memory.flush();
+  memory.flush(false);
+  assertEquals(waits, [true, false]);
+});
+
+Deno.test("GuestMemoryMmap.fill() and isZero() are of what is in regions, in any of them", () => {
+  const starts = [0, PAGE, 4 * PAGE] as const;
+  using memory = GuestMemoryMmap.fromRanges(starts.map((start) => [GuestAddress(start), PAGE]));
+  const isZero = () => memory.isZero(GuestAddress(0), 5 * PAGE);
+  assertEquals(isZero(), true);
+  for (const start of starts) {
+    memory.fill(GuestAddress(start + 5), 1, 7);
+    assertEquals([isZero(), memory.readObj(u8, GuestAddress(start + 5))], [false, 7]);
+    memory.fill(GuestAddress(0), 5 * PAGE, 0);
+    assertEquals(isZero(), true);
+  }
+  assertEquals(memory.isZero(GuestAddress(2 * PAGE), 2 * PAGE), true);
+});
+
 Deno.test("GuestMemoryMmap does what the model does", () => {
   checkAgainstModel((ranges, options) => GuestMemoryMmap.fromRanges(ranges, options));
 });
@@ -110,7 +156,9 @@ linuxTest("GuestMemoryMmap.fromRanges() that fails unmaps what it had mapped", (
   assertThrows(from(0, size - 1), MemoryRegionOverlap, "0x0-0x60fff and 0x60fff-0xc1ffe");
   assertThrows(from(0, 0), MemoryRegionOverlap);
   assertThrows(from(2 * size, 0), UnsortedMemoryRegions);
-  assertThrows(from(0, size, END - size + PAGE), InvalidGuestRegion);
+  for (const starts of [[0, size, END - size + PAGE], [0, END - size + PAGE, size]]) {
+    assertThrows(from(...starts), InvalidGuestRegion);
+  }
   assertEquals(sharedMappingsOfSize(size), []);
   using memory = from(0, size, END - size)();
   assertEquals([memory.numRegions, sharedMappingsOfSize(size).length], [3, 3]);

@@ -355,6 +355,39 @@ linuxTest("MappedMemory whose buffer was transferred is closed, and stays mapped
   assertEquals([memory.closed, isMapped(address), elsewhere.byteLength], [true, true, LENGTH]);
   assertEquals(memory.copyOut(0, new Uint8Array(1), 1), false);
   assertEquals(allowed(memory), ALLOWED[No]);
+  const open = mapped();
+  const moved = (open.buffer as ArrayBuffer).transfer();
+  assertEquals([open.permits("read", 0, 1), open.permits("write", 0, 0)], [false, false]);
+  assertEquals(moved.byteLength, LENGTH);
+});
+
+linuxTest("MappedMemory.attach() after the buffer was transferred is a new one", () => {
+  const memory = mapped();
+  const handle = memory.share();
+  const elsewhere = new Uint8Array((memory.buffer as ArrayBuffer).transfer());
+  elsewhere[5] = 7;
+  const again = MappedMemory.attach(handle);
+  assertEquals([memory.closed, again.closed, again.u8[5]], [true, false, 7]);
+  again.close();
+  assertEquals(isMapped(memory.address), true);
+});
+
+linuxTest("MappedMemory.permits() is false for no bytes too, once it is closed", () => {
+  const memory = mapped();
+  assertEquals([memory.permits("read", LENGTH, 0), memory.permits("write", 0, 0)], [true, true]);
+  memory.close();
+  assertEquals([memory.permits("read", 0, 0), memory.permits("write", 0, 0)], [false, false]);
+});
+
+linuxTest("MappedMemory.locate() wants whole bytes inside", () => {
+  const memory = mapped();
+  const { address } = memory;
+  const at = (start: number, len: number) => MappedMemory.locate(memory, start, len, "read");
+  assertEquals([at(0, LENGTH), at(LENGTH - 1, 1)], [address, address + LENGTH - 1]);
+  for (const [start, len] of [[0.5, 1], [NaN, 1], [-1, 1], [1, LENGTH], [0, NaN]] as const) {
+    assertEquals(at(start, len), -1);
+  }
+  memory.close();
 });
 
 linuxTest(

@@ -55,6 +55,45 @@ class Holder implements Disposable {
   }
 }
 
+// The first test: later ones leave mappings that this thread looks after.
+linuxTest(
+  "Mapping.release() looks for dead holders ever less often, until there are none",
+  async () => {
+    const { waitAsync } = Atomics;
+    const delays: unknown[] = [];
+    let words: Int32Array | undefined;
+    let quick = 9;
+    Atomics.waitAsync = ((given: Int32Array, index: number, value: number, delay: number) => {
+      words = given;
+      delays.push(delay);
+      if (quick-- <= 0) return waitAsync(given, index, value, 60_000);
+      return { async: true, value: new Promise((resolve) => setTimeout(resolve, 1)) };
+    }) as typeof waitAsync;
+    try {
+      using one = new Holder();
+      using two = new Holder();
+      const mappings = [makeMapping(), makeMapping()];
+      await one.ask(mappings[0]!.share());
+      await two.ask(mappings[1]!.share());
+      mappings[0]!.release();
+      await until(() => delays.length === 10);
+      assertEquals(delays, [10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000]);
+      // Another release ends the wait, and begins again.
+      mappings[1]!.release();
+      assert(await until(() => delays.length === 11));
+      assertEquals(delays[10], 20);
+      await one.ask("release");
+      await two.ask("release");
+      quick = Infinity;
+      Atomics.notify(words!, 0);
+      await until(() => delays.length > 11, 0.1);
+      assertEquals(delays.length, 11);
+    } finally {
+      Atomics.waitAsync = waitAsync;
+    }
+  },
+);
+
 linuxTest("Mapping.release() of the only holder unmaps, once", () => {
   const mapping = makeMapping();
   const { address, length } = mapping.shape;
@@ -66,6 +105,17 @@ linuxTest("Mapping.release() of the only holder unmaps, once", () => {
   mapping.release();
   assert(isMapped(other.shape.address));
   other.release();
+});
+
+linuxTest("Mapping.release() a second time takes nothing from another holder", () => {
+  const mapping = makeMapping();
+  const { address } = mapping.shape;
+  const again = Mapping.attach(mapping.share());
+  mapping.release();
+  mapping.release();
+  assertEquals(isMapped(address), true);
+  again.release();
+  assertEquals(isMapped(address), false);
 });
 
 linuxTest("Mapping.release() unmaps whole pages, and the guards too", () => {
@@ -243,6 +293,15 @@ linuxTest("Mapping.protect() that the kernel refuses changes nothing", () => {
   const mapping = makeMapping({ fd: opened.fd, protection: Read });
   const error = assertThrows(() => mapping.protect(ReadWrite), SystemError);
   assertEquals([error.code, mapping.protection], ["EACCES", Read]);
+  mapping.release();
+});
+
+linuxTest("Mapping.protect() that the kernel refuses midway leaves all of it as it was", () => {
+  const mapping = makeMapping();
+  const { address, length } = mapping.shape;
+  unmapMemory(address + length / 2, length / 2);
+  assertThrows(() => mapping.protect(Read), SystemError, "ENOMEM");
+  assertEquals([mappingAt(BigInt(address))?.permissions, mapping.protection], ["rw-p", ReadWrite]);
   mapping.release();
 });
 

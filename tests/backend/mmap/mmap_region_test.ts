@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertFalse, assertStringIncludes, assertThrows } from "@std/assert";
 import {
+  AccessDenied,
   Backing,
   FileOffset,
+  GuestMemoryMmap,
   InvalidPointer,
   MapFixed,
   MmapRegion,
@@ -13,6 +15,8 @@ import {
   u64,
   u8,
 } from "../../../mod.ts";
+import { countMappedBytes } from "../../support/mapped_bytes.ts";
+import { gpa } from "../../support/values.ts";
 import { detailsAt, mappingAt, mappings, sharedMappingsOfSize } from "../../support/proc_maps.ts";
 import { RecordingBitmap } from "../../support/recording_bitmap.ts";
 import { linuxTest } from "../../support/linux_test.ts";
@@ -338,4 +342,75 @@ linuxTest("one copy may be of more than 2 GiB", () => {
   const slice = region.asVolatileSlice();
   assertEquals(slice.write(buf, 0), size);
   assertEquals([slice.readObj(u8, 0), slice.readObj(u8, size - 1)], [1, 2]);
+});
+
+Deno.test("MmapRegion.fill() sets bytes and marks them, if they may be written", () => {
+  const recorder = new RecordingBitmap();
+  using region = new MmapRegion(2 * PAGE, { bitmap: () => recorder });
+  const view = region.asVolatileSlice().rawView();
+  region.fill(3, 4, 0xab);
+  region.fill(PAGE, 1, 255);
+  region.fill(8, 0, 1);
+  assertEquals([...view.subarray(2, 8)], [0, 0xab, 0xab, 0xab, 0xab, 0]);
+  assertEquals([view[PAGE - 1], view[PAGE], view[PAGE + 1]], [0, 255, 0]);
+  assertEquals(recorder.take(), [[3, 4], [PAGE, 1]]);
+  for (const value of [-1, 256, 0.5, NaN]) {
+    assertThrows(() => region.fill(0, 1, value), RangeError, "integer from 0 to 255");
+  }
+  for (const bad of ["1", 1n, undefined] as unknown as number[]) {
+    assertThrows(() => region.fill(0, 1, bad), TypeError);
+    assertThrows(() => region.fill(0, bad, 1), TypeError);
+  }
+  assertThrows(() => region.fill(PAGE, PAGE + 1, 1), OutOfBounds);
+  region.protect(Permissions.Read);
+  assertThrows(() => region.fill(0, 1, 1), AccessDenied);
+  region.fill(8, 0, 1);
+  assertEquals(recorder.take(), []);
+});
+
+Deno.test("MmapRegion.isZero() looks at the bytes of a range, if they may be read", () => {
+  using region = new MmapRegion(PAGE + 5);
+  assertEquals(region.isZero(), true);
+  region.fill(PAGE, 1, 1);
+  assertEquals([region.isZero(), region.isZero(0, PAGE), region.isZero(PAGE)], [
+    false,
+    true,
+    false,
+  ]);
+  assertEquals([region.isZero(PAGE + 1), region.isZero(PAGE, 0)], [true, true]);
+  assertThrows(() => region.isZero(0, PAGE + 6), OutOfBounds);
+  region.protect(Permissions.Write);
+  assertThrows(() => region.isZero(0, 1), AccessDenied);
+  assertEquals(region.isZero(8, 0), true);
+});
+
+linuxTest("MmapRegion and a memory that cannot be viewed are unmapped", () => {
+  const { getArrayBuffer } = Deno.UnsafePointerView;
+  let left = 1;
+  Deno.UnsafePointerView.getArrayBuffer = (...args) => {
+    if (left-- === 0) throw new RangeError("no buffer");
+    return getArrayBuffer(...args);
+  };
+  try {
+    countMappedBytes((mapped) => {
+      using _region = new MmapRegion(PAGE);
+      assertThrows(() => new MmapRegion(PAGE), RangeError, "no buffer");
+      assertEquals(mapped(), PAGE);
+      left = 1;
+      const ranges = [0, 1, 2].map((n) => [gpa(2 * n * PAGE), PAGE] as const);
+      assertThrows(() => GuestMemoryMmap.fromRanges(ranges), RangeError, "no buffer");
+      assertEquals(mapped(), PAGE);
+    });
+  } finally {
+    Deno.UnsafePointerView.getArrayBuffer = getArrayBuffer;
+  }
+});
+
+Deno.test("MmapRegion asks for no bitmap of a size that cannot be mapped", () => {
+  for (const size of [-1, 0.5, NaN, 2 ** 53]) {
+    const bitmap = () => {
+      throw new Error("asked");
+    };
+    assertThrows(() => new MmapRegion(size, { bitmap }), RangeError);
+  }
 });

@@ -12,6 +12,7 @@ import {
   Permissions,
   SystemError,
 } from "../../../mod.ts";
+import { populating } from "../../../src/backend/mmap/page_options.ts";
 import { runDeno, runProgram } from "./crash/run.ts";
 import { hugePagesTest } from "../../support/huge_pages.ts";
 import { linuxTest } from "../../support/linux_test.ts";
@@ -310,4 +311,12 @@ linuxTest("without --allow-ffi every backing is LibcUnavailable", async () => {
     console.log(names.join());`;
   const { stdout } = await runDeno(["--allow-read", "-"], source);
   assertEquals(stdout, "true,true,true,true,true");
+});
+
+Deno.test("populating() is for writing where that is allowed", () => {
+  const { No, Read, Write, ReadWrite } = Permissions;
+  assertEquals([Read, Write, ReadWrite].map(populating), [
+    ...["populate-read", "populate-write", "populate-write"],
+  ]);
+  assertThrows(() => populating(No), OptionRefused, "nothing may be accessed");
 });

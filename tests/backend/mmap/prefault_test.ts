@@ -8,8 +8,10 @@ import {
   Permissions,
   type SystemError,
 } from "../../../mod.ts";
+import { forResidentRuns, replaceMemory, unmapMemory } from "../../../ffi/memory.ts";
 import { hugePagesTest } from "../../support/huge_pages.ts";
 import { linuxTest } from "../../support/linux_test.ts";
+import { withSystemFiles } from "../../support/system_files.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 import { gpa } from "../../support/values.ts";
 
@@ -84,6 +86,60 @@ linuxTest("prefault() passes on what onProgress throws, after its lanes have end
     SyntaxError,
   );
   assert(calls <= 2);
+  // No lane goes on after another has failed.
+  calls = 0;
+  const options = { lanes: 2, chunk: PAGE };
+  const onProgress = () => {
+    if (calls++ === 0) throw new SyntaxError("not now");
+  };
+  await assertRejects(() => memory.prefault({ ...options, onProgress }), SyntaxError);
+  assert(calls <= 2, `${calls}`);
+});
+
+linuxTest("prefault() takes whole pages in each step, however small it is", async () => {
+  using region = new MmapRegion(4 * PAGE);
+  const seen: number[] = [];
+  await region.prefault({ chunk: 1, lanes: 1, onProgress: (done) => seen.push(done) });
+  assertEquals(seen, [PAGE, 2 * PAGE, 3 * PAGE, 4 * PAGE]);
+});
+
+linuxTest(
+  "prefault() of memory that is closed meanwhile touches its addresses no more",
+  async () => {
+    const region = new MmapRegion(4 * PAGE);
+    const address = Number(region.hostAddress());
+    const onProgress = () => {
+      region.close();
+      // Somebody else's now.
+      replaceMemory(address, 4 * PAGE);
+    };
+    await assertRejects(() => region.prefault({ lanes: 1, chunk: PAGE, onProgress }), MemoryClosed);
+    forResidentRuns(address, 4 * PAGE, () => assert(false));
+    unmapMemory(address, 4 * PAGE);
+  },
+);
+
+linuxTest("prefault() counts what is there already, where little is available", async () => {
+  using region = new MmapRegion(8 * PAGE);
+  const prefault = (total: number) =>
+    withSystemFiles({
+      "/proc/meminfo": `MemTotal: ${total} kB\nMemAvailable: 0 kB\n`,
+    }, () => region.prefault());
+  const refused = "32 KiB are needed, 0 B are available";
+  await assertRejects(() => prefault(1000), OptionRefused, refused);
+  region.fill(0, 6 * PAGE, 1);
+  await assertRejects(() => prefault(1000), OptionRefused, "8 KiB are needed");
+  // More is missing than can be there.
+  await assertRejects(() => prefault(0), OptionRefused, refused);
+  region.fill(0, 8 * PAGE, 1);
+  await prefault(1000);
+});
+
+linuxTest("prefault() counts no files, whose pages can be dropped", async () => {
+  using device = Deno.openSync("/dev/zero", { read: true, write: true });
+  const backing = Backing.file(device, { private: true });
+  using region = new MmapRegion(2 ** 44, { backing, protection: Permissions.No });
+  await assertRejects(() => region.prefault(), OptionRefused, "nothing may be accessed");
 });
 
 linuxTest("prefault() refuses what it cannot do, by name", async () => {
@@ -139,6 +195,9 @@ linuxTest(
       file.truncateSync(SIZE / 2);
       const error = await assertRejects(() => region.prefault({ chunk: SIZE }), OptionRefused);
       assertEquals([error.option, (error.cause as SystemError).code], ["prefault", "EFAULT"]);
+      const pending = region.prefault({ chunk: SIZE });
+      region.close();
+      await assertRejects(() => pending, MemoryClosed);
     } finally {
       Deno.removeSync(path);
     }

@@ -3,6 +3,7 @@ import { AccessDenied, MappingShared, MmapRegion, Permissions, u8 } from "../../
 import { collectUntil, gcTest } from "../../support/garbage.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { mappable, Peer } from "../../support/peer.ts";
+import { mappingAt } from "../../support/proc_maps.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 
@@ -48,6 +49,20 @@ linuxTest("protect() that adds a permission is seen by a thread that calls it to
   assertEquals(await peer.ask({ do: "write", address: 0, value: 7 }), undefined);
   assertEquals(region.getRef(u8, 0).load(), 7);
   await peer.ask({ do: "close" });
+});
+
+linuxTest("protect() takes away what another thread added and left", async () => {
+  using peer = new Peer();
+  using file = mappable();
+  using region = file.region();
+  region.protect(Permissions.Read);
+  await peer.ask({ do: "attach one", region: region.share() });
+  await peer.ask({ do: "protect", protection: Permissions.ReadWrite });
+  await peer.ask({ do: "close" });
+  const hostAddress = region.hostAddress();
+  assertEquals(mappingAt(hostAddress)?.permissions, "rw-s");
+  region.protect(Permissions.Read);
+  assertEquals(mappingAt(hostAddress)?.permissions, "r--s");
 });
 
 linuxTest("protect() does not wait for a Worker that was terminated", async () => {

@@ -11,6 +11,7 @@ import {
   AtomicBitmap,
   Backing,
   BitmapGroup,
+  type GuestMemoryHandle,
   GuestMemoryMmap,
   GuestRegionMmap,
   InvalidHandle,
@@ -207,6 +208,31 @@ linuxTest("attach() of a memory whose handle was altered in part holds none of i
     assertEquals(file.mapped(), 1);
     assertThrows(() => GuestMemoryMmap.attach(handle), MemoryClosed);
     assertFalse(file.isMapped());
+  }
+});
+
+linuxTest("attach() of a memory that has no place in the guest holds none of it", () => {
+  using file = mappable();
+  const places: readonly Record<string, unknown>[] = [
+    { startAddr: 2 ** 53 - 1 },
+    {
+      get startAddr() {
+        throw new TypeError("no place");
+      },
+    },
+  ];
+  for (const place of places) {
+    for (const at of [0, 1]) {
+      const memory = file.memory();
+      const handle = memory.share().map((entry, i) =>
+        i === at
+          ? Object.defineProperties({ ...entry }, Object.getOwnPropertyDescriptors(place))
+          : entry
+      );
+      assertThrows(() => GuestMemoryMmap.attach(handle as GuestMemoryHandle));
+      memory.close();
+      assertFalse(file.isMapped());
+    }
   }
 });
 
