@@ -75,6 +75,8 @@ for (const make of [Backing.anonymous, Backing.memfd]) {
     for (const hugePages of [0, -1, 0.5, 2 ** 21 + 4096, 3 * 2 ** 20, NaN, Infinity]) {
       assertThrows(() => make({ hugePages }), RangeError, "not a power of two");
     }
+    // Mapping says what size pages have.
+    assertEquals((planOf(make({ hugePages: 1 })) as { hugePages?: number }).hugePages, 1);
     for (const hugePages of ["2097152", 2n ** 21n, {}, null] as unknown as number[]) {
       assertThrows(() => make({ hugePages }));
     }

@@ -237,6 +237,15 @@ linuxTest("discard() of a read-only private file leaves it read-only for the ker
   assertEquals(mappingAt(start + BigInt(PAGE))!.permissions, "r--p");
 });
 
+linuxTest("discard() of a private copy of a file includes the page that its size ends in", () => {
+  using file = fileIn("/tmp");
+  using opened = Deno.openSync(file.path);
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), SIZE - 10]], {
+    backing: Backing.file(opened, { private: true }),
+  });
+  assertEquals(memory.discard(gpa(SIZE - PAGE), PAGE - 10), PAGE);
+});
+
 linuxTest("discardPages() writes zeros for a lack of mappings only", () => {
   // The kernel refuses to map at an address inside a page.
   const shape = { address: 1, length: PAGE, pageSize: PAGE, kind: "file", shared: false };

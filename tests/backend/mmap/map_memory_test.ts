@@ -11,6 +11,7 @@ import {
   Permissions,
   SystemError,
 } from "../../../mod.ts";
+import { allocateFile } from "../../../ffi/file_space.ts";
 import { forResidentRuns } from "../../../ffi/memory.ts";
 import { checkSize, mapAll, type MappingRequest } from "../../../src/backend/mmap/map_memory.ts";
 import type { Mapping } from "../../../src/backend/mmap/mapping.ts";
@@ -20,6 +21,7 @@ import { linuxTest } from "../../support/linux_test.ts";
 import { countMappedBytes } from "../../support/mapped_bytes.ts";
 import { detailsAt, mappingAt, mappingsOf } from "../../support/proc_maps.ts";
 import { open } from "../../support/posix.ts";
+import { withSystemFiles } from "../../support/system_files.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 
 const PAGE = pageSize();
@@ -373,6 +375,31 @@ linuxTest("mapAll() refuses more than the host has, before it maps anything", ()
     () => mapAll([request(2 ** 45, { prefault: true }), request(2 ** 45, { prefault: true })]),
     OptionRefused,
   );
+});
+
+linuxTest("mapAll() counts what it takes of the host, and nothing that is there", () => {
+  using file = temporaryFile(4 * PAGE);
+  using opened = open(file.path, "r+");
+  using memfd = one(4 * PAGE, { backing: Backing.memfd({ seal: false }) });
+  const { fd } = memfd[0]!.descriptor!;
+  const map = (options: MmapOptions) => () =>
+    withSystemFiles({ "/proc/meminfo": "MemAvailable: 0 kB\n" }, () => {
+      using _all = one(4 * PAGE, { prefault: true, ...options });
+    });
+  const copy = Backing.file(opened.fd, { private: true });
+  const given = Backing.file(fd);
+  map({ backing: copy, protection: Permissions.Read })();
+  assertThrows(map({ backing: copy }), OptionRefused, "16 KiB are needed");
+  allocateFile(fd, 0, PAGE);
+  assertThrows(map({ backing: given }), OptionRefused, "12 KiB are needed");
+  allocateFile(fd, 0, 4 * PAGE);
+  map({ backing: given })();
+});
+
+Deno.test("mapAll() refuses a guest address that is no integer from 0", () => {
+  for (const startAddr of [-1, 0.5, NaN]) {
+    assertThrows(() => mapAll([request(PAGE, {}, startAddr)]));
+  }
 });
 
 linuxTest("mapAll() with reserve takes the room of a shared file, and of no private one", () => {

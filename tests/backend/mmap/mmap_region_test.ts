@@ -378,6 +378,7 @@ Deno.test("MmapRegion.isZero() looks at the bytes of a range, if they may be rea
     false,
   ]);
   assertEquals([region.isZero(PAGE + 1), region.isZero(PAGE, 0)], [true, true]);
+  assertEquals([region.isZero(PAGE + 5), region.discard(PAGE + 5)], [true, 0]);
   assertThrows(() => region.isZero(0, PAGE + 6), OutOfBounds);
   region.protect(Permissions.Write);
   assertThrows(() => region.isZero(0, 1), AccessDenied);

@@ -135,6 +135,25 @@ linuxTest("prefault() counts what is there already, where little is available", 
   await prefault(1000);
 });
 
+linuxTest(
+  "prefault() counts a memfd that is given as a file, and every page of a copy",
+  async () => {
+    using file = temporaryFile(new Uint8Array(4 * PAGE));
+    using opened = Deno.openSync(file.path, { read: true, write: true });
+    using owner = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE, { backing: Backing.memfd() }]]);
+    const { fd } = owner.describe()[0]!;
+    for (const backing of [Backing.file(fd!), Backing.file(opened, { private: true })]) {
+      using region = new MmapRegion(4 * PAGE, { backing });
+      const files = { "/proc/meminfo": "MemTotal: 1000 kB\nMemAvailable: 0 kB\n" };
+      await assertRejects(
+        () => withSystemFiles(files, () => region.prefault()),
+        OptionRefused,
+        "16 KiB are needed",
+      );
+    }
+  },
+);
+
 linuxTest("prefault() counts no files, whose pages can be dropped", async () => {
   using device = Deno.openSync("/dev/zero", { read: true, write: true });
   const backing = Backing.file(device, { private: true });

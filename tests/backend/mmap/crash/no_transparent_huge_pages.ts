@@ -9,6 +9,6 @@ const { symbols: { prctl } } = Deno.dlopen("libc.so.6", {
 const PR_SET_THP_DISABLE = 41;
 
 const isDisabled = prctl(PR_SET_THP_DISABLE, 1n, 0n, 0n, 0n) === 0;
-const outcome = attempt(() => new MmapRegion(2 ** 22, { transparentHugePages: true }).close());
+const outcome = attempt(() => new MmapRegion(2 ** 21, { transparentHugePages: true }).close());
 const { available } = capabilities().options.transparentHugePages;
 console.log(JSON.stringify({ isDisabled, outcome, available }));
