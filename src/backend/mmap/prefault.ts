@@ -55,19 +55,13 @@ export async function prefaultAll(
   // Made one by one: there may be many.
   const queue = piecesOf(mappings, chunk);
   let done = 0;
-  let failed = false;
+  // What is thrown in one lane ends the queue, and so the others.
   const lane = async () => {
-    try {
-      for (const piece of queue) {
-        if (failed) return;
-        signal?.throwIfAborted();
-        await populate(piece);
-        done += piece.length;
-        onProgress?.(done, total);
-      }
-    } catch (error) {
-      failed = true;
-      throw error;
+    for (const piece of queue) {
+      signal?.throwIfAborted();
+      await populate(piece);
+      done += piece.length;
+      onProgress?.(done, total);
     }
   };
   // All lanes end before the first failure is thrown: none is left running.

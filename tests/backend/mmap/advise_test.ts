@@ -134,3 +134,10 @@ linuxTest("what failed in the middle has marked dirty what it may have given bac
     assertEquals(recorder.take(), [[0, 4 * PAGE]]);
   }
 });
+
+Deno.test("MmapRegion.advise() marks nothing beyond the end of the memory", () => {
+  const recorder = new RecordingBitmap();
+  using region = new MmapRegion(PAGE + 5, { bitmap: () => recorder });
+  region.advise("dontneed", PAGE, 1);
+  assertEquals(recorder.take(), [[PAGE, 5]]);
+});
