@@ -88,18 +88,17 @@ Deno.test("GuestMemoryMmap.flush() waits unless it is told not to", () => {
   assertEquals(waits, [true, false]);
 });
 
-Deno.test("GuestMemoryMmap.fill() and isZero() are of what is in regions, in any of them", () => {
-  const starts = [0, PAGE, 4 * PAGE] as const;
+Deno.test("GuestMemoryMmap.fill() and isZero() are of all regions of a range", () => {
+  const starts = [0, PAGE, 2 * PAGE] as const;
   using memory = GuestMemoryMmap.fromRanges(starts.map((start) => [GuestAddress(start), PAGE]));
-  const isZero = () => memory.isZero(GuestAddress(0), 5 * PAGE);
+  const isZero = () => memory.isZero(GuestAddress(0), 3 * PAGE);
   assertEquals(isZero(), true);
   for (const start of starts) {
     memory.fill(GuestAddress(start + 5), 1, 7);
     assertEquals([isZero(), memory.readObj(u8, GuestAddress(start + 5))], [false, 7]);
-    memory.fill(GuestAddress(0), 5 * PAGE, 0);
+    memory.fill(GuestAddress(0), 3 * PAGE, 0);
     assertEquals(isZero(), true);
   }
-  assertEquals(memory.isZero(GuestAddress(2 * PAGE), 2 * PAGE), true);
 });
 
 Deno.test("GuestMemoryMmap does what the model does", () => {
