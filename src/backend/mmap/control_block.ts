@@ -27,8 +27,9 @@ const FIRST_HOLDER = 7;
 /** How many threads and handles can hold a mapping at a time. */
 export const MAX_HOLDERS: number = WORDS - FIRST_HOLDER;
 
-// Waiting for a word that never changes is a pause.
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+// Waiting for a word that never changes is a pause. It is made when it is needed: the library is
+// imported where there is no shared memory too.
+let pause: Int32Array | undefined;
 
 // To tell mappings and handles apart. Nobody has to be unable to guess it: handles are sealed.
 function randomWord(): number {
@@ -102,7 +103,8 @@ export class ControlBlock {
     for (;;) {
       const other = Atomics.compareExchange(this.#words, CHANGER, 0, threadId());
       if (other === 0) break;
-      if (isThreadAlive(other)) Atomics.wait(PAUSE, 0, 0, 1);
+      pause ??= new Int32Array(new SharedArrayBuffer(4));
+      if (isThreadAlive(other)) Atomics.wait(pause, 0, 0, 1);
       // It was terminated in the middle.
       else Atomics.compareExchange(this.#words, CHANGER, other, 0);
     }
