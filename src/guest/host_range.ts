@@ -57,7 +57,8 @@ export class HostRange {
    */
   get boundary(): HostRange | undefined {
     const boundary = this.#boundary;
-    return boundary !== undefined && !boundary.memory.closed ? boundary : this.#viewBoundary();
+    const isOpen = boundary !== undefined && boundary.memory.openLength > 0;
+    return isOpen ? boundary : this.#viewBoundary();
   }
 
   #viewBoundary(): HostRange | undefined {
