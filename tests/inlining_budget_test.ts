@@ -25,7 +25,7 @@ const LOOKUP = [
   "src/backend/mmap/mapped_memory.ts",
 ];
 const VALUE = {
-  files: [...LOOKUP, "src/host/host_memory.ts", "src/codec/scalar.ts"],
+  files: [...LOOKUP, "src/codec/scalar.ts"],
   always: true,
 };
 const COPY = { files: [...LOOKUP, "ffi/memory.ts", "ffi/libc.ts"], always: true };

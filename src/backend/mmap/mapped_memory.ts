@@ -83,6 +83,8 @@ export class MappedMemory extends HostMemory {
     this.#mapping = isMapping ? source : undefined;
     this.#parts = isMapping ? [] : source.mappings;
     this.#show(protection, buffer);
+    // No property of its own may take the place of a function.
+    Object.preventExtensions(this);
     if (hasMembarrier()) setTakeBarrier(membarrier);
   }
 
@@ -143,6 +145,11 @@ export class MappedMemory extends HostMemory {
     return !this.#closed && (this.#shown === undefined || !isDetached(this.#shown));
   }
 
+  /** Whether the typed arrays have bytes: see {@linkcode HostMemory.canAccess}. */
+  override canAccess(offset: number, count: number): boolean {
+    return offset >= 0 && offset + count <= this.#openLength && Number.isInteger(offset);
+  }
+
   /** Bytes that the typed arrays have: see {@linkcode HostMemory.openLength}. */
   override get openLength(): number {
     return this.#openLength;
@@ -189,15 +196,13 @@ export class MappedMemory extends HostMemory {
 
   /** Copies bytes to a buffer: see {@linkcode HostMemory.copyOut}. */
   override copyOut(offset: number, to: Uint8Array, count: number): boolean {
-    return offset >= 0 && offset + count <= this.#openLength && Number.isInteger(offset) &&
-        copyFromMapping(to, this.#address + offset, count) ||
+    return this.canAccess(offset, count) && copyFromMapping(to, this.#address + offset, count) ||
       this.#copyOutElse(offset, to, count);
   }
 
   /** Copies a buffer: see {@linkcode HostMemory.copyIn}. */
   override copyIn(offset: number, from: Uint8Array, count: number): boolean {
-    return offset >= 0 && offset + count <= this.#openLength && Number.isInteger(offset) &&
-        copyToMapping(from, this.#address + offset, count) ||
+    return this.canAccess(offset, count) && copyToMapping(from, this.#address + offset, count) ||
       this.#copyInElse(offset, from, count);
   }
 

@@ -27,7 +27,8 @@ function sliceOf(memory: GuestMemoryMmap, index: number = 0): VolatileSlice {
 
 function lie(memory: HostMemory, properties: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(properties)) {
-    Object.defineProperty(memory, key, { value, writable: true, configurable: true });
+    // New ones are refused: memory is not extensible.
+    Reflect.defineProperty(memory, key, { value, writable: true, configurable: true });
   }
 }
 
