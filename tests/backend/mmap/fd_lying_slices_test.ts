@@ -115,15 +115,15 @@ linuxTest("Fd believes no memory that says of itself what it likes", () => {
   using zero = open("/dev/zero", "r");
   const fd = new Fd(zero.fd);
   const answers = {
-    canRead: { value: () => true },
-    canWrite: { value: () => true },
-    readableLength: { value: 2 ** 40 },
-    writableLength: { value: 2 ** 40 },
-    closed: { value: false },
+    permits: () => true,
+    canAccess: () => true,
+    openLength: 2 ** 40,
+    length: 2 ** 40,
+    closed: false,
   };
   using target = new MmapRegion(PAGE);
   target.asVolatileSlice().rawView().fill(0x11);
-  const address = { value: Number(target.hostAddress()) };
+  const address = Number(target.hostAddress());
   using mapped = new MmapRegion(PAGE, { protection: Permissions.Read });
   const closed = new MmapRegion(PAGE);
   const memories = [
@@ -134,7 +134,10 @@ linuxTest("Fd believes no memory that says of itself what it likes", () => {
   closed.close();
   for (const memory of memories) {
     const slice = new VolatileSlice(memory, 0, memory.u8.length);
-    Object.defineProperties(memory, { ...answers, address });
+    for (const [name, value] of Object.entries({ ...answers, address })) {
+      // Memory that is mapped takes no new property.
+      Reflect.defineProperty(memory, name, { value });
+    }
     Object.defineProperty(slice, "len", { value: PAGE });
     // Refused before the call. What the memory says decides only by which error.
     assertThrows(() => fd.readVolatile(slice), VolatileMemoryError);
