@@ -310,7 +310,18 @@ export function u64(n: number): bigint {
  * @returns The error to throw.
  */
 export function lastError(call: string, args: Record<string, unknown> = {}): SystemError {
-  const { errno, platform } = libc();
-  const value = errno[0]!;
-  return new SystemError(call, value, platform.errno[value] ?? `errno ${value}`, args);
+  return systemError(call, libc().errno[0]!, args);
+}
+
+/**
+ * The error of a call, by the errno that was read right after it. Making an object for `args` may
+ * collect garbage first, and waiting for V8's threads changes errno.
+ */
+export function systemError(
+  call: string,
+  errno: number,
+  args: Record<string, unknown>,
+): SystemError {
+  const name = libc().platform.errno[errno] ?? `errno ${errno}`;
+  return new SystemError(call, errno, name, args);
 }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { copyCalls, lastError, libc, pageCalls, u64 } from "./libc.ts";
+import { copyCalls, lastError, libc, pageCalls, systemError, u64 } from "./libc.ts";
 import { type Advice, MS_ASYNC, PROT } from "./platform.ts";
 
 export { PROT };
@@ -35,14 +35,15 @@ export interface MapRequest {
  * @throws {SystemError} There is no such range.
  */
 export function reserveMemory(length: number, alignment: number): number {
-  const { core, pageSize, platform: { map } } = libc();
+  const { core, errno, pageSize, platform: { map } } = libc();
   const surplus = alignment > pageSize ? alignment : 0;
   const flags = map.private | map.anonymous | map.noReserve;
   const pages = Math.ceil(length / pageSize) * pageSize;
   // The kernel refuses a length of 0.
   const size = BigInt(length === 0 ? 0 : pages + surplus);
   const found = core.mmap(0n, size, PROT.none, flags, -1, 0n);
-  if (found === MAP_FAILED) throw lastError("mmap", { length, prot: PROT.none, flags });
+  const failure = errno[0]!;
+  if (found === MAP_FAILED) throw systemError("mmap", failure, { length, prot: PROT.none, flags });
   const start = Number(found);
   const address = Math.ceil(start / alignment) * alignment;
   // SAFETY: the range was mapped above, and nothing else has its addresses.
@@ -61,13 +62,14 @@ export function reserveMemory(length: number, alignment: number): number {
 export function mapMemory({ address, length, prot, flags, fd, offset }: MapRequest): void {
   checkSize("length", length);
   checkSize("offset", offset);
-  const { core, platform: { map } } = libc();
+  const { core, errno, platform: { map } } = libc();
+  const [at, size, from] = [BigInt(address), BigInt(length), BigInt(offset)];
   // SAFETY: the range is reserved for this mapping, so nothing is replaced.
-  const mapped = core.mmap(
-    ...[BigInt(address), BigInt(length)] as const,
-    ...[prot, flags | map.fixed, fd, BigInt(offset)] as const,
-  );
-  if (mapped === MAP_FAILED) throw lastError("mmap", { length, prot, flags, fd, offset });
+  const mapped = core.mmap(at, size, prot, flags | map.fixed, fd, from);
+  const failure = errno[0]!;
+  if (mapped === MAP_FAILED) {
+    throw systemError("mmap", failure, { length, prot, flags, fd, offset });
+  }
 }
 
 /**
