@@ -31,9 +31,15 @@ Deno.test({
     }).spawn();
     try {
       const fds = `/proc/${child.pid}/fd`;
-      const ram = () =>
-        [...Deno.readDirSync(fds)].map(({ name }) => `${fds}/${name}`)
-          .find((path) => Deno.readLinkSync(path).startsWith("/memfd:memory-backend-memfd"));
+      const isRam = (path: string) => {
+        try {
+          const isMemfd = Deno.readLinkSync(path).startsWith("/memfd:memory-backend-memfd");
+          return isMemfd && Deno.statSync(path).size === SIZE;
+        } catch {
+          return false; // It has been closed since.
+        }
+      };
+      const ram = () => [...Deno.readDirSync(fds)].map(({ name }) => `${fds}/${name}`).find(isRam);
       assert(await until(() => ram() !== undefined));
       using file = Deno.openSync(ram()!, { read: true, write: true });
       using memory = GuestMemoryMmap.fromDescription([{
