@@ -8,7 +8,7 @@ import { bufferAt, pageSize, replaceMemory, reserveMemory, unmapMemory } from ".
 /** Words that have one address. */
 export const SHARED_WORDS = 256;
 const BYTES = SHARED_WORDS * Int32Array.BYTES_PER_ELEMENT;
-// Mapped at once. Nothing of it takes memory until it is used, and nothing is unmapped: an address
+// Mapped together. Nothing of it takes memory until it is used, and nothing is unmapped: an address
 // may be looked at after its words were given back.
 const CHUNK = 2 ** 16;
 

@@ -139,7 +139,7 @@ function styleOf(column: Column, { fileUnchanged }: Row): Style {
   return fileUnchanged ? "green" : "red";
 }
 
-// A text that goes on below itself where there is too little room.
+// A text that continues below itself where there is too little room.
 function withText(line: Line, column: number, text: string, style: Style, paint: Paint): string[] {
   return wrapped(text, WIDTH - column).map((part, i) =>
     trimmed((i === 0 ? line : new Line()).put(column, part, style), paint)

@@ -329,7 +329,7 @@ Deno.test("takeDirty() takes the marks of regions that share a log", () => {
   assertEquals(bytes[0], 0b11_0011);
 });
 
-Deno.test("takeDirty() tells apart logs that are in one memory, and knows the same words again", () => {
+Deno.test("takeDirty() distinguishes logs that are in one memory, and knows the same words again", () => {
   const [, slice] = bytesAndSlice(16);
   const options = { pageSize: 0x100 } as const;
   const logs = [

@@ -31,7 +31,7 @@ export const MAX_HOLDERS: number = WORDS - FIRST_HOLDER;
 // imported where there is no shared memory too.
 let pause: Int32Array | undefined;
 
-// To tell mappings and handles apart. Nobody has to be unable to guess it: handles are sealed.
+// To distinguish mappings and handles. Nobody has to be unable to guess it: handles are sealed.
 function randomWord(): number {
   return Math.random() * 2 ** 32 >>> 0;
 }

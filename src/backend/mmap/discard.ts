@@ -78,7 +78,7 @@ function giveBack(mapping: Mapping, address: number, offset: number, length: num
   }
 }
 
-// Locked again only page by page as they are touched: all of them would be taken again at once.
+// Locked again only page by page as they are touched: all of them would be taken again now.
 function removeLocked(address: number, length: number): boolean {
   unlockMemory(address, length);
   try {

@@ -35,7 +35,7 @@ const CHUNK = 2 ** 26;
 const MAX_LANES = 256;
 
 /**
- * Takes all pages of mappings. The event loop goes on meanwhile, and the mappings stay mapped until
+ * Takes all pages of mappings. The event loop runs meanwhile, and the mappings stay mapped until
  * it ends, even if they are closed.
  *
  * @param mappings The mappings.

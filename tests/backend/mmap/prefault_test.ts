@@ -86,7 +86,7 @@ linuxTest("prefault() passes on what onProgress throws, after its lanes have end
     SyntaxError,
   );
   assert(calls <= 2);
-  // No lane goes on after another has failed.
+  // No lane takes more after another has failed.
   calls = 0;
   const options = { lanes: 2, chunk: PAGE };
   const onProgress = () => {
@@ -229,7 +229,7 @@ linuxTest("prefault() of read-only memory reads", async () => {
   assertEquals(region.residentBytes(), 16 * PAGE);
 });
 
-linuxTest("prefault() of many small pieces, in many lanes, begins at once", async () => {
+linuxTest("prefault() of many small pieces, in many lanes, begins without delay", async () => {
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), 2 ** 30]]);
   const controller = new AbortController();
   const options = { chunk: 1, lanes: 2 ** 52, signal: controller.signal };
