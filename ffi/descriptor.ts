@@ -3,15 +3,11 @@
  *
  * @module
  */
-import { lastError, lazily, libc } from "./libc.ts";
+import { fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { FCNTL } from "./linux.ts";
 
 const calls = lazily(
   {
-    // int close(int fd);
-    close: { parameters: ["i32"], result: "i32" },
-    // int fcntl(int fd, int op, ...);  on Linux only, where variadic calls are ordinary calls
-    fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
     // int dup(int fd);
     dup: { parameters: ["i32"], result: "i32" },
     // int ioctl(int fd, unsigned long request, ...);  only with requests that take no argument
@@ -53,7 +49,7 @@ export function closeDescriptor(fd: number): void {
     throw new RangeError(`Cannot close ${String(fd)}: not a file descriptor`);
   }
   // SAFETY: touches no memory.
-  if (calls().close(fd) === 0) return;
+  if (fileCalls().close(fd) === 0) return;
   const error = lastError("close", { fd });
   // The descriptor is closed then (close(2), "Dealing with error returns from close()").
   if (error.errno !== EINTR) throw error;
@@ -107,7 +103,7 @@ export function setNonBlocking(fd: number): void {
 
 function control(fd: number, operation: number, argument: number): number {
   // SAFETY: all operations above take an integer and touch no memory.
-  const result = calls().fcntl(fd, operation, argument);
+  const result = fileCalls().control(fd, operation, argument);
   if (result < 0) throw lastError("fcntl", { fd, operation });
   return result;
 }

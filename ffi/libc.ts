@@ -88,7 +88,7 @@ const FILES = {
   close: { parameters: ["i32"], result: "i32" },
   // ssize_t read(int fd, void *buf, size_t count);
   readBuffer: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32" },
-  // int fcntl(int fd, int op, int arg);
+  // int fcntl(int fd, int op, int arg);  on Linux only, where variadic calls are ordinary calls
   control: { name: "fcntl", parameters: ["i32", "i32", "i32"], result: "i32" },
   // ssize_t readlink(const char *path, char *buf, size_t bufsiz);
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i64" },

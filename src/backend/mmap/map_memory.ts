@@ -31,7 +31,14 @@ import { Descriptor } from "./descriptor.ts";
 import { FileLease } from "./file_lease.ts";
 import { Mapping, protBits } from "./mapping.ts";
 import type { MappingPlan } from "./mmap_options.ts";
-import { applyOptions, ensureEffective, HUGE_PAGE, populating, refusing } from "./page_options.ts";
+import {
+  applyOptions,
+  ensureEffective,
+  ensureEnough,
+  HUGE_PAGE,
+  populating,
+  refusing,
+} from "./page_options.ts";
 
 /** One mapping to be made. */
 export interface MappingRequest {
@@ -155,12 +162,8 @@ function ensureAvailable(parts: readonly Part[]): void {
   if (needs.length === 0) return;
   const needed = needs.reduce((sum, { bytes }) => sum + bytes, 0);
   const available = availableMemory();
-  if (needed <= available) return;
   const { reserve, prefault } = needs[0]!.part.plan;
-  throw new OptionRefused(
-    reserve ? "reserve" : prefault ? "prefault" : "lock",
-    `${byteSize(needed)} are needed, ${byteSize(available)} are available`,
-  );
+  ensureEnough(reserve ? "reserve" : prefault ? "prefault" : "lock", needed, available);
 }
 
 // Bytes of the memory that is available which a part takes now: no huge pages, which are of a pool.

@@ -10,6 +10,7 @@ import { readSystemFile } from "../../../ffi/process.ts";
 import { SystemError } from "../../../ffi/system_error.ts";
 import { OptionRefused } from "../../error/mmap_region_error.ts";
 import { Permissions } from "../../permissions.ts";
+import { byteSize } from "../../text/number_format.ts";
 import type { Mapping } from "./mapping.ts";
 import type { MappingPlan } from "./mmap_options.ts";
 
@@ -47,6 +48,22 @@ export function applyOptions(address: number, length: number, plan: PageOptions)
 export function populating(protection: Permissions): Advice {
   if (protection === Permissions.No) throw new OptionRefused("prefault", "nothing may be accessed");
   return Permissions.allow(protection, Permissions.Write) ? "populate-write" : "populate-read";
+}
+
+/**
+ * Refuses an option for which there is too little memory.
+ *
+ * @param option The option.
+ * @param needed Bytes that it takes.
+ * @param available Bytes that there are.
+ * @throws {OptionRefused} There are fewer.
+ */
+export function ensureEnough(option: string, needed: number, available: number): void {
+  if (needed <= available) return;
+  throw new OptionRefused(
+    option,
+    `${byteSize(needed)} are needed, ${byteSize(available)} are available`,
+  );
 }
 
 /**

@@ -8,12 +8,10 @@ import { adviseMemory, forResidentRuns, pageSize } from "../../../ffi/memory.ts"
 import { isMemfd } from "../../../ffi/memfd.ts";
 import { adviseOnPool } from "../../../ffi/pages.ts";
 import { availableMemory, totalMemory } from "../../../ffi/process.ts";
-import { OptionRefused } from "../../error/mmap_region_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { Permissions } from "../../permissions.ts";
-import { byteSize } from "../../text/number_format.ts";
 import type { Mapping, MappingShape } from "./mapping.ts";
-import { populating, refusing } from "./page_options.ts";
+import { ensureEnough, populating, refusing } from "./page_options.ts";
 
 /** How pages are taken. */
 export interface PrefaultOptions {
@@ -116,11 +114,7 @@ function ensureAvailable(mappings: readonly Mapping[]): void {
       forResidentRuns(address, length, (_, resident) => missing -= resident);
     }
   }
-  if (missing <= available) return;
-  throw new OptionRefused(
-    "prefault",
-    `${byteSize(missing)} are needed, ${byteSize(available)} are available`,
-  );
+  ensureEnough("prefault", missing, available);
 }
 
 // Whether its pages are of the memory that is available: not huge pages, which are of a pool, nor those
