@@ -58,10 +58,29 @@ export class GuestAddressOverflow extends GuestMemoryError {
   }
 }
 
+/**
+ * The right to replace a map of regions is taken, and this thread cannot wait for it: who has it
+ * runs on this thread too. In Rust `lock` blocks until another thread gives it back.
+ */
+export class AddressSpaceLocked extends GuestMemoryError {
+  /**
+   * Makes the error.
+   *
+   * @param waiting How many calls of `lock()` wait for the right.
+   */
+  constructor(readonly waiting: number) {
+    super(
+      `Cannot lock the address space without waiting: its lock is taken on this thread, and ` +
+        `${waiting} wait for it; await lock(), or close the guard that has it first`,
+    );
+  }
+}
+
 nameErrors({
   GuestMemoryError,
   InvalidGuestAddress,
   HostAddressNotAvailable,
   CallbackOutOfRange,
   GuestAddressOverflow,
+  AddressSpaceLocked,
 });

@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { AddressSpaceLocked } from "../error/guest_memory_error.ts";
 import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemory } from "./guest_memory.ts";
 
@@ -144,11 +145,39 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
    * @returns The right, or `undefined`.
    */
   tryLock(): GuestMemoryExclusiveGuard<M> | undefined {
-    if (this.#locked > 0) return undefined;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#free = promise;
-    this.#locked++;
-    return this.#guard(resolve);
+    return this.#locked > 0 ? undefined : this.#take();
+  }
+
+  /**
+   * Takes the right to replace the map, for code that cannot await: a device's own thread, which
+   * changes its memory when the front end says so. Mirrors `lock`, which blocks there.
+   *
+   * @returns The right, to be closed after use.
+   * @throws {AddressSpaceLocked} Somebody has it, or waits for it.
+   *
+   * @example
+   * ```ts
+   * import {
+   *   GuestAddress,
+   *   GuestMemoryAtomic,
+   *   GuestMemoryHeap,
+   *   GuestRegionHeap,
+   * } from "@vmm/guest-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using space = new GuestMemoryAtomic(GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]));
+   * {
+   *   using exclusive = space.lockSync();
+   *   const region = new GuestRegionHeap(GuestAddress(0x1000), 0x1000);
+   *   exclusive.replace(exclusive.memory.insertRegion(region));
+   * }
+   * using after = space.memory();
+   * assertEquals(after.memory.numRegions, 2);
+   * ```
+   */
+  lockSync(): GuestMemoryExclusiveGuard<M> {
+    if (this.#locked > 0) throw new AddressSpaceLocked(this.#locked - 1);
+    return this.#take();
   }
 
   /** Releases the current map. Open guards keep theirs. Closing again does nothing. */
@@ -160,6 +189,14 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
   /** The same as {@linkcode GuestMemoryAtomic.close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  // Takes the lock, which is free.
+  #take(): GuestMemoryExclusiveGuard<M> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#free = promise;
+    this.#locked++;
+    return this.#guard(resolve);
   }
 
   #guard(unlock: () => void): GuestMemoryExclusiveGuard<M> {

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  AddressSpaceLocked,
   CallbackOutOfRange,
   GuestAddress,
   GuestAddressOverflow,
@@ -17,6 +18,7 @@ Deno.test("GuestMemoryError is the base of all that an access throws", () => {
       new HostAddressNotAvailable(),
       new CallbackOutOfRange(1, 2),
       new GuestAddressOverflow(),
+      new AddressSpaceLocked(0),
       new IommuError(),
       new VolatileMemoryError(),
     ]
@@ -49,6 +51,18 @@ Deno.test("HostAddressNotAvailable, CallbackOutOfRange and GuestAddressOverflow 
       "Cannot take a host address: the region is not backed by host memory at a fixed address",
       "Cannot continue an access: of 16 bytes, 17 were reported done",
       "Cannot continue an access: it runs past the last guest address, 2^53 - 1",
+    ],
+  );
+});
+
+Deno.test("AddressSpaceLocked says who waits, and what to do", () => {
+  const error = new AddressSpaceLocked(2);
+  assertEquals(
+    [error.waiting, error.message],
+    [
+      2,
+      "Cannot lock the address space without waiting: its lock is taken on this thread, and 2 " +
+      "wait for it; await lock(), or close the guard that has it first",
     ],
   );
 });

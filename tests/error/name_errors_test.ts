@@ -14,6 +14,7 @@ Deno.test("nameErrors() names classes by their keys, whatever they are called", 
 // Literals, so that a class that is renamed by mistake fails here.
 const NAMES = [
   "AccessDenied",
+  "AddressSpaceLocked",
   "CallbackOutOfRange",
   "CannotResolve",
   "DescriptorClosed",

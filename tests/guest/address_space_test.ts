@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertFalse, assertStrictEquals, assertThrows } from "@std/assert";
 import {
+  AddressSpaceLocked,
   type GuestAddressSpace,
   GuestMemoryAtomic,
+  GuestMemoryError,
   GuestMemoryHeap,
   InvalidGuestAddress,
   MemoryClosed,
@@ -145,6 +147,43 @@ Deno.test("GuestMemoryAtomic.tryLock() takes a free lock only", async () => {
   three.replace(three.memory.insertRegion(heapRegion(1)));
   using four = await last;
   assertEquals(four.memory.numRegions, 2);
+});
+
+Deno.test("GuestMemoryAtomic.lockSync() takes a free lock, and what it publishes is seen", async () => {
+  using space = heapSpace(0);
+  const exclusive = space.lockSync();
+  assertEquals(space.tryLock(), undefined);
+  const next = space.lock();
+  exclusive.replace(exclusive.memory.insertRegion(heapRegion(1)));
+  using two = await next;
+  assertEquals(two.memory.numRegions, 2);
+  two.close();
+  space.lockSync().close();
+  using again = space.lockSync();
+  assertStrictEquals(again.memory, two.memory);
+});
+
+Deno.test("GuestMemoryAtomic.lockSync() throws while the lock is held, and while somebody waits for it", async () => {
+  using space = heapSpace(0);
+  const refused = (waiting: number) => {
+    const error = assertThrows(() => space.lockSync(), AddressSpaceLocked, "await lock()");
+    assert(error instanceof GuestMemoryError);
+    assertEquals([error.name, error.waiting], ["AddressSpaceLocked", waiting]);
+  };
+  const one = space.lockSync();
+  refused(0);
+  const next = space.lock();
+  const last = space.lock();
+  refused(2);
+  one.close();
+  // It is promised to the one who waits.
+  refused(1);
+  (await next).close();
+  refused(0);
+  using three = await last;
+  assertEquals(three.memory.numRegions, 1);
+  three.close();
+  space.lockSync().close();
 });
 
 Deno.test("GuestMemoryExclusiveGuard.close() without replace() changes nothing and unlocks", async () => {
