@@ -35,6 +35,7 @@ export { Permissions } from "./src/permissions.ts";
 
 // error/
 export {
+  AddressSpaceLocked,
   CallbackOutOfRange,
   GuestAddressOverflow,
   GuestMemoryError,
@@ -192,7 +193,7 @@ export {
   type OptionName,
 } from "./src/backend/mmap/capabilities.ts";
 export { EventFd, type EventFdOptions } from "./src/backend/mmap/event_fd.ts";
-export { Fd } from "./src/backend/mmap/fd.ts";
+export { Fd, PositionedFd } from "./src/backend/mmap/fd.ts";
 export type { OnLeaseBreak } from "./src/backend/mmap/file_lease.ts";
 export { FileOffset } from "./src/backend/mmap/file_offset.ts";
 export {

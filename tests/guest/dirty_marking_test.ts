@@ -106,7 +106,7 @@ Deno.test("Fd marks what one read brought into several regions, and all where it
   const opened = openSync(new URL(import.meta.url), "r");
   using stack = new DisposableStack();
   stack.defer(() => closeSync(opened));
-  const fd = new Fd(opened, fstatSync(opened).size - 10);
+  const fd = new Fd(opened).at(fstatSync(opened).size - 10);
   assertEquals(memory.readVolatileFrom(GuestAddress(60), fd, 40), 10);
   assertEquals(marked(), [[[60, 4]], [[0, 6]], []]);
   assertEquals(memory.readVolatileFrom(GuestAddress(60), fd, 40), 0);

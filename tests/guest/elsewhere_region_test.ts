@@ -140,7 +140,7 @@ for (const [where, place] of Object.entries(PLACES)) {
     memory.readExactVolatileFrom(at, new Fd(file.fd), 20);
     assertEquals(memory.readObj(bytes(20), at), count(20));
     assertEquals(file.position, 20);
-    memory.writeAllVolatileTo(at, new Fd(file.fd, 40), 20);
+    memory.writeAllVolatileTo(at, new Fd(file.fd).at(40), 20);
     assertEquals(file.content, Uint8Array.of(...count(40), ...count(20), ...count(4, 61)));
     using channel = pipe();
     memory.writeAllVolatileTo(at, new Fd(channel.writer), 12);

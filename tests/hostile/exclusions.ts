@@ -21,7 +21,7 @@ export const UNNAMED: readonly (readonly [parameter: RegExp, reason: string])[] 
 
 /** Parameters that may be left out though they have no default value. */
 export const OPTIONAL: ReadonlySet<string> = new Set([
-  ...["new Fd.position", "MmapRegion#advise.length", "new AtomicBitmap.buffer"],
+  ...["MmapRegion#advise.length", "new AtomicBitmap.buffer"],
   ...["MmapRegion#discard.count", "MmapRegion#isZero.count", "new HostMemory.length"],
   ...["GuestRegionMmap#prefault.options", "GuestRegionMmap#flush.wait", "new OptionRefused.cause"],
 ]);

@@ -55,7 +55,7 @@ const NOBODY = 2 ** 31 - 1;
 
 /** A stream of a device. */
 export function descriptor(random: Random): library.Fd {
-  return new library.Fd(random.chance(0.8) ? zero : NOBODY, random.pick([undefined, 0, 2 ** 40]));
+  return new library.Fd(random.chance(0.8) ? zero : NOBODY);
 }
 
 /** An open file, or one that never is. */

@@ -189,7 +189,7 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   ...{ accessFails: text, misses: text, alignment: small, args: text, call: text, code: text },
   ...{ completed: small, continuousLength: small, errno: small, iovaRange: text, kind: text },
   ...{ nelements: small, reason: text, what: text, holders: small, option: text, cause: text },
-  received: small,
+  ...{ received: small, waiting: small },
   "GuestRegionHeap.memory": costly,
   "VolatileSlice.memory": other((place) => given(slice(place).object.memory, "host memory")),
   // A number or a bigint is welcome.

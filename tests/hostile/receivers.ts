@@ -230,6 +230,8 @@ export const RECEIVERS: Readonly<Record<string, Receiver>> = {
   MmapRegion: mmapRegion,
   ReceivedMessage: () =>
     plainly("ReceivedMessage", new library.ReceivedMessage(new Uint8Array(2), [])),
+  PositionedFd: ({ random }) =>
+    plainly("PositionedFd", making.descriptor(random).at(random.pick([0, 2 ** 40]))),
   RefCount: () => plainly("RefCount", new library.RefCount("thing", () => {})),
   UnixListener: ({ world }) => {
     const name = `\0${crypto.randomUUID()}`;

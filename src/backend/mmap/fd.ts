@@ -6,7 +6,7 @@
 import { type IoVector, MAX_VECTORS, setVector, takeVector } from "../../../ffi/io.ts";
 import { read, readAt, transferVector, write, writeAt } from "../../../ffi/io.ts";
 import type { ReadVolatile, WriteVolatile } from "../../volatile/stream.ts";
-import { checkCount, shown } from "../../text/argument.ts";
+import { shown } from "../../text/argument.ts";
 import type { VolatileSlice } from "../../volatile/volatile_slice.ts";
 import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_address.ts";
 
@@ -14,6 +14,9 @@ import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_addr
  * A file descriptor as a stream: a file, a pipe, a socket, an eventfd. Data goes straight between
  * it and guest memory, in one system call for a range over several regions. Mirrors the
  * implementations of `ReadVolatile` and `WriteVolatile` for `OwnedFd` and `BorrowedFd`.
+ *
+ * Transfers are at the descriptor's own position, which they move on. {@linkcode Fd.at} transfers at
+ * any position of a file.
  *
  * A call blocks the thread if the descriptor blocks. A non-blocking one that is not ready throws
  * {@linkcode IOError}, with a {@linkcode SystemError} `EAGAIN` as its cause. The class does not
@@ -34,28 +37,15 @@ import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_addr
  */
 export class Fd implements ReadVolatile, WriteVolatile {
   readonly #fd: number;
-  /**
-   * The position in the file of the next transfer, in bytes; the descriptor's position does not
-   * change then (`preadv`, `pwritev`). `undefined`: at the descriptor's position.
-   */
-  position: number | undefined;
 
   /**
    * Makes a stream of a descriptor.
    *
    * @param fd The descriptor.
-   * @param position Where to begin in the file; by default at the descriptor's position.
-   * @throws {RangeError} One is not an integer from 0.
+   * @throws {RangeError} It is not an integer from 0.
    */
-  constructor(fd: number, position?: number) {
-    if (!Number.isInteger(fd) || fd < 0 || fd >= 2 ** 31) {
-      throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
-    }
-    if (position !== undefined && !(Number.isSafeInteger(position) && position >= 0)) {
-      throw new RangeError(`Cannot begin at position ${shown(position)} of a file`);
-    }
-    this.#fd = fd;
-    this.position = position;
+  constructor(fd: number) {
+    this.#fd = checkDescriptor(fd);
   }
 
   /** The descriptor, from the constructor on. Closing it is up to the caller. */
@@ -63,16 +53,104 @@ export class Fd implements ReadVolatile, WriteVolatile {
     return this.#fd;
   }
 
+  /**
+   * A stream of the same file from a position on, cheap enough to be made for each request of a
+   * device. The descriptor's own position counts for nothing there, and does not change.
+   *
+   * @param position Where the first transfer begins in the file, in bytes.
+   * @throws {RangeError} It is not an integer in [0, 2^53).
+   *
+   * @example A request of a disk
+   * ```ts
+   * import { Fd, GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
+   * import { closeSync, openSync } from "node:fs";
+   *
+   * using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 0x2000]]);
+   * const fd = openSync("/dev/zero", "r");
+   * const file = new Fd(fd);
+   * const sector = 8;
+   * memory.readExactVolatileFrom(GuestAddress(0x1000), file.at(sector * 512), 0x1000);
+   * closeSync(fd);
+   * ```
+   */
+  at(position: number): PositionedFd {
+    return new PositionedFd(this.#fd, position);
+  }
+
   /** Reads once: `read(2)`. Marks what was read dirty; if the call fails, the whole slice. */
   readVolatile(slice: VolatileSlice): number {
-    const position = this.#position();
     const { len } = slice;
     const address = addressIn(slice, len, "write");
     let done;
     try {
-      done = position === undefined
-        ? read(this.#fd, address, len)
-        : readAt(this.#fd, address, len, position);
+      done = read(this.#fd, address, len);
+    } catch (error) {
+      slice.markDirty(0, len);
+      throw error;
+    }
+    slice.markDirty(0, done);
+    return done;
+  }
+
+  /** Writes once: `write(2)`. */
+  writeVolatile(slice: VolatileSlice): number {
+    const { len } = slice;
+    return write(this.#fd, addressIn(slice, len, "read"), len);
+  }
+
+  /**
+   * Reads once into several slices: `readv(2)`. Marks what was read dirty; if the call fails, all
+   * slices, as it is not known how much was read.
+   */
+  readVectoredVolatile(slices: readonly VolatileSlice[]): number {
+    return readVector(this.#fd, slices, undefined);
+  }
+
+  /** Writes once from several slices: `writev(2)`. */
+  writeVectoredVolatile(slices: readonly VolatileSlice[]): number {
+    return writeVector(this.#fd, slices, undefined);
+  }
+}
+
+/**
+ * A file as a stream that has a position of its own, which each transfer moves on by the bytes that
+ * it transferred: `preadv(2)`, `pwritev(2)`. Made by {@linkcode Fd.at}.
+ */
+export class PositionedFd implements ReadVolatile, WriteVolatile {
+  readonly #fd: number;
+  #position: number;
+
+  /**
+   * Makes a stream of a file, from a position on.
+   *
+   * @param fd Its descriptor.
+   * @param position Where the first transfer begins in the file, in bytes.
+   * @throws {RangeError} One is not an integer from 0, or the position is 2^53 or more.
+   */
+  constructor(fd: number, position: number) {
+    this.#fd = checkDescriptor(fd);
+    this.#position = checkPosition(position);
+  }
+
+  /** The descriptor. Closing it is up to the caller. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Where the next transfer begins in the file, in bytes. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Reads once: `pread(2)`. Marks what was read dirty; if the call fails, the whole slice. */
+  readVolatile(slice: VolatileSlice): number {
+    // First, as the caller's code that runs next may transfer too.
+    const position = checkPosition(this.#position);
+    const { len } = slice;
+    const address = addressIn(slice, len, "write");
+    let done;
+    try {
+      done = readAt(this.#fd, address, len, position);
     } catch (error) {
       slice.markDirty(0, len);
       throw error;
@@ -81,58 +159,67 @@ export class Fd implements ReadVolatile, WriteVolatile {
     return this.#advance(position, done);
   }
 
-  /** Writes once: `write(2)`. */
+  /** Writes once: `pwrite(2)`. */
   writeVolatile(slice: VolatileSlice): number {
-    const position = this.#position();
+    const position = checkPosition(this.#position);
     const { len } = slice;
     const address = addressIn(slice, len, "read");
-    return position === undefined
-      ? write(this.#fd, address, len)
-      : this.#advance(position, writeAt(this.#fd, address, len, position));
+    return this.#advance(position, writeAt(this.#fd, address, len, position));
   }
 
   /**
-   * Reads once into several slices: `readv(2)`. Marks what was read dirty; if the call fails, all
+   * Reads once into several slices: `preadv(2)`. Marks what was read dirty; if the call fails, all
    * slices, as it is not known how much was read.
    */
   readVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    const position = this.#position();
-    const pieces = piecesOf(slices, "write");
-    const vector = vectorOf(pieces, "write");
-    let done = Infinity;
-    try {
-      done = transferVector("read", this.#fd, vector, pieces.length, position);
-      return this.#advance(position, done);
-    } finally {
-      markAll(pieces, done);
-    }
+    const position = checkPosition(this.#position);
+    return this.#advance(position, readVector(this.#fd, slices, position));
   }
 
-  /** Writes once from several slices: `writev(2)`. */
+  /** Writes once from several slices: `pwritev(2)`. */
   writeVectoredVolatile(slices: readonly VolatileSlice[]): number {
-    const position = this.#position();
-    const pieces = piecesOf(slices, "read");
-    const vector = vectorOf(pieces, "read");
-    return this.#advance(
-      position,
-      transferVector("write", this.#fd, vector, pieces.length, position),
-    );
+    const position = checkPosition(this.#position);
+    return this.#advance(position, writeVector(this.#fd, slices, position));
   }
 
-  // Read once. Beyond 2^63 it would wrap to another one in the call.
-  #position(): number | undefined {
-    const { position } = this;
-    if (position !== undefined) {
-      checkCount(position, "position");
-      if (!Number.isSafeInteger(position)) throw new RangeError(`Cannot use position ${position}`);
-    }
-    return position;
-  }
-
-  #advance(position: number | undefined, done: number): number {
-    if (position !== undefined) this.position = position + done;
+  #advance(position: number, done: number): number {
+    this.#position = position + done;
     return done;
   }
+}
+
+function checkDescriptor(fd: number): number {
+  if (Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31) return fd;
+  throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
+}
+
+function checkPosition(position: number): number {
+  if (Number.isSafeInteger(position) && position >= 0) return position;
+  throw new RangeError(`Cannot use ${shown(position)} as position of a file: not in [0, 2^53)`);
+}
+
+function readVector(
+  fd: number,
+  slices: readonly VolatileSlice[],
+  position: number | undefined,
+): number {
+  const pieces = piecesOf(slices, "write");
+  const vector = vectorOf(pieces, "write");
+  let done = Infinity;
+  try {
+    return done = transferVector("read", fd, vector, pieces.length, position);
+  } finally {
+    markAll(pieces, done);
+  }
+}
+
+function writeVector(
+  fd: number,
+  slices: readonly VolatileSlice[],
+  position: number | undefined,
+): number {
+  const pieces = piecesOf(slices, "read");
+  return transferVector("write", fd, vectorOf(pieces, "read"), pieces.length, position);
 }
 
 // Asks as many slices as one call takes.

@@ -51,10 +51,12 @@ linuxTest("a failing call is an IOError whose cause has the call and the errno's
   using channel = pipe();
   using folder = open(Deno.cwd(), "r");
   using full = open("/dev/full", "w");
+  const stream = (fd: number, position?: number) =>
+    position === undefined ? new Fd(fd) : new Fd(fd).at(position);
   const read = (fd: number, position?: number) => () =>
-    memory.readVolatileFrom(gpa(2), new Fd(fd, position), 8);
+    memory.readVolatileFrom(gpa(2), stream(fd, position), 8);
   const write = (fd: number, position?: number) => () =>
-    memory.writeVolatileTo(gpa(2), new Fd(fd, position), 8);
+    memory.writeVolatileTo(gpa(2), stream(fd, position), 8);
   assertFails("EBADF", "readv", read(NOT_OPEN));
   assertFails("EBADF", "writev", write(NOT_OPEN));
   assertFails("EBADF", "preadv", read(NOT_OPEN, 0));
@@ -68,9 +70,9 @@ linuxTest("a failing call is an IOError whose cause has the call and the errno's
   assertFails("ESPIPE", "pwritev", write(channel.writer, 4));
 });
 
-linuxTest("a failing call leaves an Fd's position where it was", () => {
+linuxTest("a failing call leaves the position of a PositionedFd where it was", () => {
   using memory = GuestMemoryMmap.fromRanges(RANGES);
-  const fd = new Fd(NOT_OPEN, 9);
+  const fd = new Fd(NOT_OPEN).at(9);
   assertThrows(() => memory.readVolatileFrom(gpa(0), fd, 8), IOError);
   assertThrows(() => memory.writeAllVolatileTo(gpa(0), fd, 8), IOError);
   assertEquals(fd.position, 9);

@@ -45,8 +45,8 @@ linuxTest("a short read into a region of more than 4 GiB lands where it was aske
   const GiB = 2 ** 30;
   using memory = GuestMemoryMmap.fromRanges([[gpa(0), 5 * GiB]]);
   using file = openFile(count(10));
-  assertEquals(memory.readVolatileFrom(gpa(4 * GiB + 3), new Fd(file.fd, 0), GiB - 3), 10);
-  assertEquals(memory.readVolatileFrom(gpa(5), new Fd(file.fd, 0), 4.5 * GiB), 10);
+  assertEquals(memory.readVolatileFrom(gpa(4 * GiB + 3), new Fd(file.fd).at(0), GiB - 3), 10);
+  assertEquals(memory.readVolatileFrom(gpa(5), new Fd(file.fd).at(0), 4.5 * GiB), 10);
   assertEquals(content(memory, 4 * GiB + 3, 11), Uint8Array.of(...count(10), 0));
   assertEquals(content(memory, 4, 12), Uint8Array.of(0, ...count(10), 0));
 });

@@ -10,11 +10,21 @@ import {
   MemoryClosed,
   OutOfBounds,
   PartialBuffer,
+  PositionedFd,
   u64,
   type VolatileSlice,
 } from "../../../mod.ts";
 import { linuxTest } from "../../support/linux_test.ts";
-import { available, datagrams, eventFd, openFile, pipe, put, take } from "../../support/posix.ts";
+import {
+  available,
+  datagrams,
+  eventFd,
+  open,
+  openFile,
+  pipe,
+  put,
+  take,
+} from "../../support/posix.ts";
 import { BACKINGS, clean, exactly, LEVELS, type Range } from "../../support/tracked_memories.ts";
 import { content, count, gpa } from "../../support/values.ts";
 import { assertFails, NOT_OPEN, RANGES } from "../../support/descriptors.ts";
@@ -62,21 +72,21 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
     });
 
     linuxTest(
-      `Fd at a position leaves the file where it stands, in a ${level} in ${backing}`,
+      `Fd.at() leaves the file where it stands, in a ${level} in ${backing}`,
       () => {
         using memory = make([[gpa(0), 32]]);
         using file = openFile(count(20));
         take(file.fd, 2);
-        const source = new Fd(file.fd, 7);
+        const fd = new Fd(file.fd);
+        const source = fd.at(7);
         assertEquals(of(memory).readVolatileFrom(0, source, 4), 4);
         assertEquals([source.position, file.position], [11, 2]);
         of(memory).readExactVolatileFrom(4, source, 4);
-        source.position = 0;
-        assertEquals(of(memory).readVolatileFrom(8, source, 2), 2);
-        assertEquals([source.position, file.position], [2, 2]);
+        assertEquals(of(memory).readVolatileFrom(8, fd.at(0), 2), 2);
+        assertEquals([source.position, file.position], [15, 2]);
         assertEquals(content(memory, 0, 11), Uint8Array.of(...count(8, 8), 1, 2, 0));
 
-        const sink = new Fd(file.fd, 18);
+        const sink = fd.at(18);
         assertEquals(of(memory).writeVolatileTo(0, sink, 3), 3);
         of(memory).writeAllVolatileTo(3, sink, 2);
         assertEquals([sink.position, file.position], [23, 2]);
@@ -90,7 +100,7 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
       put(channel.writer, count(4));
       const closed = of(memory);
       memory.close();
-      const position = new Fd(channel.reader, 5);
+      const position = new Fd(channel.reader).at(5);
       assertThrows(() => closed.readVolatileFrom(0, new Fd(channel.reader), 4), MemoryClosed);
       assertThrows(() => closed.readExactVolatileFrom(0, position, 4), MemoryClosed);
       assertThrows(() => closed.writeVolatileTo(0, new Fd(channel.writer), 4), MemoryClosed);
@@ -129,14 +139,14 @@ for (const [backing, make] of Object.entries(BACKINGS)) {
     using memory = make(regions);
     const data = count(7500);
     using file = openFile(data);
-    assertEquals(memory.readVolatileFrom(gpa(0), new Fd(file.fd, 0), 7500), 3 * 1024);
+    assertEquals(memory.readVolatileFrom(gpa(0), new Fd(file.fd).at(0), 7500), 3 * 1024);
     assertEquals(content(memory, 0, 3075), Uint8Array.of(...data.subarray(0, 3072), 0, 0, 0));
     assertEquals([...dirtyRuns(memory)], [[gpa(0), 3072]]);
     memory.readExactVolatileFrom(gpa(0), new Fd(file.fd), 7500);
     assertEquals(content(memory, 0, 7500), data);
 
     using copy = openFile(new Uint8Array(0));
-    assertEquals(memory.writeVolatileTo(gpa(1), new Fd(copy.fd, 0), 7499), 3 * 1024 - 1);
+    assertEquals(memory.writeVolatileTo(gpa(1), new Fd(copy.fd).at(0), 7499), 3 * 1024 - 1);
     memory.writeAllVolatileTo(gpa(1), new Fd(copy.fd), 7499);
     assertEquals(copy.content, data.subarray(1));
   });
@@ -335,29 +345,57 @@ linuxTest("the exact forms of a region and a slice refuse a range that does not 
 for (const fd of [-1, 0.5, NaN, Infinity, -Infinity, 2 ** 31, 2 ** 32]) {
   Deno.test(`Fd refuses ${fd} as a descriptor with RangeError`, () => {
     assertThrows(() => new Fd(fd), RangeError, `${fd}`);
+    assertThrows(() => new PositionedFd(fd, 0), RangeError, `${fd}`);
   });
 }
 
 for (const position of [-1, 0.5, NaN, Infinity, -Infinity, 2 ** 53]) {
-  Deno.test(`Fd refuses position ${position} with RangeError`, () => {
-    assertThrows(() => new Fd(0, position), RangeError, `${position}`);
+  Deno.test(`Fd.at() refuses position ${position} with RangeError`, () => {
+    assertThrows(() => new Fd(0).at(position), RangeError, `${position}`);
+    assertThrows(() => new PositionedFd(0, position), RangeError, `${position}`);
   });
 }
 
-linuxTest("Fd transfers nothing at a position that is none", () => {
+linuxTest(
+  "PositionedFd transfers an exact range in several calls, and many streams share a file",
+  () => {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4096]]);
+    const data = count(250);
+    using file = openFile(data);
+    const fd = new Fd(file.fd);
+    const streams = [200, 0, 100].map((position) => fd.at(position));
+    for (const [i, stream] of streams.entries()) {
+      memory.readExactVolatileFrom(gpa(100 * i), stream, 20);
+    }
+    for (const [i, stream] of streams.entries()) {
+      memory.readExactVolatileFrom(gpa(100 * i + 20), stream, 30);
+    }
+    assertEquals(content(memory, 0, 50), data.subarray(200, 250));
+    assertEquals(content(memory, 100, 50), data.subarray(0, 50));
+    assertEquals(content(memory, 200, 50), data.subarray(100, 150));
+    // The file ends.
+    assertThrows(
+      () => memory.readExactVolatileFrom(gpa(0), fd.at(245), 10),
+      PartialBuffer,
+      "5 were",
+    );
+    assertEquals([streams.map(({ position }) => position), file.position], [[250, 50, 150], 0]);
+  },
+);
+
+linuxTest("PositionedFd refuses to continue at 2^53, and transfers nothing", () => {
   using memory = GuestMemoryMmap.fromRanges(RANGES);
-  using file = openFile(count(16));
-  const fd = new Fd(file.fd, 0);
-  for (const position of [-1, 0.5, NaN, Infinity, -Infinity]) {
-    fd.position = position;
-    assertThrows(() => memory.readVolatileFrom(gpa(0), fd, 8), IOError);
-    assertThrows(() => memory.writeVolatileTo(gpa(0), fd, 8), IOError);
-  }
-  assertEquals([content(memory, 0, 8), file.content], [new Uint8Array(8), count(16)]);
+  using zero = open("/dev/zero", "r+");
+  const stream = new Fd(zero.fd).at(2 ** 53 - 4);
+  assertEquals(memory.readVolatileFrom(gpa(0), stream, 8), 8);
+  memory.writeSlice(count(8), gpa(0));
+  assertThrows(() => memory.readVolatileFrom(gpa(0), stream, 8), IOError, `${2 ** 53 + 4}`);
+  assertThrows(() => memory.writeVolatileTo(gpa(0), stream, 40), IOError, `${2 ** 53 + 4}`);
+  assertEquals([content(memory, 0, 8), stream.position], [count(8), 2 ** 53 + 4]);
 });
 
 Deno.test("Fd takes the largest descriptor and position", () => {
-  const fd = new Fd(2 ** 31 - 1, 2 ** 53 - 1);
-  assertEquals([fd.fd, fd.position], [2 ** 31 - 1, 2 ** 53 - 1]);
-  assertEquals(new Fd(0).position, undefined);
+  const fd = new Fd(2 ** 31 - 1);
+  const { fd: same, position } = fd.at(2 ** 53 - 1);
+  assertEquals([fd.fd, same, position], [2 ** 31 - 1, 2 ** 31 - 1, 2 ** 53 - 1]);
 });

@@ -207,8 +207,11 @@ every("new MmapRegion of a device", (size, start) => {
     .close();
 });
 every("new Fd", (fd, position) => {
-  const stream = new Fd(Number.isInteger(fd) ? nobody : fd, position);
+  const stream = new Fd(Number.isInteger(fd) ? nobody : fd).at(position);
   slice.readVolatileFrom(0, stream, 8);
+});
+every("PositionedFd of a device", (position, count) => {
+  memory.readVolatileFrom(gpa(0), new Fd(zero).at(position), count);
 });
 every("Fd.readVolatile", (at, count) => memory.readVolatileFrom(gpa(at), new Fd(zero), count));
 every("Fd.writeVolatile", (at, count) => memory.writeAllVolatileTo(gpa(at), new Fd(zero), count));
