@@ -170,6 +170,7 @@ export { RefCount } from "./src/guest/ref_count.ts";
 export { GuestMemoryRegion, type RegionFile } from "./src/guest/region.ts";
 export { GuestMemoryRegionBytes } from "./src/guest/region_bytes.ts";
 export { GuestRegionCollection } from "./src/guest/region_collection.ts";
+export type { GuestRange } from "./src/guest/vectored.ts";
 export { readFromStream, writeToStream } from "./src/guest/web_stream.ts";
 
 // iommu/: the same behind an IOMMU

@@ -109,6 +109,22 @@ export class HostRanges {
     return length > 0 ? this.#search(guess, addr, length) : undefined;
   }
 
+  /**
+   * A guest range as one slice, also across a boundary of two regions, if it may be read and
+   * written: for streams, which take the parts of a range in one call.
+   *
+   * @param addr Where the guest range begins.
+   * @param length Its bytes.
+   */
+  sliceAt(addr: number, length: number): VolatileSlice | undefined {
+    const range = this.at(addr, length);
+    if (range === undefined) return undefined;
+    const { memory, startAddr, bitmap, bitmapStart } = range;
+    const offset = addr - startAddr;
+    if (!memory.canAccess(offset, length)) return undefined;
+    return new VolatileSlice(memory, offset, length, bitmap, bitmapStart + offset);
+  }
+
   #search(guess: HostRange | undefined, addr: number, length: number): HostRange | undefined {
     const range = guess !== undefined && addr < guess.end ? guess : this.#index.find(addr);
     if (range === undefined) return undefined;

@@ -27,6 +27,8 @@ import { isVectoredSource, readVectored, writeVectored } from "../volatile/strea
 import type { VolatileSlice } from "../volatile/volatile_slice.ts";
 import { type AccessCallback, type AccessTarget, sliceOf } from "./access.ts";
 import type { GuestMemory } from "./guest_memory.ts";
+import { type GuestRange, readAllRangesFrom, readRangesFrom } from "./vectored.ts";
+import { writeAllRangesTo, writeRangesTo } from "./vectored.ts";
 
 /**
  * Memory that devices access by address. Mirrors the trait `GuestMemory` of 0.18, which both guest
@@ -247,6 +249,67 @@ export abstract class IoMemory implements Bytes<GuestAddress> {
     this.#finish(addr, count, done, Permissions.Read, (at, rest) => {
       return this.writeVolatileTo(at, dst, rest);
     }, "WriteZero");
+  }
+
+  /**
+   * Reads once from a stream into several ranges of memory, such as the segments of a device's
+   * request, and marks what it wrote dirty.
+   *
+   * It is one transfer, as {@linkcode Bytes.readVolatileFrom} of one range is. A source that takes
+   * several pieces of memory, such as {@linkcode Fd} (up to 1,024, by `readv` or `preadv`), is called
+   * once; another source, or for memory that is not host memory, for each piece up to the first
+   * short one. Each range is read once. Behind an IOMMU all are translated before the transfer: if a
+   * part of one may not be accessed, nothing is transferred.
+   *
+   * @param ranges The ranges, in order. They may overlap.
+   * @param src The stream.
+   * @returns Bytes read, a prefix of the ranges in order: they end at the first hole.
+   * @throws {InvalidGuestAddress} The first byte is in no region.
+   * @throws {IOError} The stream failed: see {@linkcode Bytes.readVolatileFrom}.
+   *
+   * @example
+   * ```ts
+   * import { Cursor, GuestAddress, GuestMemoryHeap, u8 } from "@vmm/guest-memory";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]);
+   * const segments = [[GuestAddress(0x800), 3], [GuestAddress(0x100), 2]] as const;
+   * memory.readExactVectoredFrom(segments, new Cursor(Uint8Array.of(1, 2, 3, 4, 5)));
+   * assertEquals(memory.readObj(u8, GuestAddress(0x101)), 5);
+   * ```
+   */
+  readVectoredFrom(ranges: Iterable<GuestRange>, src: ByteSource): number {
+    return readRangesFrom(this, ranges, src);
+  }
+
+  /**
+   * Fills several ranges of memory from a stream, in as many transfers as it takes: see
+   * {@linkcode IoMemory.readVectoredFrom}.
+   *
+   * @throws {PartialBuffer} The memory or the stream ends early. The prefix is in memory then.
+   */
+  readExactVectoredFrom(ranges: Iterable<GuestRange>, src: ByteSource): void {
+    readAllRangesFrom(this, ranges, src);
+  }
+
+  /**
+   * Writes several ranges of memory once to a stream, as {@linkcode IoMemory.readVectoredFrom}
+   * reads: by one `writev` or `pwritev` where the stream is a descriptor.
+   *
+   * @returns Bytes written, a prefix of the ranges in order.
+   */
+  writeVectoredTo(ranges: Iterable<GuestRange>, dst: ByteSink): number {
+    return writeRangesTo(this, ranges, dst);
+  }
+
+  /**
+   * Writes several ranges of memory to a stream, in as many transfers as it takes.
+   *
+   * @throws {PartialBuffer} The memory ends early. The prefix is written then.
+   * @throws {IOError} The stream failed, or takes no more.
+   */
+  writeAllVectoredTo(ranges: Iterable<GuestRange>, dst: ByteSink): void {
+    writeAllRangesTo(this, ranges, dst);
   }
 
   // Does the rest of an exact transfer, until all is done, a transfer is empty or the memory ends.

@@ -14,13 +14,13 @@ import { byteSize, hex } from "../text/number_format.ts";
 import { advance, isCursorSink, isCursorSource, peek } from "../volatile/cursor.ts";
 import { type ByteSink, type ByteSource, isVectoredSink } from "../volatile/stream.ts";
 import { isVectoredSource, readInto, writeFrom } from "../volatile/stream.ts";
-import type { VolatileSlice } from "../volatile/volatile_slice.ts";
 import { type GuestAddressSpace, GuestMemoryLoadGuard } from "./address_space.ts";
 import { GuestMemory } from "./guest_memory.ts";
 import { HostRanges } from "./host_range.ts";
 import { RefCount } from "./ref_count.ts";
 import type { GuestMemoryRegion } from "./region.ts";
 import { RegionIndex } from "./region_index.ts";
+import { setHostRangesOf } from "./vectored.ts";
 import { checkAddress, checkCount, checkNumber } from "../text/argument.ts";
 
 /**
@@ -47,6 +47,10 @@ import { checkAddress, checkCount, checkNumber } from "../text/argument.ts";
 export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegion>
   extends GuestMemory<R>
   implements GuestAddressSpace<GuestRegionCollection<R>>, Disposable {
+  static {
+    setHostRangesOf((memory) => #ranges in memory ? memory.#ranges : undefined);
+  }
+
   #regions: readonly R[];
   readonly #references: RefCount = new RefCount("guest memory", () => this.#close());
   #index: RegionIndex<R>;
@@ -260,7 +264,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       const bytes = peek(src, count);
       if (bytes.length > 0) return advance(src, this.write(bytes, addr));
     }
-    const slice = isVectoredSource(src) ? this.#sliceOf(addr, count) : undefined;
+    const slice = isVectoredSource(src) ? this.#ranges.sliceAt(addr, count) : undefined;
     if (slice === undefined) return super.readVolatileFrom(addr, src, count);
     return readInto(slice, src);
   }
@@ -272,7 +276,7 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
       const bytes = peek(dst, count);
       if (bytes.length > 0) return advance(dst, this.read(bytes, addr));
     }
-    const slice = isVectoredSink(dst) ? this.#sliceOf(addr, count) : undefined;
+    const slice = isVectoredSink(dst) ? this.#ranges.sliceAt(addr, count) : undefined;
     if (slice === undefined) return super.writeVolatileTo(addr, dst, count);
     return writeFrom(slice, dst);
   }
@@ -318,17 +322,6 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   /** A table of the regions, or one line when closed. */
   override toString(): string {
     return this.closed ? `${this.constructor.name} (closed)` : super.toString();
-  }
-
-  // A range as one slice, also across a boundary of two regions, if it may be read and written: for
-  // streams that would take the parts of a range in one call too.
-  #sliceOf(addr: GuestAddress, count: number): VolatileSlice | undefined {
-    const range = this.#ranges.at(addr, count);
-    if (range === undefined) return undefined;
-    const { memory, slice, startAddr } = range;
-    const offset = addr - startAddr;
-    const open = memory.canAccess(offset, count);
-    return open ? slice.getSlice(offset, count) : undefined;
   }
 
   #open(): readonly R[] {

@@ -178,7 +178,8 @@ function transferVectored(
   slices: readonly VolatileSlice[],
   transfer: (slices: readonly VolatileSlice[]) => number,
 ): number {
-  const total = slices.reduce((sum, { len }) => sum + len, 0);
+  let total = 0;
+  for (let i = 0; i < slices.length; i++) total += slices[i]!.len;
   for (let attempts = 1;; attempts++) {
     try {
       return checkCount(transfer(slices), total);

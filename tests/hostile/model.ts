@@ -63,6 +63,8 @@ export function mayWrite(call: Call): readonly Span[] | undefined {
     case "copyToVolatileSlice":
     case "readVolatile":
     case "readVectoredVolatile":
+    case "readVectoredFrom":
+    case "readExactVectoredFrom":
       return args.flatMap(({ spans }) => spans ?? []);
     default:
       return /^(exchange|compareExchange|fetch\w+)$/.test(entry.method) ? subject?.spans : [];
@@ -73,12 +75,15 @@ function everything(subject: Subject | undefined): readonly Span[] {
   return subject?.spans ?? [];
 }
 
+const COUNTS =
+  /^(read|write|readVolatileFrom|writeVolatileTo|readVectoredFrom|writeVectoredTo|copyTo|copyFrom)$/;
+
 /** What is wrong with the type of a result, whatever happened meanwhile; or `undefined`. */
 export function faultOfType(call: Call, result: unknown): string | undefined {
   const { entry, subject, args } = call;
   if (subject === undefined || args.some(({ wild }) => wild)) return undefined;
   if (entry.receiver === "EventFd") return undefined;
-  if (/^(read|write|readVolatileFrom|writeVolatileTo|copyTo|copyFrom)$/.test(entry.method)) {
+  if (COUNTS.test(entry.method)) {
     const isCount = Number.isSafeInteger(result) && result as number >= 0;
     return isCount ? undefined : `returned ${show(result)}, which is no count`;
   }

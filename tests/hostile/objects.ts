@@ -9,7 +9,7 @@ import * as making from "./making.ts";
 import type { Maker, Place } from "./parameters.ts";
 import type { Random } from "./random.ts";
 import { slice } from "./receivers.ts";
-import { STARTS, type World } from "./world.ts";
+import { type Span, STARTS, type World } from "./world.ts";
 
 /** Advice that the kernel has, and some that it does not have. */
 export const ADVICE: readonly string[] = [
@@ -235,6 +235,52 @@ export function ranges(random: Random): Argument {
     labels.push(`[${start.label}, ${size.label}${own.length > 0 ? ", { backing }" : ""}]`);
   }
   return given(made, `[${labels.join(", ")}]`);
+}
+
+/** Ranges of a memory, to be transferred; hostile ones are wrong, change, or do mischief. */
+export function segments(place: Place, hostile: boolean): Argument {
+  const { subject, random, mischief } = place;
+  const made: unknown[] = [];
+  const labels: string[] = [];
+  const spans: Span[] = [];
+  for (let i = random.int(4); i >= 0; i--) {
+    const addr = subject!.address(random);
+    const length = random.int(60);
+    const range: unknown[] = [addr, length];
+    let label = `[${addr}, ${length}]`;
+    if (hostile && random.chance(0.3)) {
+      const index = random.int(2);
+      const { value, label: shown } = random.chance(0.5)
+        ? junk.anything(random, mischief)
+        : junk.number(random);
+      const honest = range[index];
+      let asked = random.int(2);
+      range[index] = undefined;
+      Object.defineProperty(range, index, {
+        get: mischief.then(() => asked++ === 0 ? honest : value),
+      });
+      label += ` whose [${index}] does ${mischief.last} and becomes ${shown}`;
+      if (asked === 1 && typeof value === "number") spans.push(...everythingOf(place));
+    }
+    spans.push(...subject!.resolve?.(addr, length) ?? subject!.spans ?? []);
+    made.push(range);
+    labels.push(label);
+  }
+  const label = `[${labels.join(", ")}]`;
+  if (!hostile || random.chance(0.5)) return { value: made, label, spans };
+  const step = mischief.then(() => {});
+  const value = function* () {
+    for (const range of made) {
+      step();
+      yield range;
+    }
+  }();
+  return { value, label: `a generator of ${label} that does ${mischief.last}`, spans };
+}
+
+// All bytes that a range of its memory may have.
+function everythingOf({ subject }: Place): readonly Span[] {
+  return subject!.spans ?? subject!.resolve?.(0, 2 ** 21) ?? [];
 }
 
 /** A region to insert. */

@@ -175,7 +175,13 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   other: other(({ world }) => given(objects.mapping(world), "mapping")),
   next: other((place) => given(slice(place).object.memory, "host memory")),
   parts: other(({ random }) => given([...Array(random.int(2))].map(() => ({})), "parts")),
-  ranges: other(({ random }) => objects.ranges(random)),
+  ranges: {
+    good: (place) => rangesFor(place, () => objects.segments(place, false)),
+    bad: (place) =>
+      place.random.chance(0.3)
+        ? anything(place)
+        : rangesFor(place, () => objects.segments(place, true)),
+  },
   region: other(({ random }) => objects.region(random)),
   regions: other((place) => objects.regions(place)),
   stream: other(({ entry, random }) => objects.webStream(entry, random)),
@@ -197,6 +203,11 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   "GuestAddress.value": { ...address, bad: withoutBigints },
   "MemoryRegionAddress.value": { ...address, bad: withoutBigints },
 };
+
+// Of memory to make, or in memory that there is.
+function rangesFor({ subject, random }: Place, inMemory: () => Argument): Argument {
+  return subject === undefined ? objects.ranges(random) : inMemory();
+}
 
 function handleOrAnything(place: Place): Argument {
   return place.random.chance(0.5) ? objects.alteredHandle(place) : anything(place);

@@ -199,7 +199,7 @@ export class Player {
   }
 }
 
-const READS = /^(read|readSlice|copyTo|copyOut|writeVolatileTo|writeAllVolatileTo|writeVolatile)$/;
+const READS = /^(read|readSlice|copyTo|copyOut|write(All)?(Volatile|Vectored)To|writeVolatile)$/;
 
 function* strayBytes({ entry }: Call, buffer: RealBuffer | undefined): Generator<string> {
   if (buffer === undefined) return;

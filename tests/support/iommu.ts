@@ -143,6 +143,16 @@ export const OPERATIONS: readonly (readonly [
     Read,
     (memory, at) => memory.writeVolatileTo(at, new Vectored(), 8),
   ],
+  [
+    "writeVectoredTo",
+    Read,
+    (memory, at) => memory.writeVectoredTo([[at, 8]], new Cursor(new Uint8Array(8))),
+  ],
+  [
+    "writeAllVectoredTo, vectored",
+    Read,
+    (memory, at) => memory.writeAllVectoredTo([[at, 8]], new Vectored()),
+  ],
   ["getSlices to read", Read, (memory, at) => [...memory.getSlices(at, 8, Read)]],
   ["write", Write, (memory, at) => memory.write(count(8), at)],
   ["writeSlice", Write, (memory, at) => memory.writeSlice(count(8), at)],
@@ -162,6 +172,16 @@ export const OPERATIONS: readonly (readonly [
     "readVolatileFrom, vectored",
     Write,
     (memory, at) => memory.readVolatileFrom(at, new Vectored(), 8),
+  ],
+  [
+    "readVectoredFrom",
+    Write,
+    (memory, at) => memory.readVectoredFrom([[at, 8]], new Cursor(count(8))),
+  ],
+  [
+    "readExactVectoredFrom, vectored",
+    Write,
+    (memory, at) => memory.readExactVectoredFrom([[at, 8]], new Vectored()),
   ],
   ["getSlices to write", Write, (memory, at) => [...memory.getSlices(at, 8, Write)]],
   ["getSlices", ReadWrite, (memory, at) => [...memory.getSlices(at, 8)]],
