@@ -75,3 +75,23 @@ for (const size of [512, 64 * KIB]) {
     });
   }
 }
+
+// The segments of a block device's request, by one call and by one for each.
+for (const segments of [2, 32]) {
+  const ranges = Array.from(
+    { length: segments },
+    (_, i) => [GuestAddress((i % 2) * 2 * MIB + i * 12 * KIB), 4 * KIB] as const,
+  );
+  const group = { group: `${segments} segments of 4 KiB from a file (${EACH})` };
+  Deno.bench("readVectoredFrom", { ...group, baseline: true }, () => {
+    for (let i = 0; i < OPERATIONS; i++) {
+      consume(memory.readVectoredFrom(ranges, zeroFd.at((i & MASK) * 512)));
+    }
+  });
+  Deno.bench("readVolatileFrom for each", group, () => {
+    for (let i = 0; i < OPERATIONS; i++) {
+      const file = zeroFd.at((i & MASK) * 512);
+      for (const [addr, length] of ranges) consume(memory.readVolatileFrom(addr, file, length));
+    }
+  });
+}

@@ -178,7 +178,9 @@ export function readAllRangesFrom(
   src: ByteSource,
 ): void {
   const pieces = new Pieces(memory, ranges, Permissions.Write);
-  transferAll(pieces, () => transferIn(memory, pieces, src));
+  const done = transferIn(memory, pieces, src);
+  if (done === pieces.total) return;
+  finish(pieces, done, () => transferIn(memory, pieces, src));
 }
 
 /** All of some ranges to a sink: see {@linkcode IoMemory.writeAllVectoredTo}. */
@@ -188,17 +190,23 @@ export function writeAllRangesTo(
   dst: ByteSink,
 ): void {
   const pieces = new Pieces(memory, ranges, Permissions.Read);
-  transferAll(pieces, () => transferOut(memory, pieces, dst), "WriteZero");
+  const done = transferOut(memory, pieces, dst);
+  if (done === pieces.total) return;
+  finish(pieces, done, () => transferOut(memory, pieces, dst), "WriteZero");
 }
 
-function transferAll(pieces: Pieces, transfer: () => number, whereEmpty?: IOErrorKind): void {
-  let completed = 0;
-  while (completed < pieces.reached) {
-    const done = transfer();
-    if (done === 0 && whereEmpty !== undefined) throw new IOError(whereEmpty);
-    if (done === 0) break;
-    completed += done;
-    if (completed < pieces.reached) pieces.advance(done);
+// Does the rest of an exact transfer, until all is done, a transfer is empty or the memory ends.
+function finish(
+  pieces: Pieces,
+  completed: number,
+  transfer: () => number,
+  whereEmpty?: IOErrorKind,
+): void {
+  for (let last = completed;; completed += last) {
+    if (last === 0 && whereEmpty !== undefined) throw new IOError(whereEmpty);
+    if (last === 0 || completed >= pieces.reached) break;
+    pieces.advance(last);
+    last = transfer();
   }
   ensureAll(pieces.total, completed);
 }
