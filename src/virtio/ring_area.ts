@@ -1,0 +1,142 @@
+/**
+ * One of the three areas of a virtqueue, as typed arrays.
+ *
+ * @module
+ */
+import type { GuestAddress } from "../address.ts";
+import type { Bitmap } from "../bitmap/bitmap.ts";
+import { u16 } from "../codec/scalar.ts";
+import { InvalidQueue } from "../error/virtqueue_error.ts";
+import type { IoMemory } from "../guest/io_memory.ts";
+import type { Permissions } from "../permissions.ts";
+import { hex } from "../text/number_format.ts";
+import { VolatileSlice } from "../volatile/volatile_slice.ts";
+
+/**
+ * A descriptor table, an available ring or a used ring. Its arrays begin at its first byte and end
+ * at its last, so that no index of a guest leaves it.
+ *
+ * Where the area is one piece of host memory, the arrays are that memory, and become empty with it.
+ * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region) they
+ * are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
+ * they were written.
+ */
+export class RingArea {
+  /** The area as 16-bit integers. */
+  u16: Uint16Array;
+  /** The area as 32-bit integers, if it begins at a multiple of 4; without the last two bytes. */
+  u32: Uint32Array;
+  readonly #addr: GuestAddress;
+  // What a copy is of; undefined where the arrays are the memory.
+  readonly #copied: IoMemory | undefined;
+  readonly #bitmap: Bitmap | undefined;
+  readonly #bitmapStart: number;
+
+  /**
+   * Finds an area in memory.
+   *
+   * @param memory The memory.
+   * @param name What the area is.
+   * @param addr Where it begins: a multiple of 2, or of 4 if it is read as 32-bit integers.
+   * @param length Its bytes.
+   * @param permissions What will be done with it.
+   * @throws {InvalidQueue} It is not in memory.
+   */
+  constructor(
+    memory: IoMemory,
+    name: string,
+    addr: GuestAddress,
+    length: number,
+    permissions: Permissions,
+  ) {
+    if (!memory.checkRange(addr, length, permissions)) {
+      throw new InvalidQueue(`its ${name}, ${length} bytes at ${hex(addr)}, is not in memory`);
+    }
+    this.#addr = addr;
+    const slice = hostSlice(memory, addr, length, permissions);
+    // The used ring is two bytes longer than a multiple of 4.
+    const words = Math.floor(length / 4);
+    const start = slice?.start ?? 0;
+    const unit = addr % 4 === 0 ? 4 : 2;
+    if (slice !== undefined && start % unit === 0) {
+      const { buffer } = slice.memory;
+      this.u16 = new Uint16Array(buffer, start, length / 2);
+      this.u32 = new Uint32Array(buffer, start, unit === 4 ? words : 0);
+      this.#copied = undefined;
+    } else {
+      const buffer = new ArrayBuffer(length);
+      this.u16 = new Uint16Array(buffer);
+      this.u32 = new Uint32Array(buffer, 0, words);
+      this.#copied = memory;
+    }
+    this.#bitmap = slice?.tracking?.bitmap;
+    this.#bitmapStart = slice?.tracking?.start ?? 0;
+  }
+
+  /** Whether the arrays are empty: the memory was closed, or its protection changed. */
+  get isLost(): boolean {
+    return this.u16.length === 0;
+  }
+
+  /** Whether the arrays are a copy, which has to be made current. */
+  get isCopy(): boolean {
+    return this.#copied !== undefined;
+  }
+
+  /** Empties the arrays. */
+  close(): void {
+    this.u16 = new Uint16Array(0);
+    this.u32 = new Uint32Array(0);
+  }
+
+  /**
+   * Makes bytes of the arrays current.
+   *
+   * @param offset The first byte.
+   * @param length How many: 2, or a multiple.
+   */
+  fetch(offset: number, length: number): void {
+    if (this.#copied !== undefined) this.#copyIn(this.#copied, offset, length);
+  }
+
+  /**
+   * Says that bytes of the arrays were written: marks them dirty.
+   *
+   * @param offset The first byte.
+   * @param length How many: 2, or a multiple.
+   */
+  publish(offset: number, length: number): void {
+    if (this.#copied !== undefined) this.#copyOut(this.#copied, offset, length);
+    else this.#bitmap?.markDirty(this.#bitmapStart + offset, length);
+  }
+
+  #copyIn(memory: IoMemory, offset: number, length: number): void {
+    const addr = this.#addr + offset as GuestAddress;
+    if (length === 2) this.u16[offset / 2] = memory.load(u16, addr);
+    else memory.readSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
+  }
+
+  #copyOut(memory: IoMemory, offset: number, length: number): void {
+    const addr = this.#addr + offset as GuestAddress;
+    if (length === 2) memory.store(u16, this.u16[offset / 2]!, addr);
+    else memory.writeSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
+  }
+}
+
+// A range as one slice, if JavaScript has typed arrays of all of it.
+function hostSlice(
+  memory: IoMemory,
+  addr: GuestAddress,
+  length: number,
+  permissions: Permissions,
+): VolatileSlice | undefined {
+  let slice: VolatileSlice | undefined;
+  memory.access(length, addr, permissions, (_total, count, offset, target) => {
+    if (count === length) slice = target.hostSlice?.getSlice(offset, length);
+    return 0;
+  });
+  if (slice === undefined) return undefined;
+  // A class derived from VolatileSlice may override accesses.
+  const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype;
+  return isPlain && slice.memory.canAccess(slice.start, slice.len) ? slice : undefined;
+}

@@ -1,0 +1,46 @@
+/**
+ * The buffers of a descriptor chain.
+ *
+ * @module
+ */
+import type { QueueMemory } from "./queue_memory.ts";
+
+/**
+ * The buffers of one chain, in order: first those to read, then those to write. Used again for
+ * another chain when this one was given back, as making the arrays takes longer than reading a
+ * chain.
+ */
+export class Segments {
+  /** The memory that they are in. */
+  readonly source: QueueMemory;
+  /** The chain's first descriptor. */
+  head = 0;
+  /** Which chain it is of all that had this object. */
+  generation = 0;
+  /** Guest addresses. */
+  addresses: Float64Array = new Float64Array(4);
+  /** Bytes of each, at least 1. */
+  lengths: Uint32Array = new Uint32Array(4);
+  /** How many there are. */
+  count = 0;
+  /** How many are to be read. */
+  readableCount = 0;
+  /** Their bytes. */
+  readableBytes = 0;
+  /** Bytes of the others. */
+  writableBytes = 0;
+
+  /** @param source The memory that the buffers will be in. */
+  constructor(source: QueueMemory) {
+    this.source = source;
+  }
+
+  /** Makes room for one more. */
+  grow(): void {
+    const { addresses, lengths } = this;
+    this.addresses = new Float64Array(addresses.length * 2);
+    this.addresses.set(addresses);
+    this.lengths = new Uint32Array(lengths.length * 2);
+    this.lengths.set(lengths);
+  }
+}

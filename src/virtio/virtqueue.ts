@@ -1,0 +1,314 @@
+/**
+ * The device's side of a virtqueue.
+ *
+ * @module
+ */
+import { InvalidAvailRingIndex, InvalidChain } from "../error/virtqueue_error.ts";
+import type { GuestAddressSpace } from "../guest/address_space.ts";
+import type { IoMemory } from "../guest/io_memory.ts";
+import { Permissions } from "../permissions.ts";
+import { checkNumber } from "../text/argument.ts";
+import { showAsText } from "../text/inspect.ts";
+import { hex } from "../text/number_format.ts";
+import { DescriptorChain, endChain } from "./descriptor_chain.ts";
+import { DescriptorTable } from "./descriptor_table.ts";
+import { AVAIL_NO_INTERRUPT, availRingLength, checkState, descTableLength } from "./layout.ts";
+import { USED_NO_NOTIFY, usedRingLength, type VirtqueueState } from "./layout.ts";
+import { QueueMemory } from "./queue_memory.ts";
+import { RingArea } from "./ring_area.ts";
+import { Segments } from "./segments.ts";
+
+/**
+ * A split virtqueue as its device sees it (VIRTIO 1.2, section 2.7). Mirrors `Queue`.
+ *
+ * The three areas of the queue are found once, in the map of that moment, and again by
+ * {@linkcode Virtqueue.refresh}. Nothing that a driver writes there leads out of memory: each index
+ * is checked when it is read, each chain as a whole when it is taken.
+ *
+ * A queue is used by one thread. The rings are written as the specification orders it, so the
+ * driver may run on any. What the queue writes is marked dirty.
+ *
+ * @example A device that answers in capitals
+ * ```ts
+ * import { GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x10000]]);
+ * const driver = new MockDriver(memory, { size: 16, base: GuestAddress(0), length: 0x10000 });
+ * driver.add([new TextEncoder().encode("hello")], [16]);
+ *
+ * using queue = new Virtqueue(memory, driver.state);
+ * for (let chain; (chain = queue.pop()) !== undefined;) {
+ *   const text = new Uint8Array(chain.readable.remaining);
+ *   chain.readable.readSlice(text);
+ *   const answer = new TextEncoder().encode(new TextDecoder().decode(text).toUpperCase());
+ *   chain.writable.writeSlice(answer);
+ *   queue.addUsed(chain, answer.length);
+ * }
+ * assertEquals(queue.needsNotification(), true);
+ *
+ * const request = driver.takeUsed();
+ * assertEquals(new TextDecoder().decode(request?.written), "HELLO");
+ * ```
+ */
+export class Virtqueue implements Disposable {
+  static {
+    showAsText(this);
+  }
+
+  readonly #state: Required<VirtqueueState>;
+  readonly #size: number;
+  readonly #source: QueueMemory;
+  // Segments of chains that were given back.
+  readonly #idle: Segments[] = [];
+  #table!: DescriptorTable;
+  #avail!: RingArea;
+  #used!: RingArea;
+  // The driver's index as it was last read.
+  #availIndex: number;
+  #nextAvail: number;
+  #nextUsed: number;
+  #unsignalled: number;
+  #wantsNotification = true;
+
+  /**
+   * Takes a queue into use, as it was set up by the driver, or goes on with one from a saved state.
+   * Nothing is written.
+   *
+   * @param memory The memory, or the address space to take its map from.
+   * @param state Where the queue is; for one that was saved, {@linkcode Virtqueue.state}.
+   * @throws {InvalidQueue} The size or an address is impossible, or an area is not in memory.
+   */
+  constructor(memory: IoMemory | GuestAddressSpace, state: VirtqueueState) {
+    this.#state = checkState(state);
+    const { size, nextAvail, nextUsed, unsignalled } = this.#state;
+    this.#size = size;
+    this.#availIndex = this.#nextAvail = nextAvail;
+    this.#nextUsed = nextUsed;
+    this.#unsignalled = unsignalled;
+    this.#source = new QueueMemory(memory);
+    try {
+      this.#attach(this.#source.memory);
+    } catch (error) {
+      this.#source.close();
+      throw error;
+    }
+  }
+
+  /** Descriptors of the queue. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * The memory that chains are accessed in, as the queue sees it.
+   *
+   * @throws {MemoryClosed} The queue is closed.
+   */
+  get memory(): IoMemory {
+    return this.#source.memory;
+  }
+
+  /**
+   * What a queue that goes on later begins with, on this machine or another one. Chains that were
+   * taken and not given back are not in it: finish them before.
+   */
+  get state(): Required<VirtqueueState> {
+    const unsignalled = Math.min(this.#unsignalled, 0xffff);
+    return {
+      ...this.#state,
+      ...{ nextAvail: this.#nextAvail, nextUsed: this.#nextUsed, unsignalled },
+    };
+  }
+
+  /**
+   * Takes the newest map of the address space, and finds the areas of the queue in it. Call it
+   * between batches. Chains that are in use are accessed in the new map from now on.
+   *
+   * @throws {InvalidQueue} An area is not in memory any more. The old map stays in use.
+   */
+  refresh(): void {
+    this.#source.refresh((memory) => {
+      if (memory !== this.#source.memory || this.#isLost()) this.#attach(memory);
+    });
+  }
+
+  /**
+   * Takes the next chain that the driver made available.
+   *
+   * If there is none, the driver will notify the device of the next one, unless that is switched
+   * off by {@linkcode Virtqueue.notifyOnAvail}.
+   *
+   * @returns The chain; `undefined` if there is none.
+   * @throws {InvalidChain} The chain breaks a rule. It was taken: the next call takes the next one.
+   * @throws {InvalidAvailRingIndex} The driver's index is impossible. No chain was taken.
+   */
+  pop(): DescriptorChain | undefined {
+    if (this.#avail.isLost || this.#table.isLost) this.#attach(this.#source.memory);
+    const next = this.#nextAvail;
+    const isEmpty = next === this.#availIndex && this.#readAvailIndex() === next;
+    if (isEmpty && !this.#awaitsNotification()) return undefined;
+    const size = this.#size;
+    const slot = 2 + (next & size - 1);
+    const avail = this.#avail;
+    avail.fetch(slot * 2, 2);
+    const head = avail.u16[slot]!;
+    this.#nextAvail = next + 1 & 0xffff;
+    if (head >= size) throw new InvalidChain(head, head, "index");
+    const segments = this.#idle.pop() ?? new Segments(this.#source);
+    try {
+      this.#table.read(head, segments);
+    } catch (error) {
+      this.#idle.push(segments);
+      throw error;
+    }
+    return new DescriptorChain(segments);
+  }
+
+  /**
+   * Gives a chain back to the driver.
+   *
+   * @param chain The chain; or the head of one, such as that of {@linkcode InvalidChain}.
+   * @param written Bytes that were written, from the first writable one on: what the driver may
+   * read.
+   * @throws {ChainUsed} It was given back already.
+   * @throws {RangeError} The chain has less space, or the head is not one of this queue.
+   */
+  addUsed(chain: DescriptorChain | number, written: number): void {
+    if (this.#used.isLost) this.#attach(this.#source.memory);
+    checkNumber("written", written);
+    const head = typeof chain === "number"
+      ? this.#checkHead(chain, written)
+      : this.#end(chain, written);
+    const used = this.#used;
+    const next = this.#nextUsed;
+    const slot = next & this.#size - 1;
+    used.u32[1 + slot * 2] = head;
+    used.u32[2 + slot * 2] = written;
+    this.#nextUsed = next + 1 & 0xffff;
+    this.#unsignalled++;
+    // The driver may see the index only after the entry. Marks come after both writes.
+    Atomics.store(used.u16, 1, this.#nextUsed);
+    used.publish(4 + slot * 8, 8);
+    used.publish(2, 2);
+  }
+
+  /**
+   * Whether the driver has to be notified of the chains that were given back since the last call.
+   * Call it once after a batch.
+   */
+  needsNotification(): boolean {
+    if (this.#isLost()) this.#attach(this.#source.memory);
+    const { size, eventIdx } = this.#state;
+    const count = this.#unsignalled;
+    this.#unsignalled = 0;
+    if (count === 0) return false;
+    if (!eventIdx) return (this.#readAvail(0) & AVAIL_NO_INTERRUPT) === 0;
+    // Section 2.7.7.2: whether the index passed used_event since then.
+    const passed = this.#nextUsed - this.#readAvail(2 + size) - 1 & 0xffff;
+    return passed < count;
+  }
+
+  /**
+   * Asks the driver to notify the device of chains that it makes available, or not to: a device
+   * that looks by itself needs no notification. The driver may notify all the same.
+   *
+   * @param wanted Whether it should.
+   * @returns Whether chains are there already. A device that waits for a notification has to take
+   * them first.
+   */
+  notifyOnAvail(wanted: boolean): boolean {
+    if (this.#isLost()) this.#attach(this.#source.memory);
+    this.#wantsNotification = Boolean(wanted);
+    if (wanted) return this.#awaitsNotification();
+    // With an event index the driver notifies once, until the next one is set.
+    if (!this.#state.eventIdx) this.#writeUsed(0, USED_NO_NOTIFY);
+    return this.#readAvailIndex() !== this.#nextAvail;
+  }
+
+  /** Lets the map go. Chains cannot be accessed from then on. Closing again does nothing. */
+  close(): void {
+    this.#avail.close();
+    this.#used.close();
+    this.#source.close();
+  }
+
+  /** The same as {@linkcode Virtqueue.close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** One line: the size, where the areas are, how far the device has come. */
+  toString(): string {
+    const { size, descTable, availRing, usedRing } = this.#state;
+    return `Virtqueue of ${size} at ${hex(descTable)}, ${hex(availRing)}, ${hex(usedRing)}: ` +
+      `taken to ${this.#nextAvail}, used to ${this.#nextUsed}`;
+  }
+
+  #isLost(): boolean {
+    return this.#avail.isLost || this.#used.isLost || this.#table.isLost;
+  }
+
+  #attach(memory: IoMemory): void {
+    const { size, descTable, availRing, usedRing, indirect } = this.#state;
+    const { Read, Write } = Permissions;
+    const table = new RingArea(memory, "descTable", descTable, descTableLength(size), Read);
+    const avail = new RingArea(memory, "availRing", availRing, availRingLength(size), Read);
+    const used = new RingArea(memory, "usedRing", usedRing, usedRingLength(size), Write);
+    this.#table = new DescriptorTable(table, memory, size, indirect);
+    this.#avail = avail;
+    this.#used = used;
+  }
+
+  // Asks for a notification of the next chain. Returns whether one came meanwhile.
+  #awaitsNotification(): boolean {
+    const next = this.#nextAvail;
+    if (this.#wantsNotification) {
+      const { size, eventIdx } = this.#state;
+      // Section 2.7.10: avail_event, behind the ring; without event index, the flags.
+      if (eventIdx) this.#writeUsed(2 + size * 4, next);
+      else this.#writeUsed(0, 0);
+    }
+    return this.#readAvailIndex() !== next;
+  }
+
+  #readAvailIndex(): number {
+    const index = this.#readAvail(1);
+    const size = this.#size;
+    if ((index - this.#nextAvail & 0xffff) > size) {
+      throw new InvalidAvailRingIndex(index, this.#nextAvail, size);
+    }
+    return this.#availIndex = index;
+  }
+
+  // Before what it refers to is read: the load is ordered.
+  #readAvail(at: number): number {
+    const avail = this.#avail;
+    avail.fetch(at * 2, 2);
+    return Atomics.load(avail.u16, at);
+  }
+
+  // Before the driver's index is read again: the store is ordered.
+  #writeUsed(at: number, value: number): void {
+    const used = this.#used;
+    if (used.u16[at] === value) return;
+    Atomics.store(used.u16, at, value);
+    used.publish(at * 2, 2);
+  }
+
+  // Checks a head.
+  #checkHead(head: number, written: number): number {
+    if (!(Number.isInteger(head) && head >= 0 && head < this.#size)) {
+      throw new RangeError(`Cannot give chain ${head} back: it is not in the table`);
+    }
+    if (Number.isInteger(written) && written >= 0 && written < 2 ** 32) return head;
+    throw new RangeError(`Cannot report ${written} bytes as written`);
+  }
+
+  #end(chain: DescriptorChain, written: number): number {
+    const segments = endChain(chain, this.#source, written);
+    this.#idle.push(segments);
+    return segments.head;
+  }
+}

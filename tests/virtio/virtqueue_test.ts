@@ -1,0 +1,290 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { AtomicBitmap, GuestMemoryAtomic, GuestMemoryHeap, MemoryClosed, u16 } from "../../mod.ts";
+import {
+  ChainUsed,
+  InvalidAvailRingIndex,
+  InvalidChain,
+  InvalidQueue,
+  MockDriver,
+  Virtqueue,
+} from "../../src/virtio/mod.ts";
+import { count, gpa } from "../support/values.ts";
+
+const SIZE = 8;
+const LENGTH = 0x4000;
+
+/** A driver and a device over the same memory. */
+function pair(features: { eventIdx?: boolean; indirect?: boolean } = {}) {
+  const memory = GuestMemoryHeap.fromRanges([[gpa(0), LENGTH]]);
+  const driver = new MockDriver(memory, { size: SIZE, base: gpa(0), length: LENGTH, ...features });
+  return { memory, driver, queue: new Virtqueue(memory, driver.state) };
+}
+
+Deno.test("Virtqueue takes chains in order, and gives them back in any", () => {
+  const { driver, queue } = pair();
+  const heads = [1, 2, 3].map((first) => driver.add([count(4, first)], [4]));
+  const chains = [queue.pop()!, queue.pop()!, queue.pop()!];
+  assertEquals(queue.pop(), undefined);
+  assertEquals(chains.map(({ head }) => head), heads);
+  for (const i of [2, 0, 1]) {
+    const { readable, writable } = chains[i]!;
+    const bytes = new Uint8Array(readable.remaining);
+    readable.readSlice(bytes);
+    writable.writeSlice(bytes.toReversed());
+    queue.addUsed(chains[i]!, 4);
+  }
+  for (const i of [2, 0, 1]) {
+    assertEquals(driver.takeUsed(), { head: heads[i]!, written: count(4, i + 1).toReversed() });
+  }
+  assertEquals([driver.takeUsed(), driver.pending], [undefined, 0]);
+});
+
+Deno.test("Virtqueue.pop() throws for a wrong chain, and takes the next one then", () => {
+  const { memory, driver, queue } = pair();
+  const wrong = driver.add([count(4)])!;
+  const right = driver.add([count(4)])!;
+  // flags of its descriptor: next, which leads to itself.
+  memory.writeObj(u16, 1, gpa(wrong * 16 + 12));
+  memory.writeObj(u16, wrong, gpa(wrong * 16 + 14));
+  const error = assertThrows(() => queue.pop(), InvalidChain);
+  assertEquals([error.head, error.descriptor, error.problem], [wrong, wrong, "loop"]);
+  assertEquals(queue.pop()?.head, right);
+  queue.addUsed(error.head, 0);
+  assertEquals(driver.takeUsed(), { head: wrong, written: new Uint8Array(0) });
+});
+
+Deno.test("Virtqueue.pop() throws for an index that is too far ahead, and takes nothing", () => {
+  const { memory, driver, queue } = pair();
+  const head = driver.add([count(4)]);
+  memory.store(u16, SIZE + 1, gpa(driver.state.availRing + 2));
+  const error = assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+  assertEquals([error.index, error.nextAvail, error.size], [SIZE + 1, 0, SIZE]);
+  memory.store(u16, 0xffff, gpa(driver.state.availRing + 2));
+  assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+  memory.store(u16, 1, gpa(driver.state.availRing + 2));
+  assertEquals(queue.pop()?.head, head);
+  // Exactly as many as there are entries is right.
+  memory.store(u16, SIZE + 1, gpa(driver.state.availRing + 2));
+  assertEquals(queue.notifyOnAvail(true), true);
+});
+
+Deno.test("Virtqueue.addUsed() refuses chains of others, used ones, and too many bytes", () => {
+  const { driver, queue } = pair();
+  driver.add([count(4)], [4]);
+  const other = pair();
+  other.driver.add([count(4)], [4]);
+  const chain = queue.pop()!;
+  assertThrows(() => queue.addUsed(other.queue.pop()!, 0), TypeError);
+  for (const written of [5, -1, 0.5, NaN, 2 ** 32]) {
+    assertThrows(() => queue.addUsed(chain, written), RangeError);
+  }
+  assertThrows(() => queue.addUsed(chain, "4" as never), TypeError);
+  for (const head of [-1, SIZE, 0.5, NaN]) {
+    assertThrows(() => queue.addUsed(head, 0), RangeError);
+  }
+  assertThrows(() => queue.addUsed(0, 2 ** 32), RangeError);
+  assertEquals([chain.isUsed, driver.takeUsed()], [false, undefined]);
+  queue.addUsed(chain, 4);
+  assertEquals(chain.isUsed, true);
+  assertThrows(() => queue.addUsed(chain, 4), ChainUsed);
+  assertThrows(() => chain.readable.read(new Uint8Array(1)), ChainUsed);
+  assertThrows(() => chain.writable.write(new Uint8Array(1)), ChainUsed);
+  // Another chain uses its segments now.
+  driver.takeUsed();
+  driver.add([count(2)], [2]);
+  const next = queue.pop()!;
+  assertThrows(() => chain.writable.write(new Uint8Array(1)), ChainUsed);
+  assertThrows(() => queue.addUsed(chain, 0), ChainUsed);
+  assertEquals([next.readable.remaining, next.writable.remaining], [2, 2]);
+});
+
+Deno.test("Virtqueue.needsNotification() follows the driver's flag", () => {
+  const { driver, queue } = pair();
+  const serve = () => {
+    driver.add([count(1)]);
+    queue.addUsed(queue.pop()!, 0);
+  };
+  assertEquals(queue.needsNotification(), false);
+  serve();
+  assertEquals([queue.needsNotification(), queue.needsNotification()], [true, false]);
+  driver.notifyOnUsed(false);
+  serve();
+  assertEquals(queue.needsNotification(), false);
+  driver.notifyOnUsed(true);
+  assertEquals(queue.needsNotification(), false);
+  serve();
+  assertEquals(queue.needsNotification(), true);
+});
+
+Deno.test("Virtqueue.needsNotification() follows used_event, at each wrap of the index", () => {
+  const { driver, queue } = pair({ eventIdx: true });
+  for (let i = 0; i < 0x8000 + 10; i++) {
+    // Finding none, the driver waits for the first one.
+    if (driver.takeUsed() !== undefined) throw new Error(`${i}`);
+    for (let batch = 0; batch < 2; batch++) driver.add([count(1)]);
+    for (let batch = 0; batch < 2; batch++) {
+      queue.addUsed(queue.pop()!, 0);
+      if (queue.needsNotification() !== (batch === 0)) throw new Error(`${i} ${batch}`);
+    }
+    driver.takeUsed();
+    driver.takeUsed();
+  }
+});
+
+Deno.test("Virtqueue asks for a notification when it finds the ring empty", () => {
+  for (const eventIdx of [false, true]) {
+    const { driver, queue } = pair({ eventIdx });
+    const add = () => {
+      driver.add([count(1)]);
+      return driver.needsNotification();
+    };
+    assertEquals(add(), true);
+    queue.pop();
+    assertEquals(queue.pop(), undefined);
+    assertEquals(add(), true);
+    assertEquals(queue.notifyOnAvail(false), true);
+    queue.pop();
+    assertEquals(queue.pop(), undefined);
+    assertEquals(add(), false);
+    assertEquals(queue.notifyOnAvail(true), true);
+    while (queue.pop() !== undefined);
+    assertEquals(add(), true);
+    assertEquals(queue.notifyOnAvail(true), true);
+  }
+});
+
+Deno.test("Virtqueue.state goes on where the queue was", () => {
+  const { memory, driver, queue } = pair({ eventIdx: true, indirect: true });
+  const heads = [0, 1, 2].map(() => driver.add([count(3)], [], { indirect: true })!);
+  queue.addUsed(queue.pop()!, 0);
+  const { state } = queue;
+  assertEquals(JSON.parse(JSON.stringify(state)), {
+    ...driver.state,
+    ...{ nextAvail: 1, nextUsed: 1, unsignalled: 1 },
+  });
+  queue.close();
+  const restored = new Virtqueue(memory, state);
+  assertEquals(restored.needsNotification(), true);
+  assertEquals(restored.pop()?.head, heads[1]);
+  restored.addUsed(heads[1]!, 0);
+  assertEquals(driver.takeUsed()?.head, heads[0]);
+  assertEquals(driver.takeUsed()?.head, heads[1]);
+});
+
+Deno.test("Virtqueue marks exactly what it writes dirty", () => {
+  const bitmap = new AtomicBitmap(LENGTH, 1);
+  const memory = GuestMemoryHeap.fromRanges([[gpa(0), LENGTH]], { bitmap: () => bitmap });
+  const driver = new MockDriver(memory, { size: SIZE, base: gpa(0), length: LENGTH });
+  const { usedRing } = driver.state;
+  driver.add([count(4)], [4]);
+  driver.add([count(4)], [4]);
+  const queue = new Virtqueue(memory, driver.state);
+  bitmap.reset();
+  const chain = queue.pop()!;
+  chain.readable.readSlice(new Uint8Array(4));
+  assertEquals([...bitmap.dirtyRuns()], []);
+  queue.addUsed(chain, 0);
+  assertEquals([...bitmap.dirtyRuns()], [[usedRing + 2, 10]]);
+  bitmap.reset();
+  queue.addUsed(queue.pop()!, 0);
+  assertEquals([...bitmap.dirtyRuns()], [[usedRing + 2, 2], [usedRing + 12, 8]]);
+  bitmap.reset();
+  queue.notifyOnAvail(false);
+  assertEquals([...bitmap.dirtyRuns()], [[usedRing, 2]]);
+});
+
+Deno.test("Virtqueue.refresh() takes the newest map of an address space", () => {
+  const space = new GuestMemoryAtomic(GuestMemoryHeap.fromRanges([[gpa(0), LENGTH]]));
+  using guard = space.memory();
+  const driver = new MockDriver(guard.memory, { size: SIZE, base: gpa(0), length: LENGTH });
+  using queue = new Virtqueue(space, driver.state);
+  driver.add([count(4)]);
+  driver.add([count(4)]);
+  const chain = queue.pop()!;
+  {
+    using lock = space.lockSync();
+    const [smaller, region] = lock.memory.removeRegion(gpa(0), LENGTH);
+    region.close();
+    lock.replace(smaller);
+  }
+  // The old map stays.
+  chain.readable.readSlice(new Uint8Array(4));
+  assertThrows(() => queue.refresh(), InvalidQueue);
+  assertEquals(queue.pop()?.readable.remaining, 4);
+  {
+    using lock = space.lockSync();
+    lock.replace(GuestMemoryHeap.fromRanges([[gpa(0), LENGTH]]));
+  }
+  queue.refresh();
+  assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+});
+
+Deno.test("Virtqueue throws once it or its memory is closed", () => {
+  const calls: ((queue: Virtqueue) => unknown)[] = [
+    (queue) => queue.pop(),
+    (queue) => queue.addUsed(0, 0),
+    (queue) => queue.needsNotification(),
+    (queue) => queue.notifyOnAvail(true),
+    (queue) => queue.notifyOnAvail(false),
+    (queue) => queue.refresh(),
+  ];
+  for (const call of calls) {
+    const { memory, driver, queue } = pair();
+    driver.add([count(1)]);
+    const chain = queue.pop()!;
+    queue.close();
+    queue.close();
+    assertThrows(() => call(queue), MemoryClosed);
+    assertThrows(() => chain.readable.read(new Uint8Array(1)), MemoryClosed);
+    memory.close();
+    const other = pair();
+    const { state } = other.driver;
+    // Over plain memory, as an IOMMU is: the queue does not keep it open.
+    const plain = new Virtqueue(other.memory, state);
+    other.queue.close();
+    plain.close();
+    assertThrows(() => call(plain), MemoryClosed);
+  }
+});
+
+Deno.test("Virtqueue refuses impossible queues", () => {
+  const { memory, driver } = pair();
+  const { state } = driver;
+  for (const size of [0, 3, -8, 0.5, NaN, 65_536]) {
+    assertThrows(() => new Virtqueue(memory, { ...state, size }), InvalidQueue);
+  }
+  const places = [["descTable", 8], ["availRing", 1], ["usedRing", 2]] as const;
+  for (const [name, unit] of places) {
+    const [beyond, odd] = [LENGTH * 2, state[name] + unit];
+    const { length } = { length: { descTable: 128, availRing: 22, usedRing: 70 }[name] };
+    for (const place of [beyond, odd, LENGTH - length + 16, -16, NaN, 2 ** 53]) {
+      assertThrows(() => new Virtqueue(memory, { ...state, [name]: place }), InvalidQueue);
+    }
+  }
+  assertThrows(() => new Virtqueue(memory, { ...state, size: "8" as never }), TypeError);
+  for (const index of ["nextAvail", "nextUsed", "unsignalled"]) {
+    for (const value of [-1, 65_536, 0.5]) {
+      assertThrows(() => new Virtqueue(memory, { ...state, [index]: value }), InvalidQueue);
+    }
+  }
+});
+
+Deno.test("Virtqueue has a queue of one descriptor, and of 32768", () => {
+  for (const size of [1, 32_768]) {
+    const memory = GuestMemoryHeap.fromRanges([[gpa(0), 2 ** 21]]);
+    const driver = new MockDriver(memory, { size, base: gpa(0), length: 2 ** 21 });
+    const queue = new Virtqueue(memory, driver.state);
+    for (let i = 0; i < size; i++) driver.add([Uint8Array.of(i)]);
+    assertEquals(driver.add([Uint8Array.of(0)]), undefined);
+    for (let i = 0; i < size; i++) {
+      const chain = queue.pop()!;
+      const byte = new Uint8Array(1);
+      chain.readable.readSlice(byte);
+      if (byte[0] !== (i & 0xff)) throw new Error(`${i}`);
+      queue.addUsed(chain, 0);
+    }
+    assertEquals([queue.pop(), queue.state.nextUsed], [undefined, size]);
+    for (let i = 0; i < size; i++) driver.takeUsed();
+    assertEquals(driver.pending, 0);
+  }
+});
