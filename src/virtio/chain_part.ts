@@ -373,6 +373,7 @@ function inPieces(
 
 // A value in several buffers, or none.
 function readOver<T>(part: ReadablePart, codec: ByteValued<T>, size: number): T {
+  ensureAll(size, Math.min(size, part.remaining));
   const buffer = borrowBounceBuffer(size);
   try {
     part.readSlice(bytesOf(buffer.u8, 0, size));
