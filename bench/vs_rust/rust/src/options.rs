@@ -5,17 +5,22 @@
 use std::time::Duration;
 
 pub const USAGE: &str = "\
-Usage: guest-memory-bench [--time-ms N] [--filter SUBSTRING] [--limits] [--list]
+Usage: guest-memory-bench [--time-ms N] [--filter SUBSTRING] [--list]
+                          [--limits | --system-calls [--threads N]]
 
   --time-ms N         measure each case for N milliseconds (default 200)
   --filter SUBSTRING  only the cases whose name contains SUBSTRING
   --limits            libc memcpy and memset and a volatile u32 loop, instead of the cases
+  --system-calls      libc read from /dev/zero and write to /dev/null, instead of the cases
+  --threads N         have N threads in the process; all but the first do nothing (default 1)
   --list              print the names, one per line, and measure nothing";
 
 pub struct Options {
     pub time: Duration,
     pub filter: Option<String>,
     pub limits: bool,
+    pub system_calls: bool,
+    pub threads: u64,
     pub list: bool,
     pub help: bool,
 }
@@ -26,6 +31,8 @@ impl Options {
             time: Duration::from_millis(200),
             filter: None,
             limits: false,
+            system_calls: false,
+            threads: 1,
             list: false,
             help: false,
         };
@@ -36,9 +43,13 @@ impl Options {
                     .ok_or_else(|| format!("{argument} needs a value"))
             };
             match argument.as_str() {
-                "--time-ms" => options.time = parse_milliseconds(&value()?)?,
+                "--time-ms" => {
+                    options.time = Duration::from_millis(parse_count("--time-ms", &value()?)?)
+                }
                 "--filter" => options.filter = Some(value()?),
                 "--limits" => options.limits = true,
+                "--system-calls" => options.system_calls = true,
+                "--threads" => options.threads = parse_count("--threads", &value()?)?,
                 "--list" => options.list = true,
                 "--help" | "-h" => options.help = true,
                 _ => return Err(format!("unknown argument: {argument}")),
@@ -48,11 +59,11 @@ impl Options {
     }
 }
 
-fn parse_milliseconds(text: &str) -> Result<Duration, String> {
+fn parse_count(option: &str, text: &str) -> Result<u64, String> {
     match text.parse() {
-        Ok(milliseconds @ 1..) => Ok(Duration::from_millis(milliseconds)),
+        Ok(count @ 1..) => Ok(count),
         _ => Err(format!(
-            "--time-ms needs a positive whole number, not {text:?}"
+            "{option} needs a positive whole number, not {text:?}"
         )),
     }
 }

@@ -4,9 +4,6 @@
 
 use crate::harness::Case;
 
-/// The version that `Cargo.toml` pins.
-const CRATE: &str = "vm-memory 0.18.0";
-
 /// Nanoseconds per iteration, over the batches of one case.
 pub struct Summary {
     median: f64,
@@ -46,14 +43,14 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
 }
 
 /// The measured cases as one JSON object. Names hold no character that JSON escapes.
-pub fn to_json(cases: &[Case]) -> String {
+pub fn to_json(measured: &str, cases: &[Case]) -> String {
     let entries: Vec<String> = cases
         .iter()
         .filter_map(|case| Some((&case.name, case.summary.as_ref()?)))
         .map(|(name, summary)| format!(r#""{name}": {}"#, summary.to_json()))
         .collect();
     format!(
-        "{{\"crate\": \"{CRATE}\", \"cases\": {{\n{}\n}}}}",
+        "{{\"crate\": \"{measured}\", \"cases\": {{\n{}\n}}}}",
         entries.join(",\n")
     )
 }

@@ -7,12 +7,11 @@ use std::hint::black_box;
 
 use vm_memory::{ByteValued, Bytes, GuestAddress, GuestMemoryMmap};
 
-use super::{adjacent_regions, Aligned};
-use crate::harness::Suite;
+use super::{adjacent_regions, ACCESS_SIZE};
+use crate::harness::{Aligned, Suite};
 
 const REGION_COUNT: u64 = 8;
 const REGION_SIZE: u64 = 2 << 30;
-const ACCESS_SIZE: usize = 512;
 
 #[derive(Clone, Copy)]
 #[repr(C)]

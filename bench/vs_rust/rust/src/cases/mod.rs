@@ -5,14 +5,13 @@
 pub mod find_region;
 pub mod guest_memory;
 pub mod limits;
+pub mod system_calls;
 pub mod volatile_slice;
 
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
-/// A buffer that starts on a cache line: where the stack happened to put it changes a 512-byte copy
-/// by up to a fifth from run to run.
-#[repr(align(64))]
-struct Aligned<T>(T);
+/// What the cases of guest memory copy.
+const ACCESS_SIZE: usize = 512;
 
 /// Anonymous memory of `count` regions, each starting where the one before it ends.
 fn adjacent_regions(count: u64, size: usize) -> GuestMemoryMmap<()> {

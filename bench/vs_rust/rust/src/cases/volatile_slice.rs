@@ -6,8 +6,7 @@ use std::hint::black_box;
 
 use vm_memory::VolatileSlice;
 
-use super::Aligned;
-use crate::harness::Suite;
+use crate::harness::{Aligned, Suite};
 
 const BYTES: usize = 1024;
 const SLICE_TO_SLICE_BYTES: usize = 10 * 1024;

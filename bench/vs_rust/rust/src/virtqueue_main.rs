@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Requests of a virtqueue of the `virtio-queue` crate, measured and printed as the cases of
+//! `vm-memory` are.
+
+mod harness;
+// The other program's options are accepted, and change nothing here.
+#[allow(dead_code)]
+mod options;
+mod program;
+mod report;
+#[path = "cases/virtqueue.rs"]
+mod virtqueue;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::run("virtio-queue 0.18.0", |suite, _| virtqueue::add_to(suite))
+}
