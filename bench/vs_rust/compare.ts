@@ -8,10 +8,16 @@
 import { cpus } from "node:os";
 import { parseOptions, USAGE, UsageError } from "./compare/options.ts";
 import type { Options } from "./compare/options.ts";
-import { buildRustPeer, measureDeno, PeerError, type RustPeer } from "./compare/peers.ts";
+import {
+  buildRustPeer,
+  measureDeno,
+  type Measurements,
+  PeerError,
+  type RustPeer,
+} from "./compare/peers.ts";
 import { Progress } from "./compare/progress.ts";
 import { makeReport, type Report } from "./compare/report.ts";
-import { takeTurns } from "./compare/rounds.ts";
+import { takeTurns, type Turn } from "./compare/rounds.ts";
 import { formatReport, type Paint } from "./compare/table.ts";
 import { ANONYMOUS } from "../backends.ts";
 import { memcpyName } from "./crate/copies.ts";
@@ -55,12 +61,26 @@ async function measureBoth(options: Options): Promise<Report> {
   progress.update("building the Rust side", 0);
   const rust = await buildRustPeer();
   const time = ["--time-ms", String(timeMs)];
+  // Deno takes the first turn of all, so C always knows how many threads to have.
+  let threads: number | undefined;
+  const measureCrateCases = async () => {
+    const measured = await measureDeno(time);
+    threads ??= measured.threads;
+    return measured;
+  };
+  const measureSystemCalls = async (rust: RustPeer) => {
+    const args = ["--system-calls", "--threads", `${threads ?? 1}`];
+    return { ...await rust.measure("guest-memory-bench", [...time, ...args]), threads };
+  };
+  const limits = ["--limits", "--filter", memcpyName("")];
   const copies = ["--copies", ...(charts ? [] : ["--filter", ` ${ANONYMOUS.name} `])];
   const turns = [
-    { name: "Deno", take: () => measureDeno(time) },
-    ...rustTurn(rust, "Rust", time),
+    { name: "Deno", take: measureCrateCases },
+    ...turnOf(rust, "Rust", (rust) => rust.measure("guest-memory-bench", time)),
+    ...turnOf(rust, "system calls in C", measureSystemCalls),
+    ...turnOf(rust, "virtqueue in Rust", (rust) => rust.measure("virtqueue-bench", time)),
     { name: "copies in Deno", take: () => measureDeno([...time, ...copies]) },
-    ...rustTurn(rust, "memcpy", [...time, "--limits", "--filter", memcpyName("")]),
+    ...turnOf(rust, "memcpy", (rust) => rust.measure("guest-memory-bench", [...time, ...limits])),
   ];
   let taken = 0;
   const results = await takeTurns(rounds, turns, (round, name) => {
@@ -70,13 +90,20 @@ async function measureBoth(options: Options): Promise<Report> {
   return makeReport({
     deno: of("Deno")!,
     rust: of("Rust"),
+    denoVirtqueue: of("virtqueue in Deno"),
+    rustVirtqueue: of("virtqueue in Rust"),
+    systemCalls: of("system calls in C"),
     denoCopies: of("copies in Deno")!,
     memcpy: of("memcpy"),
   }, describe(options));
 }
 
-function rustTurn(rust: RustPeer | undefined, name: string, args: readonly string[]) {
-  return rust === undefined ? [] : [{ name, take: () => rust.measure(args) }];
+function turnOf(
+  rust: RustPeer | undefined,
+  name: string,
+  measure: (rust: RustPeer) => Promise<Measurements>,
+): Turn<Measurements>[] {
+  return rust === undefined ? [] : [{ name, take: () => measure(rust) }];
 }
 
 function describe({ rounds, timeMs }: Options): string {

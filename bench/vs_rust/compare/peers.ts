@@ -12,6 +12,8 @@ export interface Measurements {
   readonly by: string;
   /** What each case took, by the cases' names, in their order. */
   readonly cases: Readonly<Record<string, Measurement>>;
+  /** How many threads its process had, if known. */
+  readonly threads?: number | undefined;
 }
 
 /** A side could not be measured. */
@@ -28,18 +30,25 @@ const MANIFEST = decodeURIComponent(new URL("../rust/Cargo.toml", import.meta.ur
  * @param args Arguments of `bench/vs_rust/crate/main.ts`.
  */
 export function measureDeno(args: readonly string[]): Promise<Measurements> {
-  const permissions = ["--no-prompt", "--allow-ffi", "--allow-read", "--allow-write"];
-  return measure(Deno.execPath(), ["run", ...permissions, DENO_MAIN, ...args]);
+  // Counting its threads takes every permission.
+  return measure(Deno.execPath(), ["run", "--allow-all", DENO_MAIN, ...args]);
 }
+
+/** A program of the Rust side. */
+export type RustProgram = typeof RUST_PROGRAMS[number];
+
+const RUST_PROGRAMS = ["guest-memory-bench", "virtqueue-bench"] as const;
 
 /** The Rust side, built. */
 export interface RustPeer {
   /**
    * Measures in Rust.
    *
-   * @param args Arguments of `bench/vs_rust/rust`.
+   * @param program Which of its programs.
+   * @param args The program's arguments.
+   * @throws {PeerError} It failed.
    */
-  measure(args: readonly string[]): Promise<Measurements>;
+  measure(program: RustProgram, args: readonly string[]): Promise<Measurements>;
 }
 
 /**
@@ -57,22 +66,35 @@ export async function buildRustPeer(): Promise<RustPeer | undefined> {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  // Where cargo puts a program is for its own settings to say.
-  const executable = stdout.split("\n")
-    .map((line) => /"executable":("[^"]+")/.exec(line)?.[1])
-    .findLast((path) => path !== undefined);
-  if (executable === undefined) throw new PeerError("cargo does not say what it has built");
-  const path = JSON.parse(executable) as string;
-  return { measure: (args) => measure(path, args) };
+  const paths = executablesIn(stdout);
+  const missing = RUST_PROGRAMS.find((name) => !paths.has(name));
+  if (missing !== undefined) throw new PeerError(`cargo does not say where ${missing} is`);
+  return { measure: (program, args) => measure(paths.get(program)!, args) };
+}
+
+interface CargoMessage {
+  readonly target?: { readonly name: string };
+  readonly executable?: string | null;
+}
+
+// Where cargo puts a program is for its own settings to say.
+function executablesIn(messages: string): Map<string, string> {
+  return new Map(
+    messages.split("\n").filter((line) => line !== "").flatMap((line) => {
+      const { target, executable } = JSON.parse(line) as CargoMessage;
+      return target && executable ? [[target.name, executable] as const] : [];
+    }),
+  );
 }
 
 async function measure(command: string, args: readonly string[]): Promise<Measurements> {
-  const { runtime, crate, cases } = JSON.parse(await run(command, args)) as {
+  const { runtime, crate, cases, threads } = JSON.parse(await run(command, args)) as {
     readonly runtime?: string;
     readonly crate?: string;
     readonly cases: Measurements["cases"];
+    readonly threads?: number;
   };
-  return { by: runtime ?? crate ?? command, cases };
+  return { by: runtime ?? crate ?? command, cases, threads };
 }
 
 async function run(command: string, args: readonly string[]): Promise<string> {

@@ -6,15 +6,16 @@
 import { BARE_SET } from "../crate/cases.ts";
 import { COPY_SIZES, copyName, memcpyName } from "../crate/copies.ts";
 import { BACKENDS } from "../../backends.ts";
+import { parseCaseName } from "./case_name.ts";
 import { type Measurements, PeerError } from "./peers.ts";
 import { geometricMean, median, spread } from "./statistics.ts";
 
-/** One case on both sides. Without the Rust side, what takes it is `null`. */
+/** One case on both sides. Where a side has not measured it, what takes that side is `null`. */
 export interface Row {
   /** The crate's name of it. */
   readonly name: string;
   /** Nanoseconds here: the median over the rounds of each round's median. */
-  readonly deno: number;
+  readonly deno: number | null;
   /** Nanoseconds there. */
   readonly rust: number | null;
   /** `deno / rust`: below 1, this side is ahead. */
@@ -25,6 +26,8 @@ export interface Row {
 
 /** A copy, beside the same by C's memcpy, which is the `rust` of its row. */
 export interface CopyRow extends Row {
+  /** Nanoseconds here. */
+  readonly deno: number;
   /** Which way. */
   readonly direction: "read" | "write";
   /** In what kind of memory. */
@@ -33,14 +36,30 @@ export interface CopyRow extends Row {
   readonly size: number;
 }
 
-/** What the rounds came to. */
-export interface Report {
-  /** The crate's cases, in its order. */
+/** Cases that have a mean in common. */
+export interface Group {
+  /** The cases, in the crate's order. */
   readonly rows: readonly Row[];
   /** The geometric mean of their ratios. */
   readonly geomean: number | null;
   /** The same of the mean times, which include what the medians leave out: garbage collection. */
   readonly geomeanOfMeans: number | null;
+}
+
+/** The cases that are a system call, beside C's function for it. */
+export interface SystemCalls {
+  /** How many threads there were in the process that C was measured in. */
+  readonly threads: number;
+  /** By the name of a case: nanoseconds in C, and the time here over it. */
+  readonly cases: Readonly<Record<string, { readonly c: number; readonly ratio: number }>>;
+}
+
+/** What the rounds came to: the cases of the crate's suite, and what is measured beside them. */
+export interface Report extends Group {
+  /** Requests of a virtqueue, which are no part of the crate's suite. */
+  readonly virtqueue: Group;
+  /** System calls; `null` without the Rust side, which measures C. */
+  readonly systemCalls: SystemCalls | null;
   /** By the name of a case: its time over that of a bare `TypedArray.prototype.set`. */
   readonly set: Readonly<Record<string, number>>;
   /** Copies in each kind of memory. */
@@ -53,6 +72,10 @@ export interface Report {
 export interface Rounds {
   readonly deno: readonly Measurements[];
   readonly rust: readonly Measurements[] | undefined;
+  readonly denoVirtqueue: readonly Measurements[] | undefined;
+  readonly rustVirtqueue: readonly Measurements[] | undefined;
+  /** `read` and `write` of the C library, by the names of the crate's operations. */
+  readonly systemCalls: readonly Measurements[] | undefined;
   readonly denoCopies: readonly Measurements[];
   readonly memcpy: readonly Measurements[] | undefined;
 }
@@ -62,28 +85,25 @@ export interface Rounds {
  *
  * @param rounds What was measured.
  * @param conditions On what machine, how and when.
- * @throws {PeerError} The two sides have not measured the same cases.
+ * @throws {PeerError} The two sides have not measured the same cases of the crate's suite.
  */
 export function makeReport(rounds: Rounds, conditions: string): Report {
-  const { by, cases } = rounds.deno[0]!;
+  const { deno, rust, denoVirtqueue, rustVirtqueue } = rounds;
+  const { cases } = deno[0]!;
   const names = Object.keys(cases).filter((name) => !name.startsWith(BARE_SET));
-  demandSameCases(names, rounds.rust);
-  const rows = names.map((name) => makeRow(name, rounds.deno, rounds.rust));
+  ensureSameCases(names, rust);
+  const programs = [deno, rust, rustVirtqueue].flatMap((rounds) => rounds?.[0]?.by ?? []);
   return {
-    rows,
-    geomean: geomeanOf(rows),
-    geomeanOfMeans: geomeanOf(names.map((name) => makeRow(name, rounds.deno, rounds.rust, "mean"))),
+    ...makeGroup(names, deno, rust),
+    virtqueue: makeGroup(namesIn(rustVirtqueue, denoVirtqueue), denoVirtqueue, rustVirtqueue),
+    systemCalls: makeSystemCalls(names, rounds),
     set: Object.fromEntries(names.flatMap((name) => {
       const bare = BARE_SET + name.split("::")[1];
       if (!(bare in cases)) return [];
-      return [[
-        name,
-        median(overRounds(rounds.deno, name)) / median(overRounds(rounds.deno, bare)),
-      ]];
+      return [[name, median(overRounds(deno, name)) / median(overRounds(deno, bare))]];
     })),
     copies: makeCopyRows(rounds),
-    conditions: [by, ...(rounds.rust?.slice(0, 1) ?? []).map((rust) => rust.by), conditions]
-      .join(", "),
+    conditions: [...programs, conditions].join(", "),
   };
 }
 
@@ -103,14 +123,45 @@ export function countAhead(rows: readonly Row[], limit: number = 1): number {
   return rows.filter(({ ratio }) => ratio !== null && ratio <= limit).length;
 }
 
+function makeGroup(
+  names: readonly string[],
+  deno: readonly Measurements[] | undefined,
+  rust: readonly Measurements[] | undefined,
+): Group {
+  const rowsOf = (figure: Figure) =>
+    names.map((name) =>
+      makeRow(name, ifMeasured(deno, name, figure), ifMeasured(rust, name, figure))
+    );
+  const rows = rowsOf("median");
+  return { rows, geomean: geomeanOf(rows), geomeanOfMeans: geomeanOf(rowsOf("mean")) };
+}
+
+function makeSystemCalls(
+  names: readonly string[],
+  { deno, systemCalls }: Rounds,
+): SystemCalls | null {
+  if (systemCalls === undefined) return null;
+  const { cases, threads = 1 } = systemCalls[0]!;
+  return {
+    threads,
+    cases: Object.fromEntries(names.flatMap((name) => {
+      const { operation } = parseCaseName(name);
+      if (!(operation in cases)) return [];
+      const c = median(overRounds(systemCalls, operation));
+      return [[name, { c, ratio: median(overRounds(deno, name)) / c }]];
+    })),
+  };
+}
+
 function makeCopyRows({ denoCopies, memcpy }: Rounds): CopyRow[] {
   return BACKENDS.flatMap(({ name: backend }) =>
     COPY_SIZES.flatMap((size) =>
       (["read", "write"] as const).flatMap((direction): CopyRow[] => {
         const name = copyName(direction, backend, size);
         if (!(name in denoCopies[0]!.cases)) return [];
-        const row = makeRow(name, denoCopies, memcpy, "median", memcpyName(size));
-        return [{ ...row, direction, backend, size }];
+        const times = overRounds(denoCopies, name);
+        const row = makeRow(name, times, memcpy && overRounds(memcpy, memcpyName(size)));
+        return [{ ...row, deno: median(times), direction, backend, size }];
       })
     )
   );
@@ -118,24 +169,23 @@ function makeCopyRows({ denoCopies, memcpy }: Rounds): CopyRow[] {
 
 function makeRow(
   name: string,
-  denoRounds: readonly Measurements[],
-  rustRounds: readonly Measurements[] | undefined,
-  figure: "median" | "mean" = "median",
-  rustName: string = name,
+  deno: readonly number[] | undefined,
+  rust: readonly number[] | undefined,
 ): Row {
-  const denoTimes = overRounds(denoRounds, name, figure);
-  const deno = median(denoTimes);
-  if (rustRounds === undefined) return { name, deno, rust: null, ratio: null, spread: null };
-  const rustTimes = overRounds(rustRounds, rustName, figure);
-  const rust = median(rustTimes);
-  const ratios = denoTimes.map((time, round) => time / rustTimes[round]!);
-  return { name, deno, rust, ratio: deno / rust, spread: spread(ratios) };
+  const times = { deno: deno ? median(deno) : null, rust: rust ? median(rust) : null };
+  if (deno === undefined || rust === undefined) {
+    return { name, ...times, ratio: null, spread: null };
+  }
+  const ratios = deno.map((time, round) => time / rust[round]!);
+  return { name, ...times, ratio: times.deno! / times.rust!, spread: spread(ratios) };
 }
+
+type Figure = "median" | "mean";
 
 function overRounds(
   rounds: readonly Measurements[],
   name: string,
-  figure: "median" | "mean" = "median",
+  figure: Figure = "median",
 ): number[] {
   return rounds.map(({ cases }) => {
     const measurement = cases[name];
@@ -144,7 +194,22 @@ function overRounds(
   });
 }
 
-function demandSameCases(
+function ifMeasured(
+  rounds: readonly Measurements[] | undefined,
+  name: string,
+  figure: Figure,
+): number[] | undefined {
+  if (rounds === undefined || !namesIn(rounds).includes(name)) return undefined;
+  return overRounds(rounds, name, figure);
+}
+
+function namesIn(...sides: (readonly Measurements[] | undefined)[]): string[] {
+  return [
+    ...new Set(sides.flatMap((rounds) => rounds ?? []).flatMap(({ cases }) => Object.keys(cases))),
+  ];
+}
+
+function ensureSameCases(
   names: readonly string[],
   rust: readonly Measurements[] | undefined,
 ): void {

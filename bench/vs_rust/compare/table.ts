@@ -5,13 +5,20 @@
  */
 import { MIB, sizeName } from "../../workload.ts";
 import { parseCaseName } from "./case_name.ts";
-import { type CopyRow, countAhead, geomeanOf, type Report, type Row } from "./report.ts";
+import {
+  type CopyRow,
+  countAhead,
+  geomeanOf,
+  type Report,
+  type Row,
+  type SystemCalls,
+} from "./report.ts";
 
 /** Gives a text a colour, or returns it unchanged where there are none. */
 export type Paint = (colour: "ahead" | "behind" | "dim", text: string) => string;
 
 /** Characters that a figure takes, with the space before it. */
-const CASE_WIDTH = 9;
+const CASE_WIDTH = 8;
 const COPY_WIDTH = 12;
 
 /**
@@ -32,21 +39,32 @@ export function formatReport(report: Report, paint: Paint): string[] {
   ];
 }
 
-function caseTable({ rows, set }: Report, paint: Paint): string[] {
-  const width = Math.max(...rows.map(({ name }) => name.length));
+function caseTable({ rows, virtqueue, set, systemCalls }: Report, paint: Paint): string[] {
+  const all = [...rows, ...virtqueue.rows];
+  const width = Math.max(...all.map(({ name }) => name.length));
   const head = ["Deno ns", "Rust ns", "ratio", "spread", "to set"];
+  const inC = systemCalls === null ? "" : `C, ${threadsOf(systemCalls)}`;
+  const cWidth = inC.length + 2;
+  const headOfC = systemCalls === null
+    ? ""
+    : columns(cWidth, [inC]) + columns(CASE_WIDTH, ["to C"]);
   return [
-    paint("dim", `${"case".padEnd(width)}${columns(CASE_WIDTH, head)}`),
-    ...rows.flatMap((row, i) => {
+    paint("dim", `${"case".padEnd(width)}${columns(CASE_WIDTH, head)}${headOfC}`),
+    ...all.flatMap((row, i) => {
       const figures = columns(CASE_WIDTH, [
-        nanoseconds(row.deno),
-        nanoseconds(row.rust),
+        nanoseconds(row.deno, "-"),
+        nanoseconds(row.rust, "-"),
         ratioOf(row.ratio),
         percent(row.spread),
         ratioOf(set[row.name] ?? null),
       ]);
-      const line = paintRatio(`${row.name.padEnd(width)}${figures}`.trimEnd(), row.ratio, paint);
-      return i > 0 && groupOf(row) !== groupOf(rows[i - 1]!) ? ["", line] : [line];
+      const call = systemCalls?.cases[row.name];
+      const toC = call === undefined
+        ? ""
+        : columns(cWidth, [nanoseconds(call.c)]) + columns(CASE_WIDTH, [ratioOf(call.ratio)]);
+      const line = `${row.name.padEnd(width)}${figures}${toC}`.trimEnd();
+      const painted = paintRatio(line, row.ratio, paint);
+      return i > 0 && groupOf(row) !== groupOf(all[i - 1]!) ? ["", painted] : [painted];
     }),
   ];
 }
@@ -76,7 +94,7 @@ function copyTable(rows: readonly CopyRow[], paint: Paint): string[] {
 }
 
 function summary(
-  { rows, geomean, geomeanOfMeans, set }: Report,
+  { rows, geomean, geomeanOfMeans, virtqueue, systemCalls, set }: Report,
   copies: readonly CopyRow[],
 ): string[] {
   const lines = [];
@@ -92,10 +110,21 @@ function summary(
         `${geomeanOfMeans.toFixed(2)}.`,
     );
   }
+  if (virtqueue.geomean !== null) {
+    lines.push(
+      `Requests of a virtqueue take ${virtqueue.geomean.toFixed(2)} of Rust's time in the ` +
+        `geometric mean, ahead in ${countAhead(virtqueue.rows)} of ${virtqueue.rows.length}.`,
+    );
+  }
+  const toC = Object.values(systemCalls?.cases ?? {}).map(({ ratio }) => ratio);
+  if (systemCalls !== null && toC.length > 0) {
+    lines.push(
+      `System calls take ${rangeOf(toC)} of C's time in a process with ${threadsOf(systemCalls)}.`,
+    );
+  }
   const toSet = Object.values(set);
   if (toSet.length > 0) {
-    const [least, most] = [Math.min(...toSet), Math.max(...toSet)].map((ratio) => ratio.toFixed(2));
-    lines.push(`Slices take ${least} to ${most} of what a bare TypedArray.set takes.`);
+    lines.push(`Slices take ${rangeOf(toSet)} of what a bare TypedArray.set takes.`);
   }
   const large = copies.filter(({ size }) => size >= MIB);
   for (const [which, rows] of [["of all sizes", copies], ["from 1 MiB", large]] as const) {
@@ -110,7 +139,7 @@ function summary(
 }
 
 function groupOf({ name }: Row): string {
-  return parseCaseName(name).place ?? name.split("::")[0]!;
+  return parseCaseName(name).place ?? name.split(/::|\//)[0]!;
 }
 
 function paintRatio(line: string, ratio: Row["ratio"], paint: Paint): string {
@@ -121,8 +150,16 @@ function columns(width: number, cells: readonly string[]): string {
   return cells.map((cell) => cell.padStart(width)).join("");
 }
 
-function nanoseconds(time: number | null): string {
-  if (time === null) return "";
+function rangeOf(ratios: readonly number[]): string {
+  return [Math.min(...ratios), Math.max(...ratios)].map(ratioOf).join(" to ");
+}
+
+function threadsOf({ threads }: SystemCalls): string {
+  return `${threads} thread${threads === 1 ? "" : "s"}`;
+}
+
+function nanoseconds(time: number | null, missing: string = ""): string {
+  if (time === null) return missing;
   return time < 1000 ? time.toFixed(1) : Math.round(time).toLocaleString("en-US");
 }
 

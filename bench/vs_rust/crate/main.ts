@@ -4,7 +4,8 @@
  *     deno run --allow-ffi --allow-read --allow-write bench/vs_rust/crate/main.ts
  *       [--copies] [--time-ms N] [--filter SUBSTRING] [--list]
  *
- * Without `--copies` the cases are those of the crate's suite.
+ * Without `--copies` the cases are those of the crate's suite. With `--allow-all` it also counts the
+ * threads of its process.
  *
  * @module
  */
@@ -31,5 +32,16 @@ for (const subject of values.copies ? copyCases(values.filter) : crateCases()) {
 }
 if (!values.list) {
   const runtime = `Deno ${Deno.version.deno}`;
-  console.log(JSON.stringify({ runtime, cases: measurements, sunk: sunk() }));
+  console.log(JSON.stringify({ runtime, threads: threads(), cases: measurements, sunk: sunk() }));
+}
+
+/** How many threads this process has; `undefined` where that is not known. */
+function threads(): number | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  try {
+    return [...Deno.readDirSync("/proc/self/task")].length;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
 }
