@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { cpus } from "node:os";
 import { parseOptions, USAGE, UsageError } from "./compare/options.ts";
 import type { Options } from "./compare/options.ts";
 import {
@@ -20,9 +19,10 @@ import { makeReport, type Report } from "./compare/report.ts";
 import { takeTurns, type Turn } from "./compare/rounds.ts";
 import { formatReport, type Paint } from "./compare/table.ts";
 import { ANONYMOUS } from "../backends.ts";
+import { machine } from "../machine.ts";
 import { memcpyName } from "./crate/copies.ts";
 
-const RESULTS = new URL("../results/", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 
 async function main(args: string[]): Promise<number> {
   try {
@@ -52,7 +52,9 @@ async function compare(options: Options): Promise<void> {
   if (options.json !== undefined) {
     await Deno.writeTextFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   }
-  if (options.charts && report.geomean !== null) await drawCharts(report);
+  if (options.charts !== undefined && report.geomean !== null) {
+    await drawCharts(report, options.charts);
+  }
 }
 
 async function measureBoth(options: Options): Promise<Report> {
@@ -111,24 +113,13 @@ function describe({ rounds, timeMs }: Options): string {
   return `${machine()}, ${rounds} round${rounds === 1 ? "" : "s"} of ${timeMs} ms a case, ${date}`;
 }
 
-function machine(): string {
-  const { hardwareConcurrency } = navigator;
-  let model: string = Deno.build.arch;
-  try {
-    model = cpus()[0]?.model.trim() || model;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotCapable)) throw error;
-  }
-  return `${model}, ${hardwareConcurrency} CPU${hardwareConcurrency === 1 ? "" : "s"}`;
-}
-
-async function drawCharts(report: Report): Promise<void> {
+async function drawCharts(report: Report, folder: string): Promise<void> {
   // Loaded only here: the charts are all that needs packages.
   const { ratioChart, throughputChart } = await import("./compare/charts.ts");
-  await Deno.mkdir(RESULTS, { recursive: true });
-  await Deno.writeTextFile(new URL("ratio.svg", RESULTS), await ratioChart(report));
-  await Deno.writeTextFile(new URL("throughput.svg", RESULTS), await throughputChart(report));
-  console.log("Charts: bench/results/ratio.svg, bench/results/throughput.svg");
+  await Deno.mkdir(new URL(folder, ROOT), { recursive: true });
+  await Deno.writeTextFile(new URL(`${folder}ratio.svg`, ROOT), await ratioChart(report));
+  await Deno.writeTextFile(new URL(`${folder}throughput.svg`, ROOT), await throughputChart(report));
+  console.log(`Charts: ${folder}ratio.svg, ${folder}throughput.svg`);
 }
 
 function painter(): Paint {

@@ -143,12 +143,22 @@ Deno.test("parseCaseName() puts the cases of one boundary at one place", () => {
 });
 
 Deno.test("parseOptions() has defaults, short ones for --quick, and explicit ones before both", () => {
-  assertEquals(parseOptions([]), { rounds: 9, timeMs: 100, json: undefined, charts: true });
+  assertEquals(parseOptions([]), {
+    rounds: 9,
+    timeMs: 100,
+    json: undefined,
+    charts: "target/compare/",
+  });
   assertEquals(
     parseOptions(["--quick", "--rounds", "2", "--json", "x.json", "--no-charts"]),
-    { rounds: 2, timeMs: 50, json: "x.json", charts: false },
+    { rounds: 2, timeMs: 50, json: "x.json", charts: undefined },
   );
   assertEquals(parseOptions(["--time", "7", "-h"]), undefined);
+});
+
+Deno.test("parseOptions() has charts among the recorded results only with --record", () => {
+  assertEquals(parseOptions(["--quick"])!.charts, "target/compare/");
+  assertEquals(parseOptions(["--quick", "--record"])!.charts, "bench/results/");
 });
 
 Deno.test("parseOptions() refuses what makes no sense", () => {
@@ -164,6 +174,7 @@ Deno.test("parseOptions() refuses what makes no sense", () => {
       ["--json"],
       ["--fast"],
       ["quick"],
+      ["--record", "--no-charts"],
     ]
   ) {
     assertThrows(() => parseOptions(args), UsageError, "", args.join(" "));

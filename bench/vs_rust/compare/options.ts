@@ -10,7 +10,7 @@ export const USAGE: string = `Usage: deno task compare [options]
 
 Measures the 62 benchmark cases of the Rust crate vm-memory, here and in Rust,
 and copies of 64 B to 64 MiB beside C's memcpy: in turns, in several rounds.
-Prints a table, and draws charts into bench/results/. Needs cargo for the Rust
+Prints a table, and draws charts into target/compare/. Needs cargo for the Rust
 side, and does without where there is none.
 
 Options:
@@ -18,6 +18,7 @@ Options:
   --rounds N     How many rounds; 9 by default
   --time MS      How long to measure a case in each round; 100 by default
   --json FILE    Write the figures to FILE
+  --record       Draw the charts into bench/results/ instead, to be committed
   --no-charts    Draw no charts, and measure only the copies in the table
   -h, --help     Show this text`;
 
@@ -29,8 +30,8 @@ export interface Options {
   readonly timeMs: number;
   /** Where to write the figures, if anywhere. */
   readonly json: string | undefined;
-  /** Whether to draw charts. */
-  readonly charts: boolean;
+  /** The folder of this project to draw charts into, if any. */
+  readonly charts: string | undefined;
 }
 
 /** The arguments make no sense. */
@@ -48,11 +49,14 @@ export class UsageError extends Error {
 export function parseOptions(args: string[]): Options | undefined {
   const values = parse(args);
   if (values.help) return undefined;
+  if (values.record && values["no-charts"]) {
+    throw new UsageError("--record and --no-charts exclude each other");
+  }
   return {
     rounds: countOf("--rounds", values.rounds) ?? (values.quick ? 5 : 9),
     timeMs: countOf("--time", values.time) ?? (values.quick ? 50 : 100),
     json: values.json,
-    charts: !values["no-charts"],
+    charts: values["no-charts"] ? undefined : values.record ? "bench/results/" : "target/compare/",
   };
 }
 
@@ -65,6 +69,7 @@ function parse(args: string[]) {
         rounds: { type: "string" },
         time: { type: "string" },
         json: { type: "string" },
+        record: { type: "boolean" },
         "no-charts": { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
@@ -75,7 +80,14 @@ function parse(args: string[]) {
   }
 }
 
-function countOf(option: string, text: string | undefined): number | undefined {
+/**
+ * The count that an option has.
+ *
+ * @param option Its name.
+ * @param text Its value, if it has one.
+ * @throws {UsageError} It is no whole number from 1 to a million.
+ */
+export function countOf(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const count = Number(text);
   if (/^\d+$/.test(text) && count >= 1 && count <= 1_000_000) return count;
