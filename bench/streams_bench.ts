@@ -1,6 +1,7 @@
 /**
  * Streams into guest memory and out of it, in one region and over the boundary of two: a buffer
- * (`Cursor`), a descriptor by FFI (`Fd`) and a `Deno.FsFile`.
+ * (`Cursor`) beside a bare `set`, a descriptor by FFI (`Fd`) and a `Deno.FsFile` beside that file's own
+ * calls with a buffer.
  *
  * `/dev/zero` and `/dev/null` are the files, so that the cost of the call is measured and no disk.
  * Nothing is hoisted or folded away: addresses come out of a table, and the counts that are returned
@@ -8,72 +9,81 @@
  */
 import { Cursor, Fd, GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { openSync } from "node:fs";
+import { bench, rival, row } from "./measure.ts";
 import { consume } from "./sink.ts";
-import {
-  addressTable,
-  alignedBytes,
-  EACH,
-  isGranted,
-  KIB,
-  MASK,
-  MIB,
-  OPERATIONS,
-  sizeName,
-} from "./workload.ts";
+import { addressTable, alignedBytes, isGranted, KIB, MASK, MIB, sizeName } from "./workload.ts";
 
 const memory = GuestMemoryMmap.fromRanges([
   [GuestAddress(0), 2 * MIB],
   [GuestAddress(2 * MIB), 2 * MIB],
 ]);
-const zero = Deno.openSync("/dev/zero");
-const mayWrite = isGranted("write");
-const nowhere = mayWrite ? Deno.openSync("/dev/null", { write: true }) : undefined;
-const zeroFd = new Fd(openSync("/dev/zero", "r"));
-const nowhereFd = mayWrite ? new Fd(openSync("/dev/null", "w")) : undefined;
+for (const region of memory) region.asVolatileSlice().rawView().fill(1);
 
 for (const size of [512, 64 * KIB]) {
-  const buffer = alignedBytes(size).fill(1);
   const inOne = addressTable((i) => (i & 7) * size);
   const overTwo = addressTable((i) => 2 * MIB - size / 2 + (i & 7) * 8);
+  await benchReading(size, { "in a region": inOne, "over two": overTwo });
+  if (isGranted("write")) await benchWriting(size, { "in a region": inOne, "over two": overTwo });
+}
 
-  for (const [place, addresses] of [["in one region", inOne], ["over two", overTwo]] as const) {
-    const reading = { group: `${sizeName(size)} from a stream, ${place} (${EACH})` };
-    Deno.bench(`Cursor, ${place}`, { ...reading, baseline: true }, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.readVolatileFrom(addresses[i & MASK]!, new Cursor(buffer), size));
-      }
-    });
-    Deno.bench(`Fd, ${place}`, reading, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.readVolatileFrom(addresses[i & MASK]!, zeroFd, size));
-      }
-    });
-    Deno.bench(`Deno.FsFile, ${place}`, reading, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.readVolatileFrom(addresses[i & MASK]!, zero, size));
-      }
-    });
+type Places = Readonly<Record<string, readonly GuestAddress[]>>;
 
-    const writing = {
-      group: `${sizeName(size)} to a stream, ${place} (${EACH})`,
-      ignore: !mayWrite,
-    };
-    Deno.bench(`Cursor, ${place}`, { ...writing, baseline: true }, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.writeVolatileTo(addresses[i & MASK]!, new Cursor(buffer), size));
-      }
-    });
-    Deno.bench(`Fd, ${place}`, writing, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.writeVolatileTo(addresses[i & MASK]!, nowhereFd!, size));
-      }
-    });
-    Deno.bench(`Deno.FsFile, ${place}`, writing, () => {
-      for (let i = 0; i < OPERATIONS; i++) {
-        consume(memory.writeVolatileTo(addresses[i & MASK]!, nowhere!, size));
-      }
-    });
-  }
+async function benchReading(size: number, places: Places): Promise<void> {
+  const source = alignedBytes(size).fill(1);
+  const buf = alignedBytes(size);
+  using file = Deno.openSync("/dev/zero");
+  const fd = new Fd(openSync("/dev/zero", "r"));
+  const set = rival("set of the same bytes", (n) => {
+    for (let i = 0; i < n; i++) buf.set(source);
+  });
+  const readSync = rival("Deno.FsFile.readSync", (n) => {
+    for (let i = 0; i < n; i++) consume(file.readSync(buf)!);
+  });
+  await bench(
+    `${sizeName(size)} from a stream`,
+    Object.entries(places).flatMap(([place, at]) => [
+      row(`Cursor, ${place}`, set, (n) => {
+        for (let i = 0; i < n; i++) {
+          consume(memory.readVolatileFrom(at[i & MASK]!, new Cursor(source), size));
+        }
+      }),
+      row(`Fd, ${place}`, readSync, (n) => {
+        for (let i = 0; i < n; i++) consume(memory.readVolatileFrom(at[i & MASK]!, fd, size));
+      }),
+      row(`Deno.FsFile, ${place}`, readSync, (n) => {
+        for (let i = 0; i < n; i++) consume(memory.readVolatileFrom(at[i & MASK]!, file, size));
+      }),
+    ]),
+  );
+}
+
+async function benchWriting(size: number, places: Places): Promise<void> {
+  const buf = alignedBytes(size).fill(1);
+  const target = alignedBytes(size);
+  using file = Deno.openSync("/dev/null", { write: true });
+  const fd = new Fd(openSync("/dev/null", "w"));
+  const set = rival("set of the same bytes", (n) => {
+    for (let i = 0; i < n; i++) target.set(buf);
+  });
+  const writeSync = rival("Deno.FsFile.writeSync", (n) => {
+    for (let i = 0; i < n; i++) consume(file.writeSync(buf));
+  });
+  await bench(
+    `${sizeName(size)} to a stream`,
+    Object.entries(places).flatMap(([place, at]) => [
+      row(`Cursor, ${place}`, set, (n) => {
+        for (let i = 0; i < n; i++) {
+          consume(memory.writeVolatileTo(at[i & MASK]!, new Cursor(target), size));
+        }
+      }),
+      row(`Fd, ${place}`, writeSync, (n) => {
+        for (let i = 0; i < n; i++) consume(memory.writeVolatileTo(at[i & MASK]!, fd, size));
+      }),
+      row(`Deno.FsFile, ${place}`, writeSync, (n) => {
+        for (let i = 0; i < n; i++) consume(memory.writeVolatileTo(at[i & MASK]!, file, size));
+      }),
+    ]),
+  );
 }
 
 // The segments of a block device's request, by one call and by one for each.

@@ -1,5 +1,5 @@
 /**
- * What the benchmarks have in common: how often they do a thing, and where.
+ * What the benchmarks have in common: sizes, addresses and buffers.
  *
  * @module
  */
@@ -10,21 +10,12 @@ export const MIB: number = 2 ** 20;
 export const GIB: number = 2 ** 30;
 export const TIB: number = 2 ** 40;
 
-/**
- * Accesses an iteration: so many that what calling the benchmark costs, and reading the clock, does
- * not count; and 1,000, so that a time in µs an iteration is the time in ns an access.
- */
-export const OPERATIONS = 1000;
-
-/** Said in the name of a group whose iterations are {@linkcode OPERATIONS} accesses. */
-export const EACH = "1,000 an iteration: µs = ns each";
-
-/** A table's length less 1: {@linkcode OPERATIONS} is not more, so an iteration uses each entry once. */
+/** A table's length less 1: the entry of access `i` is `table[i & MASK]`. */
 export const MASK = 1023;
 
 /**
  * A table of addresses, which no compiler knows: what is read at `table[i & MASK]` can neither be moved
- * out of a loop nor be known from the iteration before.
+ * out of a loop nor be known from the access before.
  *
  * @param addressOf The address of each entry.
  */
@@ -71,6 +62,6 @@ export function sizeName(bytes: number): string {
 }
 
 /** Whether a permission is granted, so that what needs it is ignored where it is not. */
-export function isGranted(name: "ffi" | "read" | "write" | "run"): boolean {
+export function isGranted(name: "write"): boolean {
   return Deno.permissions.querySync({ name }).state === "granted";
 }

@@ -190,7 +190,7 @@ export const COPY_LIMIT: number = 2 ** 31 - 1;
 
 /**
  * Copies bytes of a mapping to a buffer: `memmove(3)`, in half the time of
- * `TypedArray.prototype.set`, which needs a view for each source (`bench/copy_bench.ts`).
+ * `TypedArray.prototype.set`, which needs a view for each source (`bench/copies_bench.ts`).
  *
  * @param to The buffer.
  * @param address The address of the first byte.

@@ -20,7 +20,7 @@ export interface Part {
 /**
  * Makes code for one layout. Where a content security policy forbids this, shared loops take its
  * place. V8 gives each piece of code its own inline caches, so code made for one layout is 3 to 8
- * times as fast as code that has served seven of them (`bench/codec_bench.ts`).
+ * times as fast as code that has served seven of them (`bench/codecs.ts`).
  *
  * The scalars of an aligned layout are elements of the typed arrays, at indexes that are calculated
  * once: calling each scalar's codec would take a third of the time of a structure.

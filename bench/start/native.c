@@ -1,7 +1,7 @@
-// The calls that bench/management.ts compares with, made by C alone.
+// The calls that bench/start_bench.ts compares with, made by C alone.
 //
-//     management prefault BYTES THREADS    takes all pages, prints nanoseconds
-//     management discard BYTES ROUNDS      discards and touches again, prints the best nanoseconds
+//     native prefault BYTES THREADS    takes all pages, prints nanoseconds
+//     native discard BYTES ROUNDS      discards and touches again, prints the best nanoseconds
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
