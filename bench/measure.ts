@@ -9,6 +9,17 @@ import { Progress } from "./vs_rust/compare/progress.ts";
 import { takeTurns } from "./vs_rust/compare/rounds.ts";
 import { type Case, measure } from "./vs_rust/crate/harness.ts";
 
+/** Milliseconds that every case runs for before the first is measured. */
+const FIRST_MS = 4;
+
+/** What the program was called with. */
+export const called: Options = parseOptions(Deno.args) ?? showUsage();
+
+function showUsage(): never {
+  console.log(USAGE);
+  Deno.exit();
+}
+
 /** Something to measure, and what to show beside it. */
 export interface Subject extends Case {
   /** Its rival. Where several have the same, it is measured once in a round for all. */
@@ -34,17 +45,6 @@ export function row(name: string, beside: Case | undefined, run: Case["run"]): S
  */
 export function rival(name: string, run: Case["run"]): Case {
   return { name, run };
-}
-
-/** Milliseconds that every case runs for before the first is measured. */
-const FIRST_MS = 4;
-
-/** What the program was called with. */
-export const called: Options = parseOptions(Deno.args) ?? showUsage();
-
-function showUsage(): never {
-  console.log(USAGE);
-  Deno.exit();
 }
 
 /**

@@ -69,7 +69,7 @@ async function benchManagement(): Promise<void> {
   }
   if (isWanted(title, discarding)) {
     const [here, c] = await turns([
-      () => measure("discard", MIB),
+      () => measure("discard", MIB, DISCARDS),
       ...(native ? [async () => ({ c: await native.measure("discard", MIB, DISCARDS) })] : []),
     ], called.rounds);
     const subject = { name: discarding, times: here!.map((figures) => figures.here!) };

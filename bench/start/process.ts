@@ -2,10 +2,10 @@
  * One process of `bench/start_bench.ts`: does what its first argument says, and prints nanoseconds as
  * JSON.
  *
- *     process.ts first            imports the module, and maps 1 GiB twice
- *     process.ts floor            makes the calls of a first mapping without this library
- *     process.ts prefault BYTES   takes all pages
- *     process.ts discard BYTES    discards by this library and by the bare call, in turns: the best
+ *     process.ts first                  imports the module, and maps 1 GiB twice
+ *     process.ts floor                  makes the calls of a first mapping without this library
+ *     process.ts prefault BYTES         takes all pages
+ *     process.ts discard BYTES ROUNDS   discards here and by the bare call, in turns: the best
  *
  * @module
  */
@@ -14,12 +14,14 @@ const { GuestAddress, GuestMemoryMmap, pageSize } = await import("@vmm/guest-mem
 const imported = 1e6 * (performance.now() - begin);
 
 const GIB = 2 ** 30;
-const DISCARDS = 500;
 
-const [what, size] = Deno.args;
-console.log(JSON.stringify(await measured(Number(size))));
+const [what, ...numbers] = Deno.args;
+console.log(JSON.stringify(await measured(...numbers.map(Number))));
 
-function measured(size: number): Promise<Record<string, number>> | Record<string, number> {
+function measured(
+  size = 0,
+  rounds = 0,
+): Promise<Record<string, number>> | Record<string, number> {
   switch (what) {
     case "first":
       return first();
@@ -28,7 +30,7 @@ function measured(size: number): Promise<Record<string, number>> | Record<string
     case "prefault":
       return prefault(size);
     case "discard":
-      return discard(size);
+      return discard(size, rounds);
     default:
       throw new TypeError(`Cannot measure ${what}: it is not known`);
   }
@@ -68,7 +70,7 @@ async function prefault(size: number): Promise<Record<string, number>> {
   return { prefault: 1e6 * (performance.now() - begin) };
 }
 
-function discard(size: number): Record<string, number> {
+function discard(size: number, rounds: number): Record<string, number> {
   using memory = map(size);
   const { symbols } = Deno.dlopen("libc.so.6", {
     madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
@@ -76,7 +78,7 @@ function discard(size: number): Record<string, number> {
   const address = memory.getHostAddress(GuestAddress(0));
   const MADV_DONTNEED = 4;
   let [here, bare] = [Infinity, Infinity];
-  for (let i = 0; i < DISCARDS; i++) {
+  for (let i = 0; i < rounds; i++) {
     memory.fill(GuestAddress(0), size, 1);
     here = Math.min(here, timeOf(() => memory.discard(GuestAddress(0), size)));
     memory.fill(GuestAddress(0), size, 1);
