@@ -13,7 +13,7 @@ export const NAMES = ["accesses", "copies", "dirty", "streams", "backends", "sta
 export const USAGE: string = `Usage: deno task bench [options] [NAME ...]
 
 Measures this library beside what a program could use instead, and prints what
-one access takes. All benchmarks take about 3 minutes. Their names:
+one access takes. All benchmarks take about 2.5 minutes. Their names:
 
   accesses       Values, atomics, look-ups of regions, codecs, sizes of memory
   copies         Copies by size, by the way they are made, by their pattern
