@@ -70,7 +70,6 @@ export abstract class ChainPart {
    */
   skip(count: number): void {
     this.ensureLeft(count);
-    this.memory;
     this.advance(count);
   }
 
@@ -84,7 +83,6 @@ export abstract class ChainPart {
    */
   ranges(count: number = this.left): [addr: GuestAddress, length: number][] {
     this.ensureLeft(count);
-    this.memory;
     const { addresses, lengths } = this.segments;
     const ranges: [GuestAddress, number][] = [];
     let offset = this.offset;
@@ -124,21 +122,6 @@ export abstract class ChainPart {
     }
   }
 
-  /** @ignore Leaves some bytes in this part, and gives the rest to another one. */
-  protected split<P>(
-    count: number,
-    make: (segments: Segments, index: number, offset: number, length: number) => P,
-  ): P {
-    this.ensureLeft(count);
-    this.memory;
-    const rest = this.left - count;
-    const [index, offset] = [this.index, this.offset];
-    this.advance(count);
-    const part = make(this.segments, this.index, this.offset, rest);
-    [this.index, this.offset, this.left] = [index, offset, count];
-    return part;
-  }
-
   /** Bytes of an access of up to so many. */
   protected clamp(count: number): number {
     checkCount(count);
@@ -152,6 +135,7 @@ export abstract class ChainPart {
 
   /** Refuses more bytes than are left. */
   protected ensureLeft(count: number): void {
+    this.memory;
     checkCount(count);
     if (count > this.left) throw new PartialBuffer(count, this.left);
   }
@@ -250,7 +234,11 @@ export class ReadablePart extends ChainPart {
    * @throws {PartialBuffer} Fewer are left.
    */
   splitAt(count: number): ReadablePart {
-    return this.split(count, (...place) => new ReadablePart(...place));
+    this.ensureLeft(count);
+    const rest = new ReadablePart(this.segments, this.index, this.offset, this.left);
+    rest.advance(count);
+    this.left = count;
+    return rest;
   }
 }
 
@@ -347,7 +335,11 @@ export class WritablePart extends ChainPart {
    * @throws {PartialBuffer} Fewer are left.
    */
   splitAt(count: number): WritablePart {
-    return this.split(count, (...place) => new WritablePart(...place));
+    this.ensureLeft(count);
+    const rest = new WritablePart(this.segments, this.index, this.offset, this.left);
+    rest.advance(count);
+    this.left = count;
+    return rest;
   }
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Requests of a virtqueue of the `virtio-queue` crate, measured and printed as the cases of
-//! `vm-memory` are.
+//! Requests of a virtqueue by `Reader` and `Writer` of the `virtio-queue` crate, measured and
+//! printed as the cases of `vm-memory` are.
 
 mod harness;
-// The other program's options are accepted, and change nothing here.
+// The options of `guest-memory-bench` are accepted, and change nothing here.
 #[allow(dead_code)]
 mod options;
 mod program;
 mod report;
+// The other program has the other half.
+#[allow(dead_code)]
 #[path = "cases/virtqueue.rs"]
 mod virtqueue;
 

@@ -4,9 +4,12 @@
 //! three descriptors, reads the header, writes the data and the status, and returns the chain.
 //!
 //! `request` is memory without a bitmap, `tracked` memory with an `AtomicBitmap`, a bit for 4 KiB;
-//! the number is how many bytes of data are written.
+//! the number is how many bytes of data are written. The device uses the crate's `Reader` and
+//! `Writer`, which check the chain and take a header in any buffers. In the cases that end in
+//! `by_descriptor` it relies on what the chain looks like, and takes descriptor after descriptor.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use virtio_queue::desc::split::Descriptor;
@@ -41,6 +44,8 @@ const DATA_SIZE: usize = 4096;
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 
+const BY_DESCRIPTOR: &str = "/by_descriptor";
+
 const STATUS_OK: u8 = 0;
 const STATUS_SIZE: u32 = 1;
 
@@ -56,19 +61,31 @@ struct RequestHeader {
 // SAFETY: any bytes are valid, and eight bytes of `u32` precede the `u64`: there is no padding.
 unsafe impl ByteValued for RequestHeader {}
 
+/// The cases of `Reader` and `Writer`.
 pub fn add_to(suite: &mut Suite) {
-    add_requests::<()>(suite, "request");
-    add_requests::<AtomicBitmap>(suite, "tracked");
+    add_requests::<()>(suite, "request", "", serve);
+    add_requests::<AtomicBitmap>(suite, "tracked", "", serve);
 }
 
-fn add_requests<B: NewBitmap>(suite: &mut Suite, kind: &str) {
+/// The cases without them.
+pub fn add_by_descriptor_to(suite: &mut Suite) {
+    add_requests::<()>(suite, "request", BY_DESCRIPTOR, serve_by_descriptor);
+    add_requests::<AtomicBitmap>(suite, "tracked", BY_DESCRIPTOR, serve_by_descriptor);
+}
+
+fn add_requests<B: NewBitmap>(
+    suite: &mut Suite,
+    kind: &str,
+    how: &str,
+    serve: impl Fn(&mut Queue, &GuestMemoryMmap<B>, &[u8]) + Copy,
+) {
     let Aligned(data) = &Aligned([0x5au8; DATA_SIZE]);
     for written in [0, DATA_SIZE] {
         let memory = memory_with_requests::<B>();
         let driver = Driver::new(&memory);
         let mut queue = ready_queue();
         let mut made_available = 0u16;
-        suite.case(format!("virtqueue/{kind}/{written}"), || {
+        suite.case(format!("virtqueue/{kind}/{written}{how}"), || {
             made_available = made_available.wrapping_add(1);
             driver.make_available(made_available);
             serve(&mut queue, black_box(&memory), &data[..written]);
@@ -76,8 +93,24 @@ fn add_requests<B: NewBitmap>(suite: &mut Suite, kind: &str) {
     }
 }
 
-/// The device's side. What a device checks of a chain is left out.
+/// The device's side, as streams.
 fn serve<B: Bitmap>(queue: &mut Queue, memory: &GuestMemoryMmap<B>, data: &[u8]) {
+    let chain = queue.pop_descriptor_chain(memory).unwrap();
+    let head = chain.head_index();
+    let mut reader = chain.clone().reader(memory).unwrap();
+    let mut writer = chain.writer(memory).unwrap();
+
+    black_box(reader.read_obj::<RequestHeader>().unwrap());
+    let mut status = writer.split_at(DATA_SIZE).unwrap();
+    writer.write_all(data).unwrap();
+    status.write_obj(STATUS_OK).unwrap();
+
+    let written = data.len() as u32 + STATUS_SIZE;
+    queue.add_used(memory, head, written).unwrap();
+}
+
+/// The device's side. What a device checks of a chain is left out.
+fn serve_by_descriptor<B: Bitmap>(queue: &mut Queue, memory: &GuestMemoryMmap<B>, data: &[u8]) {
     let mut chain = queue.pop_descriptor_chain(memory).unwrap();
     let header_at = chain.next().unwrap().addr();
     let data_at = chain.next().unwrap().addr();
