@@ -46,6 +46,7 @@ class Pieces {
 
   /** Reads each range once. */
   constructor(memory: IoMemory, ranges: Iterable<GuestRange>, permissions: Permissions) {
+    // An empty one would count as no ranges.
     if (typeof ranges === "string") throw wrongKind("ranges", ranges, "ranges of guest memory");
     const hostRanges = hostRangesOf(memory);
     const list = this.#list;

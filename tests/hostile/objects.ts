@@ -243,6 +243,12 @@ export function segments(place: Place, hostile: boolean): Argument {
   const made: unknown[] = [];
   const labels: string[] = [];
   const spans: Span[] = [];
+  const part = (addr: unknown, length: unknown): readonly Span[] => {
+    const isRange = Number.isSafeInteger(addr) && Number.isSafeInteger(length);
+    if (!isRange || addr as number < 0 || length as number < 0) return [];
+    const count = Math.min(length as number, 2 ** 20);
+    return subject!.resolve?.(addr as number, count) ?? subject!.spans ?? [];
+  };
   for (let i = random.int(4); i >= 0; i--) {
     const addr = subject!.address(random);
     const length = random.int(60);
@@ -260,9 +266,10 @@ export function segments(place: Place, hostile: boolean): Argument {
         get: mischief.then(() => asked++ === 0 ? honest : value),
       });
       label += ` whose [${index}] does ${mischief.last} and becomes ${shown}`;
-      if (asked === 1 && typeof value === "number") spans.push(...everythingOf(place));
+      // It may be read so the first time.
+      spans.push(...index === 0 ? part(value, length) : part(addr, value));
     }
-    spans.push(...subject!.resolve?.(addr, length) ?? subject!.spans ?? []);
+    spans.push(...part(addr, length));
     made.push(range);
     labels.push(label);
   }
@@ -276,11 +283,6 @@ export function segments(place: Place, hostile: boolean): Argument {
     }
   }();
   return { value, label: `a generator of ${label} that does ${mischief.last}`, spans };
-}
-
-// All bytes that a range of its memory may have.
-function everythingOf({ subject }: Place): readonly Span[] {
-  return subject!.spans ?? subject!.resolve?.(0, 2 ** 21) ?? [];
 }
 
 /** A region to insert. */
