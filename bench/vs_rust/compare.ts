@@ -80,7 +80,13 @@ async function measureBoth(options: Options): Promise<Report> {
     { name: "Deno", take: measureCrateCases },
     ...turnOf(rust, "Rust", (rust) => rust.measure("guest-memory-bench", time)),
     ...turnOf(rust, "system calls in C", measureSystemCalls),
+    { name: "virtqueue in Deno", take: () => measureDeno([...time, "--virtqueue"]) },
     ...turnOf(rust, "virtqueue in Rust", (rust) => rust.measure("virtqueue-bench", time)),
+    ...turnOf(
+      rust,
+      "virtqueue by descriptor in Rust",
+      (rust) => rust.measure("virtqueue-by-descriptor-bench", time),
+    ),
     { name: "copies in Deno", take: () => measureDeno([...time, ...copies]) },
     ...turnOf(rust, "memcpy", (rust) => rust.measure("guest-memory-bench", [...time, ...limits])),
   ];
@@ -94,6 +100,7 @@ async function measureBoth(options: Options): Promise<Report> {
     rust: of("Rust"),
     denoVirtqueue: of("virtqueue in Deno"),
     rustVirtqueue: of("virtqueue in Rust"),
+    rustByDescriptor: of("virtqueue by descriptor in Rust"),
     systemCalls: of("system calls in C"),
     denoCopies: of("copies in Deno")!,
     memcpy: of("memcpy"),

@@ -44,7 +44,8 @@ export const guestAddress: ByteValued<GuestAddress> = {
     else AS_U64[0] = u64.read(memory, offset);
     const high = AS_U32[1]!;
     if (high >= LIMIT_HIGH) throw new InvalidGuestAddress(u64.read(memory, offset));
-    return high * 2 ** 32 + AS_U32[0]! as GuestAddress;
+    const low = AS_U32[0]!;
+    return (high === 0 ? low : high * 2 ** 32 + low) as GuestAddress;
   },
   write: (memory, offset, value) => u64.write(memory, offset, BigInt(GuestAddress(number(value)))),
 };

@@ -83,12 +83,12 @@ export abstract class ChainPart {
    */
   ranges(count: number = this.left): [addr: GuestAddress, length: number][] {
     this.ensureLeft(count);
-    const { addresses, lengths } = this.segments;
+    const { words } = this.segments;
     const ranges: [GuestAddress, number][] = [];
     let offset = this.offset;
-    for (let index = this.index, left = count; left > 0; index++, offset = 0) {
-      const length = Math.min(lengths[index]! - offset, left);
-      ranges.push([addresses[index]! + offset as GuestAddress, length]);
+    for (let at = this.index * 4, left = count; left > 0; at += 4, offset = 0) {
+      const length = Math.min(words[at + 2]! - offset, left);
+      ranges.push([addressIn(words, at, offset), length]);
       left -= length;
     }
     return ranges;
@@ -103,21 +103,21 @@ export abstract class ChainPart {
 
   /** The address of the next bytes if they are in one buffer; -1 if not, or if it is none. */
   protected locate(count: number): number {
-    const { addresses, lengths } = this.segments;
+    const { words } = this.segments;
+    const at = this.index * 4;
     const offset = this.offset;
-    const isInside = count > 0 && count <= this.left &&
-      offset + count <= lengths[this.index]!;
-    return isInside ? addresses[this.index]! + offset : -1;
+    const isInside = count > 0 && count <= this.left && offset + count <= words[at + 2]!;
+    return isInside ? addressIn(words, at, offset) : -1;
   }
 
   /** Moves on by bytes that were accessed. */
   protected advance(count: number): void {
-    const { lengths } = this.segments;
+    const { words } = this.segments;
     this.left -= count;
     this.offset += count;
     // The next buffer is found now, so that an access need not.
-    while (this.left > 0 && this.offset >= lengths[this.index]!) {
-      this.offset -= lengths[this.index]!;
+    for (let length; this.left > 0 && this.offset >= (length = words[this.index * 4 + 2]!);) {
+      this.offset -= length;
       this.index++;
     }
   }
@@ -157,6 +157,7 @@ export class ReadablePart extends ChainPart {
   read(buf: Uint8Array): number {
     const { memory } = this;
     const length = byteLength(buf);
+    if (length === 0) return 0;
     const addr = this.locate(length);
     const done = addr >= 0
       ? memory.read(buf, addr as GuestAddress)
@@ -259,6 +260,7 @@ export class WritablePart extends ChainPart {
   write(buf: Uint8Array): number {
     const { memory } = this;
     const length = byteLength(buf);
+    if (length === 0) return 0;
     const addr = this.locate(length);
     const done = addr >= 0
       ? memory.write(buf, addr as GuestAddress)
@@ -341,6 +343,12 @@ export class WritablePart extends ChainPart {
     this.left = count;
     return rest;
   }
+}
+
+function addressIn(words: Uint32Array, at: number, offset: number): GuestAddress {
+  const low = words[at]! + offset;
+  const high = words[at + 1]!;
+  return (high === 0 ? low : high * 2 ** 32 + low) as GuestAddress;
 }
 
 // Accesses range after range, up to the first short one: the bytes accessed are a prefix.

@@ -13,6 +13,8 @@ import type { Segments } from "./segments.ts";
 
 /** Drivers add no longer chain: section 2.7.5.2. */
 const MAX_CHAIN_BYTES = 2 ** 32;
+// The high half of addresses from here on is beyond the end.
+const END_HIGH = ADDRESS_SPACE_END / 2 ** 32;
 
 /** The descriptor table of a queue, and the indirect tables that it refers to. */
 export class DescriptorTable {
@@ -54,7 +56,8 @@ export class DescriptorTable {
     const { isCopy } = area;
     let words = area.u32;
     let table: IndirectTable | undefined;
-    let entries = this.#size;
+    const size = this.#size;
+    let entries = size;
     let index = head;
     let seen = 0;
     let count = 0;
@@ -71,27 +74,26 @@ export class DescriptorTable {
       const length = words[word + 2]!;
       const link = words[word + 3]!;
       const low = words[word]!;
-      // Most are below 4 GiB, where no floating point is needed: 2 ns each.
-      const address = high === 0 ? low : high * 2 ** 32 + low;
       if ((link & DESC_INDIRECT) !== 0) {
-        table = this.#enter(table, head, index, address, length, link);
+        table = this.#enter(table, head, index, link, high, low, length);
         words = table.words;
         entries = length / DESC_SIZE;
         index = 0;
         continue;
       }
-      const end = address + length;
       let problem: ChainProblem | undefined;
-      if (++seen > this.#size) problem = "loop";
-      else if (high >= 2 ** 21 || end > ADDRESS_SPACE_END) problem = "address";
+      if (++seen > size) problem = "loop";
+      else if (high >= END_HIGH - 1 && !isBelowEnd(high, low, length)) problem = "address";
       else if ((bytes += length) > MAX_CHAIN_BYTES) problem = "length";
       else if ((link & DESC_WRITE) !== 0) isWritable = true;
       else if (isWritable) problem = "order";
       if (problem !== undefined) throw new InvalidChain(head, index, problem);
       if (length > 0) {
-        if (count === segments.lengths.length) segments.grow();
-        segments.addresses[count] = address;
-        segments.lengths[count] = length;
+        if (count * 4 === segments.words.length) segments.grow();
+        const to = segments.words;
+        to[count * 4] = low;
+        to[count * 4 + 1] = high;
+        to[count * 4 + 2] = length;
         count++;
       }
       if (!isWritable) {
@@ -113,19 +115,25 @@ export class DescriptorTable {
     table: IndirectTable | undefined,
     head: number,
     index: number,
-    address: number,
-    length: number,
     link: number,
+    high: number,
+    low: number,
+    length: number,
   ): IndirectTable {
     if (!this.#allowsIndirect || table !== undefined || (link & DESC_NEXT) !== 0) {
       throw new InvalidChain(head, index, "indirect");
     }
-    if (address + length > ADDRESS_SPACE_END) throw new InvalidChain(head, index, "address");
+    if (!isBelowEnd(high, low, length)) throw new InvalidChain(head, index, "address");
     if (length === 0 || length % DESC_SIZE !== 0) throw new InvalidChain(head, index, "table");
     this.#indirect ??= new IndirectTable(this.#memory, this.#size);
-    this.#indirect.read(address, length, head, index);
+    this.#indirect.read(high * 2 ** 32 + low, length, head, index);
     return this.#indirect;
   }
+}
+
+// Whether a buffer ends at the end of the address space or below.
+function isBelowEnd(high: number, low: number, length: number): boolean {
+  return high < END_HIGH && (high < END_HIGH - 1 || low + length <= 2 ** 32);
 }
 
 /** A copy of an indirect table: one copy takes less time than an access for each descriptor. */

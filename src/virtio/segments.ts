@@ -17,10 +17,11 @@ export class Segments {
   head = 0;
   /** Which chain it is of all that had this object. */
   generation = 0;
-  /** Guest addresses. */
-  addresses: Float64Array = new Float64Array(4);
-  /** Bytes of each, at least 1. */
-  lengths: Uint32Array = new Uint32Array(4);
+  /**
+   * Four words for each: the guest address, low half first, the bytes (at least 1), and nothing. As
+   * integers, because addresses in a Float64Array take V8 2 ns each to make integers of them again.
+   */
+  words: Uint32Array = new Uint32Array(4 * 4);
   /** How many there are. */
   count = 0;
   /** How many are to be read. */
@@ -37,10 +38,8 @@ export class Segments {
 
   /** Makes room for one more. */
   grow(): void {
-    const { addresses, lengths } = this;
-    this.addresses = new Float64Array(addresses.length * 2);
-    this.addresses.set(addresses);
-    this.lengths = new Uint32Array(lengths.length * 2);
-    this.lengths.set(lengths);
+    const { words } = this;
+    this.words = new Uint32Array(words.length * 2);
+    this.words.set(words);
   }
 }

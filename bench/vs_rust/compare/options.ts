@@ -8,8 +8,9 @@ import { parseArgs } from "node:util";
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task compare [options]
 
-Measures the 62 benchmark cases of the Rust crate vm-memory, here and in Rust,
-and copies of 64 B to 64 MiB beside C's memcpy: in turns, in several rounds.
+Measures the 62 benchmark cases of the Rust crate vm-memory, and requests of a
+virtqueue, here and in Rust, and copies of 64 B to 64 MiB beside C's memcpy: in
+turns, in several rounds.
 Prints a table, and draws charts into target/compare/. Needs cargo for the Rust
 side, and does without where there is none.
 

@@ -37,7 +37,11 @@ export function measureDeno(args: readonly string[]): Promise<Measurements> {
 /** A program of the Rust side. */
 export type RustProgram = typeof RUST_PROGRAMS[number];
 
-const RUST_PROGRAMS = ["guest-memory-bench", "virtqueue-bench"] as const;
+const RUST_PROGRAMS = [
+  "guest-memory-bench",
+  "virtqueue-bench",
+  "virtqueue-by-descriptor-bench",
+] as const;
 
 /** The Rust side, built. */
 export interface RustPeer {

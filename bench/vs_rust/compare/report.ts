@@ -5,6 +5,7 @@
  */
 import { BARE_SET } from "../crate/cases.ts";
 import { COPY_SIZES, copyName, memcpyName } from "../crate/copies.ts";
+import { BY_DESCRIPTOR } from "../crate/virtqueue.ts";
 import { BACKENDS } from "../../backends.ts";
 import { parseCaseName } from "./case_name.ts";
 import { type Measurements, PeerError } from "./peers.ts";
@@ -56,8 +57,10 @@ export interface SystemCalls {
 
 /** What the rounds came to: the cases of the crate's suite, and what is measured beside them. */
 export interface Report extends Group {
-  /** Requests of a virtqueue, which are no part of the crate's suite. */
+  /** Requests of a virtqueue, beside `Reader` and `Writer`: no part of the crate's suite. */
   readonly virtqueue: Group;
+  /** The same beside Rust that takes descriptor after descriptor, and checks none. */
+  readonly byDescriptor: Group;
   /** System calls; `null` without the Rust side, which measures C. */
   readonly systemCalls: SystemCalls | null;
   /** By the name of a case: its time over that of a bare `TypedArray.prototype.set`. */
@@ -74,6 +77,7 @@ export interface Rounds {
   readonly rust: readonly Measurements[] | undefined;
   readonly denoVirtqueue: readonly Measurements[] | undefined;
   readonly rustVirtqueue: readonly Measurements[] | undefined;
+  readonly rustByDescriptor: readonly Measurements[] | undefined;
   /** `read` and `write` of the C library, by the names of the crate's operations. */
   readonly systemCalls: readonly Measurements[] | undefined;
   readonly denoCopies: readonly Measurements[];
@@ -88,14 +92,23 @@ export interface Rounds {
  * @throws {PeerError} The two sides have not measured the same cases of the crate's suite.
  */
 export function makeReport(rounds: Rounds, conditions: string): Report {
-  const { deno, rust, denoVirtqueue, rustVirtqueue } = rounds;
+  const { deno, rust, denoVirtqueue, rustVirtqueue, rustByDescriptor } = rounds;
   const { cases } = deno[0]!;
   const names = Object.keys(cases).filter((name) => !name.startsWith(BARE_SET));
   ensureSameCases(names, rust);
   const programs = [deno, rust, rustVirtqueue].flatMap((rounds) => rounds?.[0]?.by ?? []);
   return {
     ...makeGroup(names, deno, rust),
-    virtqueue: makeGroup(namesIn(rustVirtqueue, denoVirtqueue), denoVirtqueue, rustVirtqueue),
+    virtqueue: makeGroup(
+      namesIn(rustVirtqueue, denoVirtqueue).filter((name) => !name.endsWith(BY_DESCRIPTOR)),
+      denoVirtqueue,
+      rustVirtqueue,
+    ),
+    byDescriptor: makeGroup(
+      namesIn(rustByDescriptor, denoVirtqueue).filter((name) => name.endsWith(BY_DESCRIPTOR)),
+      denoVirtqueue,
+      rustByDescriptor,
+    ),
     systemCalls: makeSystemCalls(names, rounds),
     set: Object.fromEntries(names.flatMap((name) => {
       const bare = BARE_SET + name.split("::")[1];

@@ -39,8 +39,11 @@ export function formatReport(report: Report, paint: Paint): string[] {
   ];
 }
 
-function caseTable({ rows, virtqueue, set, systemCalls }: Report, paint: Paint): string[] {
-  const all = [...rows, ...virtqueue.rows];
+function caseTable(
+  { rows, virtqueue, byDescriptor, set, systemCalls }: Report,
+  paint: Paint,
+): string[] {
+  const all = [...rows, ...virtqueue.rows, ...byDescriptor.rows];
   const width = Math.max(...all.map(({ name }) => name.length));
   const head = ["Deno ns", "Rust ns", "ratio", "spread", "to set"];
   const inC = systemCalls === null ? "" : `C, ${threadsOf(systemCalls)}`;
@@ -94,7 +97,7 @@ function copyTable(rows: readonly CopyRow[], paint: Paint): string[] {
 }
 
 function summary(
-  { rows, geomean, geomeanOfMeans, virtqueue, systemCalls, set }: Report,
+  { rows, geomean, geomeanOfMeans, virtqueue, byDescriptor, systemCalls, set }: Report,
   copies: readonly CopyRow[],
 ): string[] {
   const lines = [];
@@ -114,6 +117,12 @@ function summary(
     lines.push(
       `Requests of a virtqueue take ${virtqueue.geomean.toFixed(2)} of Rust's time in the ` +
         `geometric mean, ahead in ${countAhead(virtqueue.rows)} of ${virtqueue.rows.length}.`,
+    );
+  }
+  if (byDescriptor.geomean !== null) {
+    lines.push(
+      `Beside Rust that takes descriptor after descriptor and checks none, they take ` +
+        `${byDescriptor.geomean.toFixed(2)}.`,
     );
   }
   const toC = Object.values(systemCalls?.cases ?? {}).map(({ ratio }) => ratio);

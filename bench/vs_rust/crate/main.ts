@@ -2,9 +2,9 @@
  * Runs cases and prints what they took as JSON, as the Rust peer does.
  *
  *     deno run --allow-ffi --allow-read --allow-write bench/vs_rust/crate/main.ts
- *       [--copies] [--time-ms N] [--filter SUBSTRING] [--list]
+ *       [--copies | --virtqueue] [--time-ms N] [--filter SUBSTRING] [--list]
  *
- * Without `--copies` the cases are those of the crate's suite. With `--allow-all` it also counts the
+ * Without `--copies` and `--virtqueue` the cases are those of the crate's suite. With `--allow-all` it also counts the
  * threads of its process.
  *
  * @module
@@ -13,11 +13,13 @@ import { parseArgs } from "node:util";
 import { sunk } from "../../sink.ts";
 import { crateCases } from "./cases.ts";
 import { copyCases } from "./copies.ts";
-import { measure, type Measurement } from "./harness.ts";
+import { type Case, measure, type Measurement } from "./harness.ts";
+import { virtqueueCases } from "./virtqueue.ts";
 
 const { values } = parseArgs({
   options: {
     copies: { type: "boolean", default: false },
+    virtqueue: { type: "boolean", default: false },
     "time-ms": { type: "string", default: "200" },
     filter: { type: "string", default: "" },
     list: { type: "boolean", default: false },
@@ -25,7 +27,7 @@ const { values } = parseArgs({
 });
 
 const measurements: Record<string, Measurement> = {};
-for (const subject of values.copies ? copyCases(values.filter) : crateCases()) {
+for (const subject of subjects()) {
   if (!subject.name.includes(values.filter)) continue;
   if (values.list) console.log(subject.name);
   else measurements[subject.name] = measure(subject, Number(values["time-ms"]));
@@ -33,6 +35,12 @@ for (const subject of values.copies ? copyCases(values.filter) : crateCases()) {
 if (!values.list) {
   const runtime = `Deno ${Deno.version.deno}`;
   console.log(JSON.stringify({ runtime, threads: threads(), cases: measurements, sunk: sunk() }));
+}
+
+/** The cases that were asked for. */
+function subjects(): Iterable<Case> {
+  if (values.copies) return copyCases(values.filter);
+  return values.virtqueue ? virtqueueCases() : crateCases();
 }
 
 /** How many threads this process has; `undefined` where that is not known. */

@@ -10,8 +10,8 @@
  */
 import {
   AtomicBitmap,
-  guestAddress,
   GuestAddress,
+  guestAddress,
   GuestMemoryMmap,
   struct,
   u16,
@@ -45,12 +45,15 @@ const WRITE = 2;
 const Descriptor = struct({ addr: guestAddress, len: u32, flags: u16, next: u16 });
 const Header = struct({ type: u32, reserved: u32, sector: guestAddress });
 
+/** What the names end in of cases beside Rust that takes descriptor after descriptor. */
+export const BY_DESCRIPTOR = "/by_descriptor";
+
 /**
  * The cases. The Rust side has each of the four twice: by the crate's `Reader` and `Writer`, which do
  * what the parts of a chain do here, and descriptor by descriptor.
  */
 export function* virtqueueCases(): Generator<Case> {
-  for (const how of ["", "/by_descriptor"]) {
+  for (const how of ["", BY_DESCRIPTOR]) {
     for (const kind of ["request", "tracked"] as const) {
       for (const length of [0, DATA_SIZE]) {
         yield requests(`virtqueue/${kind}/${length}${how}`, kind === "tracked", length);
