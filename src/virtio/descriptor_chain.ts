@@ -11,14 +11,16 @@ import type { QueueMemory } from "./queue_memory.ts";
 import type { Segments } from "./segments.ts";
 
 /**
- * Ends a chain that is in use: only for the queue with that memory.
+ * Refuses to end a chain that is not in use, or was taken from a queue with another memory.
  *
  * @param chain The chain.
  * @param source The memory of the queue.
  * @param written Bytes that the device wrote.
- * @returns What the queue may use for another chain.
  */
-export let endChain: (chain: DescriptorChain, source: QueueMemory, written: number) => Segments;
+export let checkChain: (chain: DescriptorChain, source: QueueMemory, written: number) => void;
+
+/** Ends a chain, and returns what the queue may use for another one. */
+export let endChain: (chain: DescriptorChain) => Segments;
 
 /**
  * A chain of descriptors that the driver made available: buffers to read, then buffers to write.
@@ -31,7 +33,7 @@ export let endChain: (chain: DescriptorChain, source: QueueMemory, written: numb
 export class DescriptorChain {
   static {
     showAsText(this);
-    endChain = (chain, source, written) => {
+    checkChain = (chain, source, written) => {
       const segments = chain.#segments;
       if (segments.source !== source) {
         throw new TypeError("Cannot give a chain back to a queue that it was not taken from");
@@ -41,6 +43,9 @@ export class DescriptorChain {
       if (!(Number.isInteger(written) && written >= 0 && written <= writableBytes)) {
         throw new RangeError(`Cannot report ${written} bytes written of ${writableBytes}`);
       }
+    };
+    endChain = (chain) => {
+      const segments = chain.#segments;
       segments.generation++;
       return segments;
     };

@@ -29,6 +29,8 @@ export class RingArea {
   readonly #addr: GuestAddress;
   // What a copy is of; undefined where the arrays are the memory.
   readonly #copied: IoMemory | undefined;
+  // Whether its integers can be accessed atomically, as those of host memory can.
+  readonly #isAtomic: boolean;
   readonly #bitmap: Bitmap | undefined;
   readonly #bitmapStart: number;
 
@@ -53,7 +55,8 @@ export class RingArea {
       throw new InvalidQueue(`its ${name}, ${length} bytes at ${hex(addr)}, is not in memory`);
     }
     this.#addr = addr;
-    const slice = hostSlice(memory, addr, length, permissions);
+    const { slice, isHostMemory } = hostMemoryOf(memory, addr, length, permissions);
+    this.#isAtomic = isHostMemory;
     // The used ring is two bytes longer than a multiple of 4.
     const words = Math.floor(length / 4);
     const start = slice?.start ?? 0;
@@ -112,31 +115,37 @@ export class RingArea {
 
   #copyIn(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2) this.u16[offset / 2] = memory.load(u16, addr);
+    if (length === 2 && this.#isAtomic) this.u16[offset / 2] = memory.load(u16, addr);
     else memory.readSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
   }
 
   #copyOut(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2) memory.store(u16, this.u16[offset / 2]!, addr);
+    if (length === 2 && this.#isAtomic) memory.store(u16, this.u16[offset / 2]!, addr);
     else memory.writeSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
   }
 }
 
-// A range as one slice, if JavaScript has typed arrays of all of it.
-function hostSlice(
+// A range as one slice, if JavaScript has typed arrays of all of it, and whether it is in host memory.
+function hostMemoryOf(
   memory: IoMemory,
   addr: GuestAddress,
   length: number,
   permissions: Permissions,
-): VolatileSlice | undefined {
+): { readonly slice: VolatileSlice | undefined; readonly isHostMemory: boolean } {
   let slice: VolatileSlice | undefined;
+  let isHostMemory = true;
   memory.access(length, addr, permissions, (_total, count, offset, target) => {
-    if (count === length) slice = target.hostSlice?.getSlice(offset, length);
-    return 0;
+    const part = target.hostSlice?.getSlice(offset, count);
+    if (part === undefined) isHostMemory = false;
+    else if (count === length && isOpen(part)) slice = part;
+    return count;
   });
-  if (slice === undefined) return undefined;
+  return { slice, isHostMemory };
+}
+
+function isOpen(slice: VolatileSlice): boolean {
   // A class derived from VolatileSlice may override accesses.
   const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype;
-  return isPlain && slice.memory.canAccess(slice.start, slice.len) ? slice : undefined;
+  return isPlain && slice.memory.canAccess(slice.start, slice.len);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import { InvalidAvailRingIndex, InvalidChain } from "../error/virtqueue_error.ts";
 import type { GuestAddressSpace } from "../guest/address_space.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
@@ -10,7 +11,7 @@ import { Permissions } from "../permissions.ts";
 import { checkNumber } from "../text/argument.ts";
 import { showAsText } from "../text/inspect.ts";
 import { hex } from "../text/number_format.ts";
-import { DescriptorChain, endChain } from "./descriptor_chain.ts";
+import { checkChain, DescriptorChain, endChain } from "./descriptor_chain.ts";
 import { DescriptorTable } from "./descriptor_table.ts";
 import { AVAIL_NO_INTERRUPT, availRingLength, checkState, descTableLength } from "./layout.ts";
 import { USED_NO_NOTIFY, usedRingLength, type VirtqueueState } from "./layout.ts";
@@ -178,19 +179,26 @@ export class Virtqueue implements Disposable {
   addUsed(chain: DescriptorChain | number, written: number): void {
     if (this.#used.isLost) this.#attach(this.#source.memory);
     checkNumber("written", written);
-    const head = typeof chain === "number"
-      ? this.#checkHead(chain, written)
-      : this.#end(chain, written);
+    let head = chain as number;
+    if (typeof chain === "number") {
+      this.#checkHead(chain, written);
+    } else {
+      checkChain(chain, this.#source, written);
+      head = chain.head;
+    }
     const used = this.#used;
-    const next = this.#nextUsed;
-    const slot = next & this.#size - 1;
+    const slot = this.#nextUsed & this.#size - 1;
     used.u32[1 + slot * 2] = head;
     used.u32[2 + slot * 2] = written;
-    this.#nextUsed = next + 1 & 0xffff;
-    this.#unsignalled++;
-    // The driver may see the index only after the entry. Marks come after both writes.
-    Atomics.store(used.u16, 1, this.#nextUsed);
+    // If this throws, nothing was given back. Code of a bitmap may run.
     used.publish(4 + slot * 8, 8);
+    if (used.isLost) throw new MemoryClosed();
+    if (typeof chain !== "number") this.#idle.push(endChain(chain));
+    const next = this.#nextUsed + 1 & 0xffff;
+    this.#nextUsed = next;
+    this.#unsignalled++;
+    // The driver may see the index only after the entry.
+    Atomics.store(used.u16, 1, next);
     used.publish(2, 2);
   }
 
@@ -297,18 +305,11 @@ export class Virtqueue implements Disposable {
     used.publish(at * 2, 2);
   }
 
-  // Checks a head.
-  #checkHead(head: number, written: number): number {
+  #checkHead(head: number, written: number): void {
     if (!(Number.isInteger(head) && head >= 0 && head < this.#size)) {
       throw new RangeError(`Cannot give chain ${head} back: it is not in the table`);
     }
-    if (Number.isInteger(written) && written >= 0 && written < 2 ** 32) return head;
+    if (Number.isInteger(written) && written >= 0 && written < 2 ** 32) return;
     throw new RangeError(`Cannot report ${written} bytes as written`);
-  }
-
-  #end(chain: DescriptorChain, written: number): number {
-    const segments = endChain(chain, this.#source, written);
-    this.#idle.push(segments);
-    return segments.head;
   }
 }
