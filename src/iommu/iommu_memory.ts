@@ -6,13 +6,18 @@
 import type { GuestAddress, MemoryRegionAddress } from "../address.ts";
 import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
 import { BitmapGroup } from "../bitmap/bitmap_group.ts";
+import type { ByteValued } from "../codec/byte_valued.ts";
+import type { AtomicAccess } from "../codec/scalar.ts";
 import { IommuError, IommuMisconfigured } from "../error/iommu_error.ts";
 import type { AccessCallback } from "../guest/access.ts";
 import type { GuestMemory } from "../guest/guest_memory.ts";
 import { IoMemory } from "../guest/io_memory.ts";
+import { byteLength } from "../host/bytes.ts";
 import { Permissions } from "../permissions.ts";
-import type { VolatileSlice } from "../volatile/volatile_slice.ts";
+import { type AtomicRef, following } from "../volatile/atomic_ref.ts";
+import { VolatileSlice } from "../volatile/volatile_slice.ts";
 import type { MappedRange } from "./iotlb.ts";
+import { type TranslatedPage, TranslationCache } from "./translation_cache.ts";
 import { checkAddress, checkCount, checkNumber, shown } from "../text/argument.ts";
 
 /** What translates addresses for a device. Mirrors the trait `Iommu`. */
@@ -27,6 +32,13 @@ export interface Iommu {
    * @throws {IommuError} It cannot be translated.
    */
   translate(iova: GuestAddress, length: number, permissions: Permissions): Iterable<MappedRange>;
+  /**
+   * A number that changes whenever a translation changes, such as {@linkcode Iotlb.generation}. With
+   * it, translations are remembered until it is another one: it is read at each access, also at
+   * those of an {@linkcode AtomicRef}. All of a page is then translated ahead, as long as nothing of
+   * it fails. Without it, every access is translated, and a reference once.
+   */
+  readonly generation?: number;
 }
 
 /** How memory behind an IOMMU begins. */
@@ -40,7 +52,14 @@ export interface IommuMemoryOptions {
    * returned.
    */
   readonly bitmap?: Bitmap;
+  /**
+   * Bytes of a page of the IOMMU, a power of two: as many are translated ahead where its
+   * {@linkcode Iommu.generation} allows that. By default 4096, the smallest page of any IOMMU.
+   */
+  readonly pageSize?: number;
 }
+
+const SMALLEST_PAGE = 4096;
 
 /**
  * Guest memory as a device behind an IOMMU sees it: addresses are I/O virtual, and are translated
@@ -90,6 +109,7 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
   readonly bitmap: Bitmap;
   /** Whether addresses are translated. */
   enabled: boolean;
+  readonly #cache: TranslationCache;
 
   /**
    * Puts an IOMMU before a memory.
@@ -97,6 +117,7 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
    * @param backend The guest physical memory.
    * @param iommu What translates addresses.
    * @param options How it begins.
+   * @throws {RangeError} The size of a page is no power of two up to 2^30.
    */
   constructor(backend: M, iommu: Iommu, options: IommuMemoryOptions = {}) {
     super();
@@ -104,12 +125,13 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     this.iommu = iommu;
     this.bitmap = options.bitmap ?? NoBitmap;
     this.enabled = options.enabled ?? true;
+    this.#cache = new TranslationCache(options.pageSize ?? SMALLEST_PAGE);
   }
 
   /** The same with another physical memory, sharing the IOMMU and the bitmap. */
   withReplacedBackend<N extends GuestMemory>(backend: N): IommuMemory<N> {
     const { iommu, bitmap, enabled } = this;
-    return new IommuMemory(backend, iommu, { bitmap, enabled });
+    return new IommuMemory(backend, iommu, { bitmap, enabled, pageSize: this.#cache.pageSize });
   }
 
   /** The physical memory while addresses are not translated. */
@@ -167,6 +189,142 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
       if (done < length) break;
     }
     return total;
+  }
+
+  // All of a range in a page that is remembered: ask its piece, as IoMemory asks the piece that has
+  // all of a range. Everything else, and every error, falls through to `super`.
+
+  /** Copies from memory into a buffer: see {@linkcode Bytes.read}. */
+  override read(buf: Uint8Array, addr: GuestAddress): number {
+    const page = this.#pageOf(addr, byteLength(buf), Permissions.Read);
+    if (page?.piece === undefined) return super.read(buf, addr);
+    return page.piece.read(buf, addr - page.iova);
+  }
+
+  /** Copies from a buffer into memory: see {@linkcode Bytes.write}. */
+  override write(buf: Uint8Array, addr: GuestAddress): number {
+    const page = this.#pageOf(addr, byteLength(buf), Permissions.Write);
+    if (page?.piece === undefined) return super.write(buf, addr);
+    return page.piece.write(buf, addr - page.iova);
+  }
+
+  /** Reads a value: see {@linkcode Bytes.readObj}. */
+  override readObj<T>(codec: ByteValued<T>, addr: GuestAddress): T {
+    const page = this.#pageOf(addr, codec.byteLength, Permissions.Read);
+    if (page?.piece === undefined) return super.readObj(codec, addr);
+    return page.piece.readObj(codec, addr - page.iova);
+  }
+
+  /** Writes a value: see {@linkcode Bytes.writeObj}. */
+  override writeObj<T>(codec: ByteValued<T>, value: T, addr: GuestAddress): void {
+    const page = this.#pageOf(addr, codec.byteLength, Permissions.Write);
+    if (page?.piece === undefined) return super.writeObj(codec, value, addr);
+    page.piece.writeObj(codec, value, addr - page.iova);
+  }
+
+  /** Reads an integer atomically: see {@linkcode Bytes.load}. It has to be in one region. */
+  override load<T extends number | bigint>(codec: AtomicAccess<T>, addr: GuestAddress): T {
+    const page = this.#pageOf(addr, codec.byteLength, Permissions.Read);
+    if (page?.piece === undefined) return super.load(codec, addr);
+    return page.piece.load(codec, addr - page.iova);
+  }
+
+  /** Writes an integer atomically: see {@linkcode Bytes.store}. It has to be in one region. */
+  override store<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    value: T,
+    addr: GuestAddress,
+  ): void {
+    const page = this.#pageOf(addr, codec.byteLength, Permissions.Write);
+    if (page?.piece === undefined) return super.store(codec, value, addr);
+    page.piece.store(codec, value, addr - page.iova);
+  }
+
+  /**
+   * A reference to an integer: see {@linkcode Bytes.getAtomicRef}. It has to be in one region.
+   *
+   * Where the IOMMU has a {@linkcode Iommu.generation}, the reference is translated again after
+   * every change, and throws as an access does where the integer may no longer be accessed. Without,
+   * it stays at the memory that the address was translated to.
+   */
+  override getAtomicRef<T extends number | bigint>(
+    codec: AtomicAccess<T>,
+    addr: GuestAddress,
+  ): AtomicRef<T> {
+    let generation = this.iommu.generation;
+    let { enabled } = this;
+    let found = super.getAtomicRef(codec, addr);
+    if (typeof generation !== "number") return found;
+    return following(() => {
+      const now = this.iommu.generation;
+      if (now !== generation || this.enabled !== enabled) {
+        const isEnabled = this.enabled;
+        found = super.getAtomicRef(codec, addr);
+        generation = now;
+        enabled = isEnabled;
+      }
+      return found;
+    });
+  }
+
+  // The page that has all of a range, if it is remembered: its piece is undefined where it is in
+  // none.
+  #pageOf(iova: number, length: number, permissions: Permissions): TranslatedPage | undefined {
+    // First: it may be the caller's code.
+    const { generation } = this.iommu;
+    if (typeof generation !== "number" || !this.enabled) return undefined;
+    // Nothing is translated ahead right after a change: mappings that change with each access
+    // would make that useless.
+    if (!this.#cache.keep(generation)) return undefined;
+    const page = this.#cache.find(iova, length, permissions) ??
+      this.#translatePage(generation, iova, length, permissions);
+    if (page?.piece === undefined) return undefined;
+    // What the memory consists of is asked each time: it may be closed, and a custom one may change.
+    if (this.backend.findRegion(page.physical) === page.region) return page;
+    this.#cache.add(generation, permissions, { ...page, piece: undefined });
+    return undefined;
+  }
+
+  #translatePage(
+    generation: number,
+    iova: number,
+    length: number,
+    permissions: Permissions,
+  ): TranslatedPage | undefined {
+    const { pageSize } = this.#cache;
+    const start = iova - iova % pageSize;
+    const isInPage = Number.isSafeInteger(iova) && iova >= 0 && length > 0 &&
+      iova + length <= start + pageSize;
+    if (!isInPage) return undefined;
+    // The range itself first: what fails, and what the IOMMU reports of it, is about the range.
+    this.#translate(iova as GuestAddress, length, permissions);
+    const page = this.#makePage(start, permissions);
+    this.#cache.add(generation, permissions, page);
+    return page;
+  }
+
+  #makePage(iova: number, permissions: Permissions): TranslatedPage {
+    const { pageSize } = this.#cache;
+    const end = iova + pageSize;
+    const none = { iova, end, physical: 0 as GuestAddress, region: undefined, piece: undefined };
+    let ranges: MappedRange[];
+    try {
+      ranges = this.#translate(iova as GuestAddress, pageSize, permissions);
+    } catch {
+      // A part of the page may not be accessed, and none of it has to be.
+      return none;
+    }
+    if (ranges.length !== 1) return none;
+    const physical = ranges[0]!.base;
+    const region = this.backend.findRegion(physical);
+    const slice = region?.hostSlice;
+    // A class derived from VolatileSlice may override accesses.
+    if (slice === undefined || Object.getPrototypeOf(slice) !== VolatileSlice.prototype) return none;
+    const offset = physical - region!.startAddr;
+    if (!(offset >= 0 && offset + pageSize <= slice.len)) return none;
+    const part = slice.getSlice(offset, pageSize);
+    const piece = this.bitmap === NoBitmap ? part : this.#track(part, iova);
+    return { iova, end, physical, region, piece };
   }
 
   // A part of a region whose writes are recorded by both kinds of address.

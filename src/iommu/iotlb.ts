@@ -49,6 +49,12 @@ interface Mapping {
 export class Iotlb {
   // Sorted by start, and apart.
   #mappings: Mapping[] = [];
+  #generation = 0;
+
+  /** A number that changes with every mapping, for {@linkcode Iommu.generation}. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   /**
    * Maps a range. What was mapped there before is replaced.
@@ -95,6 +101,7 @@ export class Iotlb {
    */
   invalidateMapping(iova: GuestAddress, length: number): void {
     ensureRange(iova, length);
+    this.#generation++;
     const end = iova + length;
     const first = this.#firstEndingAfter(iova);
     let last = first;
@@ -111,6 +118,7 @@ export class Iotlb {
 
   /** Removes all mappings. */
   invalidateAll(): void {
+    this.#generation++;
     this.#mappings = [];
   }
 

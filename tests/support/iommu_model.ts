@@ -13,6 +13,7 @@ import {
   GuestMemoryError,
   GuestMemoryHeap,
   type IoMemory,
+  type Iommu,
   IommuMemory,
   Iotlb,
   Permissions,
@@ -195,7 +196,14 @@ function takeDirty(bitmap: BitmapSlice): number[] {
   return dirty;
 }
 
-export function check(layout: Layout, operations: readonly Operation[]): void {
+/**
+ * Does operations on translated memory and on the model.
+ *
+ * @param layout Where memory is.
+ * @param operations What is done.
+ * @param pageSize The size of pages whose translations are remembered; without, none is.
+ */
+export function check(layout: Layout, operations: readonly Operation[], pageSize?: number): void {
   const model = new Model(layout);
   const physicalDirty = new AtomicBitmap(4 * SPACE, 1).sliceAt(-layout.physicalBase);
   const virtualDirty = new AtomicBitmap(2 * SPACE, 1).sliceAt(-layout.iovaBase);
@@ -206,11 +214,20 @@ export function check(layout: Layout, operations: readonly Operation[]): void {
     bitmap: (_length, start) => physicalDirty.sliceAt(start),
   });
   const tlb = new Iotlb();
-  const memory = new IommuMemory(
-    backend,
-    { translate: (iova, length, permissions) => tlb.lookup(iova, length, permissions) },
-    { bitmap: virtualDirty },
-  );
+  const translate: Iommu["translate"] = (iova, length, permissions) =>
+    tlb.lookup(iova, length, permissions);
+  const memory = pageSize === undefined
+    ? new IommuMemory(backend, { translate }, { bitmap: virtualDirty })
+    : new IommuMemory(
+      backend,
+      {
+        translate,
+        get generation() {
+          return tlb.generation;
+        },
+      },
+      { bitmap: virtualDirty, pageSize },
+    );
   layouts.set(memory, layout);
   for (const { at, run, expect } of operations) {
     const address = model.base + at;

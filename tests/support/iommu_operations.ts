@@ -8,10 +8,12 @@ import {
   ADDRESS_SPACE_END,
   array,
   type AtomicAccess,
+  type AtomicRef,
   bytes,
   type ByteValued,
   GuestAddress,
   type IoMemory,
+  type IommuMemory,
   Permissions,
   stopOnError,
   struct,
@@ -248,6 +250,34 @@ const atomics = fc.tuple(
       }),
   });
 });
+
+// The references of a memory, by their address and size: made when they are first used, and kept.
+const references = new WeakMap<IommuMemory, Map<string, AtomicRef<number>>>();
+
+/** A reference that may have been made long ago adds to an integer. */
+export const keptReference: fc.Arbitrary<Operation> = fc.tuple(
+  at,
+  fc.constantFrom<Integer[]>(u8, u16, u32),
+).map(([at, codec]): Operation =>
+  named(`fetchAdd by a kept reference of ${codec.byteLength} bytes`, {
+    at,
+    run(_memory, addr, { memory }) {
+      const known = references.get(memory) ?? new Map<string, AtomicRef<number>>();
+      references.set(memory, known);
+      const key = `${codec.byteLength} at ${addr}`;
+      const reference = known.get(key) ?? memory.getAtomicRef(codec, addr);
+      known.set(key, reference);
+      return { value: reference.fetchAdd(5) };
+    },
+    expect: (model) =>
+      model.atomic(at, codec.byteLength, ReadWrite, ({ physical }) => {
+        const old = decode(codec, model.get(physical));
+        const sum = old + 5 & 2 ** (8 * codec.byteLength) - 1;
+        model.put(at, physical, encode(codec, sum >>> 0));
+        return { value: old };
+      }),
+  })
+);
 
 const streamsIn = fc.tuple(at, count, kind, steps, fc.boolean()).map(
   ([at, count, kind, steps, exactly]): Operation =>
