@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Bitmap } from "../bitmap/bitmap.ts";
+import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
+import { BoundaryBitmap } from "../bitmap/boundary_bitmap.ts";
 import { boundaryWindow, type HostMemory } from "../host/host_memory.ts";
 import { VolatileSlice } from "../volatile/volatile_slice.ts";
 import type { GuestMemoryRegion } from "./region.ts";
@@ -63,14 +64,19 @@ export class HostRange {
 
   #viewBoundary(): HostRange | undefined {
     const next = this.#next;
-    // A boundary view would have to mark two bitmaps.
-    if (next === undefined || this.bitmap !== undefined || next.bitmap !== undefined) {
-      return undefined;
-    }
+    if (next === undefined) return undefined;
     const memory = this.memory.boundaryView(next.memory);
     if (memory === undefined) return undefined;
-    const slice = new VolatileSlice(memory, 0, memory.length);
-    return this.#boundary = new HostRange(this.end - boundaryWindow(this.len), slice);
+    const before = boundaryWindow(this.len);
+    const bitmap = this.bitmap === undefined && next.bitmap === undefined
+      ? NoBitmap
+      : new BoundaryBitmap(
+        before,
+        { bitmap: this.bitmap ?? NoBitmap, start: this.bitmapStart + this.len - before },
+        { bitmap: next.bitmap ?? NoBitmap, start: next.bitmapStart },
+      );
+    const slice = new VolatileSlice(memory, 0, memory.length, bitmap);
+    return this.#boundary = new HostRange(this.end - before, slice);
   }
 }
 

@@ -175,3 +175,31 @@ export function checkAgainstModel(makeMemory: MakeMemory, numRuns: number = 3000
     { numRuns },
   );
 }
+
+// Bytes before a boundary that operations can reach.
+const BEFORE = 32;
+
+/**
+ * The same around a boundary of two or three regions that are mapped one after the other.
+ *
+ * @param makeMemory Makes the memory under test.
+ * @param length Bytes of each region.
+ * @param numRuns How many sequences of operations are tried.
+ */
+export function checkBoundary(makeMemory: MakeMemory, length: number, numRuns: number): void {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(2, 3),
+      fc.constantFrom(0, 2 ** 31 - length, 2 ** 32 - length, 2 ** 45),
+      fc.array(operation, { maxLength: 30, size: "max" }),
+      (count, start, operations) => {
+        const regions = Array.from({ length: count }, (_, i) => ({
+          gap: i === 0 ? BEFORE - length : 0,
+          length,
+        }));
+        check(makeMemory, { base: start + length - BEFORE, regions }, operations);
+      },
+    ),
+    { numRuns },
+  );
+}

@@ -6,6 +6,7 @@ import {
   AtomicBitmap,
   Backing,
   Cursor,
+  type DirtyRun,
   Fd,
   GuestMemoryMmap,
   GuestRegionCollection,
@@ -21,6 +22,7 @@ import {
   type VolatileSlice,
 } from "../../../mod.ts";
 import { HostRanges } from "../../../src/guest/host_range.ts";
+import { checkBoundary } from "../../support/memory_model.ts";
 import { temporaryFile } from "../../support/temporary_file.ts";
 import { gpa } from "../../support/values.ts";
 
@@ -129,6 +131,67 @@ Deno.test("writes across a boundary of tracked regions mark both", () => {
   });
   memory.write(count(8), gpa(PAGE - 4));
   assertEquals(bitmaps.map((bitmap) => bitmap.isBitSet(0)), [true, true]);
+});
+
+Deno.test("tracked memory does at its boundaries what the model does", () => {
+  checkBoundary((ranges, options) => GuestMemoryMmap.fromRanges(ranges, options), PAGE, 400);
+});
+
+Deno.test("a boundary view is used for tracked regions, and marks each side's part", () => {
+  const bitmaps: AtomicBitmap[] = [];
+  const bitmap = (length: number) => (bitmaps.push(new AtomicBitmap(length, 1)), bitmaps.at(-1)!);
+  using memory = adjacent([PAGE, PAGE], { bitmap });
+  const marks = (write: () => unknown) => {
+    for (const each of bitmaps) each.reset();
+    write();
+    return bitmaps.map((each) => [...each.dirtyRuns()]);
+  };
+  assertEquals(extentAt(memory, PAGE - 4, 8), [PAGE / 2, PAGE]);
+  const both: DirtyRun[][] = [[[PAGE - 4, 4]], [[0, 4]]];
+  assertEquals(marks(() => memory.write(count(8), gpa(PAGE - 4))), both);
+  assertEquals(marks(() => memory.writeObj(u64, 1n, gpa(PAGE - 4))), both);
+  assertEquals(marks(() => memory.readVolatileFrom(gpa(PAGE - 4), new Cursor(count(8)), 8)), both);
+  const stream: ReadVolatile = {
+    readVectoredVolatile: () => 0,
+    readVolatile(slice) {
+      assertEquals(slice.len, 8);
+      slice.writeObj(u8, 1, 3);
+      slice.writeObj(u8, 1, 4);
+      const part = slice.offset(2);
+      assertEquals([0, 1, 2, 3].map((at) => part.bitmap.dirtyAt(at)), [false, true, true, false]);
+      part.bitmap.sliceAt(2).markDirty(1, 2);
+      return 8;
+    },
+  };
+  const parts = marks(() => memory.readVolatileFrom(gpa(PAGE - 4), stream, 8));
+  assertEquals(parts, [[[PAGE - 1, 1]], [[0, 3]]]);
+  const reads = () => {
+    memory.read(new Uint8Array(8), gpa(PAGE - 4));
+    memory.readObj(u64, gpa(PAGE - 4));
+    memory.writeVolatileTo(gpa(PAGE - 4), new Cursor(count(8)), 8);
+  };
+  assertEquals(marks(reads), [[], []]);
+});
+
+Deno.test("a write across a boundary marks both sides even if one bitmap throws", () => {
+  for (const failing of [0, 1]) {
+    const bitmaps: AtomicBitmap[] = [];
+    using memory = adjacent([PAGE, PAGE], {
+      bitmap(length: number) {
+        const bitmap = new AtomicBitmap(length, 1);
+        if (bitmaps.push(bitmap) === failing + 1) {
+          bitmap.markDirty = () => {
+            throw new Error("full");
+          };
+        }
+        return bitmap;
+      },
+    });
+    assertThrows(() => memory.write(count(8), gpa(PAGE - 4)), Error, "full");
+    assertEquals(read(memory, PAGE - 4, 8), count(8));
+    const other = bitmaps[1 - failing]!;
+    assertEquals([...other.dirtyRuns()], [failing === 1 ? [PAGE - 4, 4] : [0, 4]]);
+  }
 });
 
 Deno.test("a region that overrides read is called at a boundary too", () => {
