@@ -60,6 +60,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** Bytes that one bit stands for. */
   readonly pageSize: number;
+  // Not a number where pages are no power of two: products with it would be rounded.
   readonly #pagesPerByte: number;
   #byteSize: number;
   #pages: number;
@@ -85,7 +86,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
       throw new RangeError(`Cannot make a bitmap with pages of ${pageSize} bytes`);
     }
     this.pageSize = pageSize;
-    this.#pagesPerByte = 1 / pageSize;
+    this.#pagesPerByte = Number.isInteger(Math.log2(pageSize)) ? 1 / pageSize : NaN;
     this.#byteSize = byteSize;
     this.#pages = pagesOf(byteSize, pageSize);
     this.#ownPages = this.#pages;
@@ -241,12 +242,12 @@ export class AtomicBitmap implements Bitmap, RunSource {
   /** Marks the pages of `[offset, offset + length)` dirty: see {@linkcode Bitmap.markDirty}. */
   markDirty(offset: number, length: number): void {
     if (typeof offset !== "number" || typeof length !== "number") checkOffsets(offset, length);
-    // A division would take as long as the rest. The product may be rounded to an adjacent page,
-    // and it wraps around from 2^31 on: the comparisons detect both.
-    const page = offset * this.#pagesPerByte | 0;
-    const start = page * this.pageSize;
-    const within = offset >= start &&
-      offset + length <= start + this.pageSize;
+    // A division would take as long as the rest. From 2^31 on the page wraps around: the rest is too
+    // large then.
+    const exact = offset * this.#pagesPerByte;
+    const page = exact | 0;
+    const rest = exact - page;
+    const within = rest >= 0 && rest + length * this.#pagesPerByte <= 1;
     if (within && length > 0 && page >= 0 && page < this.#ownPages) {
       mark(this.#words, page >>> 5, 1 << page);
     } else {
