@@ -37,18 +37,18 @@ export function compile<T>(
 ): Pick<ByteValued<T>, "read" | "write"> | undefined {
   const codecs = [...new Set(parts.map(({ codec }) => codec))];
   const name = (codec: ByteValued<unknown>) => `c${codecs.indexOf(codec)}`;
+  const isElement = ({ codec, start }: Part) =>
+    ARRAYS.has(codec) && codec.byteLength <= alignment && start % codec.byteLength === 0;
   const element = ({ codec, start }: Part) => {
-    const array = ARRAYS.get(codec);
     const size = codec.byteLength;
-    if (array === undefined || size > alignment || start % size !== 0) return undefined;
-    return `memory.${array}[(offset >>> ${Math.log2(size)}) + ${start / size}]`;
+    return `memory.${ARRAYS.get(codec)}[i${size} + ${start / size}]`;
   };
   const readPart = (part: Part) => `${name(part.codec)}.read(memory, offset + ${part.start})`;
   const writePart = (part: Part) =>
     `${name(part.codec)}.write(memory, offset + ${part.start}, value[${part.key}]);`;
   const writeElement = (part: Part) => {
+    if (!isElement(part)) return writePart(part);
     const target = element(part);
-    if (target === undefined) return writePart(part);
     // A typed array converts "1" to 1 and undefined to 0. Combining a value with a bigint throws
     // unless it is a bigint, and V8 checks that in the step that stores: comparing types takes
     // longer.
@@ -70,27 +70,47 @@ export function compile<T>(
       ...["general", "refuse", "explain", ...codecs.map(name)],
       `return (${parameters}) => { ${body} }`,
     )(general, refuse, explain, ...codecs);
+  const sizes = new Set(parts.filter(isElement).map(({ codec }) => codec.byteLength));
+  const indexes = (source: (size: number) => string) =>
+    [...sizes].map((size) => `const i${size} = ${source(size)};`).join(" ");
+  // V8 calculates with offsets from 2^32 on in floating point, and converts an index to an integer
+  // at each element, unless it is known to have 32 bits. Up to this limit all of them do.
+  const limit = INDEX_LIMIT * Math.min(...sizes, 8);
+  const near = indexes((size) =>
+    `offset < ${INDEX_LIMIT} ? offset >>> ${Math.log2(size)} : offset * ${1 / size} >>> 0`
+  );
+  const far = indexes((size) => `offset * ${1 / size}`);
   // A custom codec may have any alignment.
   const aligned = Number.isInteger(Math.log2(alignment))
-    ? `offset < ${INDEX_LIMIT} && (offset & ${alignment - 1}) === 0`
+    ? `(offset & ${alignment - 1}) === 0`
     : "false";
-  // Unaligned accesses have separate functions: V8 inlines small functions into their callers.
-  const value = (source: (part: Part) => string) => `return ${literal(parts.map(source))};`;
-  const statements = (source: (part: Part) => string) => parts.map(source).join("\n");
+  const readAll = `return ${
+    literal(parts.map((part) => isElement(part) ? element(part) : readPart(part)))
+  };`;
+  const writeAll = parts.map(writeElement).join("\n");
+  // What is rarer has functions of its own: V8 inlines small functions into their callers.
   try {
-    const read = make("memory, offset", value(readPart));
-    const write = make("memory, offset, value", statements(writePart));
+    const read = make(
+      "memory, offset",
+      `if (${aligned}) { ${far} ${readAll} }
+      return ${literal(parts.map(readPart))};`,
+    );
+    const write = make(
+      "memory, offset, value",
+      `if (${aligned}) { ${far} ${writeAll} } else { ${parts.map(writePart).join("\n")} }`,
+    );
     return {
       read: make(
         "memory, offset",
-        `if (${aligned}) ${value((part) => element(part) ?? readPart(part))}
+        `if (offset < ${limit} && ${aligned}) { ${near} ${readAll} }
         return general(memory, offset);`,
         read,
       ),
       write: make(
         "memory, offset, value",
         `try {
-          if (${aligned}) { ${statements(writeElement)} } else general(memory, offset, value);
+          if (offset < ${limit} && ${aligned}) { ${near} ${writeAll} }
+          else general(memory, offset, value);
         } catch (error) { explain(error, value); }`,
         write,
       ),
@@ -101,7 +121,7 @@ export function compile<T>(
   }
 }
 
-// A shift divides offsets below this; V8 calculates with larger ones in floating point.
+// A shift divides offsets below this.
 const INDEX_LIMIT = 2 ** 32;
 
 // The typed arrays of HostMemory whose elements are the values of these codecs.
