@@ -72,14 +72,20 @@ export function compile<T>(
     )(general, refuse, explain, ...codecs);
   const sizes = new Set(parts.filter(isElement).map(({ codec }) => codec.byteLength));
   const indexes = (source: (size: number) => string) =>
-    [...sizes].map((size) => `const i${size} = ${source(size)};`).join(" ");
+    [...sizes].map((size) => `i${size} = ${source(size)};`).join(" ");
+  const declared = [...sizes].map((size) => `let i${size};`).join(" ");
   // V8 calculates with offsets from 2^32 on in floating point, and converts an index to an integer
   // at each element, unless it is known to have 32 bits. Up to this limit all of them do.
   const limit = INDEX_LIMIT * Math.min(...sizes, 8);
-  const near = indexes((size) =>
-    `offset < ${INDEX_LIMIT} ? offset >>> ${Math.log2(size)} : offset * ${1 / size} >>> 0`
-  );
-  const far = indexes((size) => `offset * ${1 / size}`);
+  const near = (otherwise: string) =>
+    `${declared}
+    if (offset < ${INDEX_LIMIT}) {
+      ${indexes((size) => `offset >>> ${Math.log2(size)}`)}
+    } else {
+      if (offset >= ${limit}) ${otherwise}
+      ${indexes((size) => `offset * ${1 / size} >>> 0`)}
+    }`;
+  const far = `${declared} ${indexes((size) => `offset * ${1 / size}`)}`;
   // A custom codec may have any alignment.
   const aligned = Number.isInteger(Math.log2(alignment))
     ? `(offset & ${alignment - 1}) === 0`
@@ -102,14 +108,14 @@ export function compile<T>(
     return {
       read: make(
         "memory, offset",
-        `if (offset < ${limit} && ${aligned}) { ${near} ${readAll} }
+        `if (${aligned}) { ${near("return general(memory, offset);")} ${readAll} }
         return general(memory, offset);`,
         read,
       ),
       write: make(
         "memory, offset, value",
         `try {
-          if (offset < ${limit} && ${aligned}) { ${near} ${writeAll} }
+          if (${aligned}) { ${near("return general(memory, offset, value);")} ${writeAll} }
           else general(memory, offset, value);
         } catch (error) { explain(error, value); }`,
         write,
