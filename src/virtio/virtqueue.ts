@@ -174,7 +174,7 @@ export class Virtqueue implements Disposable {
    * @param written Bytes that were written, from the first writable one on: what the driver may
    * read.
    * @throws {ChainUsed} It was given back already.
-   * @throws {RangeError} The chain has less space, or the head is not one of this queue.
+   * @throws {RangeError} The chain has less space, or the head is no integer of 16 bits.
    */
   addUsed(chain: DescriptorChain | number, written: number): void {
     if (this.#used.isLost) this.#attach(this.#source.memory);
@@ -306,8 +306,9 @@ export class Virtqueue implements Disposable {
   }
 
   #checkHead(head: number, written: number): void {
-    if (!(Number.isInteger(head) && head >= 0 && head < this.#size)) {
-      throw new RangeError(`Cannot give chain ${head} back: it is not in the table`);
+    // Also one beyond the table, as a driver's ring may name it.
+    if (!(Number.isInteger(head) && head >= 0 && head <= 0xffff)) {
+      throw new RangeError(`Cannot give chain ${head} back: it is not an integer of 16 bits`);
     }
     if (Number.isInteger(written) && written >= 0 && written < 2 ** 32) return;
     throw new RangeError(`Cannot report ${written} bytes as written`);
