@@ -88,8 +88,8 @@ export class VirtioMmio implements MmioDevice, Disposable {
 
   /** What the guest reads. */
   read(offset: number, size: number): number {
-    // Section 4.2.2.2: registers are read by 32 bits. No feature with a configuration is offered.
-    if (size !== 4 || offset >= Register.config) return 0;
+    // Section 4.2.2.2: registers are read by 32 bits. There is no configuration.
+    if (size !== 4) return 0;
     const selected = this.#queues[this.#queueSel];
     switch (offset) {
       case Register.magicValue:

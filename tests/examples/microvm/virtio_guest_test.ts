@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { GuestAddress, u32 } from "@vmm/guest-memory";
+import { GuestAddress, GuestRegionMmap, MemoryRegionAddress, u32, u64 } from "@vmm/guest-memory";
+import type { Machine } from "../../../examples/microvm/machine.ts";
 import {
   DRIVER_OK,
   NEGOTIATED,
@@ -37,34 +38,62 @@ async function answerOf(guest: Omit<Guest, "long">, writes: Parameters<typeof le
   using current = machine.space.memory();
   const { text, report } = await run(machine);
   assertEquals(report.ending.kind, "halted");
-  return { text, answer: current.memory.readObj(u32, ANSWER) };
+  const wide = current.memory.readObj(u64, GuestAddress(ANSWER + 8));
+  return { text, answer: current.memory.readObj(u32, ANSWER), wide };
 }
 
-kvmTest("a guest echoes what is typed at a virtio console", async () => {
-  const typed = "typed at a console";
-  const space = { address: BUFFER, length: typed.length, isWritable: true };
-  const writes = [...NEGOTIATION, ...RECEIVE.setUp(), ...TRANSMIT.setUp(), DRIVER_OK];
-  const request = RECEIVE.request([space]);
-  const echo = TRANSMIT.request([{ address: BUFFER, length: typed.length }]);
+const TYPED = "typed at a console";
+const TYPED_SPACE = { address: BUFFER, length: TYPED.length, isWritable: true };
+const WAIT_FOR_TYPED = [
+  ...NEGOTIATION,
+  ...RECEIVE.setUp(),
+  ...TRANSMIT.setUp(),
+  DRIVER_OK,
+  ...RECEIVE.request([TYPED_SPACE]),
+];
+
+// Waits for what is typed, and then prints what is anywhere in memory.
+async function makeEcho(address: GuestAddress, length: number): Promise<Machine> {
+  const print = TRANSMIT.request([{ address, length }]);
   const program = [
-    ...performWrites([...writes, ...request]),
+    ...performWrites(WAIT_FOR_TYPED),
     ...[0xba, ...dword(0x3f8), 0xb0, 0x0a, 0xee], // mov edx, 0x3f8; mov al, "\n"; out dx, al
     // again:
     ...[0x81, 0x3c, 0x25, ...dword(RECEIVE.usedIndex), ...dword(0x1_0000)], // cmp dword [used], …
     ...[0x75, 0xf3], // jne again
-    ...[0xb9, ...dword(echo.length)], // mov ecx, echo.length
+    ...[0xb9, ...dword(print.length)], // mov ecx, print.length
     ...performWrites([]).slice(10), // with the rest of the list
     0xf4, // hlt
   ];
-  await using machine = await makeGuest({ program, long: true });
-  leaveWrites(machine, [...writes, ...request, ...echo]);
+  const machine = await makeGuest({ program, long: true });
+  leaveWrites(machine, [...WAIT_FOR_TYPED, ...print]);
+  return machine;
+}
+
+kvmTest("a guest echoes what is typed at a virtio console", async () => {
+  await using machine = await makeEcho(BUFFER, TYPED.length);
   let text = "";
   const [report] = await machine.run((bytes) => {
     // It waits now.
-    if (text === "") machine.type(new TextEncoder().encode(typed));
+    if (text === "") machine.type(new TextEncoder().encode(TYPED));
     text += new TextDecoder().decode(bytes);
   });
-  assertEquals([text, report!.ending.kind], [`\n${typed}`, "halted"]);
+  assertEquals([text, report!.ending.kind], [`\n${TYPED}`, "halted"]);
+});
+
+kvmTest("memory plugged in is there for a queue that is in use", async () => {
+  const plugged = GuestAddress(0x4_0000);
+  const region = GuestRegionMmap.fromRange(plugged, 0x1000);
+  region.writeSlice(new TextEncoder().encode("plugged"), MemoryRegionAddress(0));
+  await using machine = await makeEcho(plugged, 7);
+  let text = "";
+  const [report] = await machine.run((bytes) => {
+    if (text === "") {
+      machine.plug(region).then(() => machine.type(new TextEncoder().encode(TYPED)));
+    }
+    text += new TextDecoder().decode(bytes);
+  });
+  assertEquals([text, report!.ending.kind], ["\nplugged", "halted"]);
 });
 
 kvmTest("a guest that breaks a ring is told to reset the device, and can", async () => {
@@ -75,12 +104,12 @@ kvmTest("a guest that breaks a ring is told to reset the device, and can", async
   const bad = request(nowhere);
   const program = [...performWrites(bad), ...keep(Register.status), 0xf4];
   const broken = NEGOTIATED | Status.driverOk | Status.needsReset;
-  assertEquals(await answerOf({ program }, bad), { text: "", answer: broken });
+  assertEquals(await answerOf({ program }, bad), { text: "", answer: broken, wide: 0n });
 
   const both = [...bad, ...request({ address: BUFFER, length: 1 })];
   const reset = [...performWrites(both), ...keep(Register.status), 0xf4];
   const healthy = NEGOTIATED | Status.driverOk;
-  assertEquals(await answerOf({ program: reset }, both), { text: "\0", answer: healthy });
+  assertEquals(await answerOf({ program: reset }, both), { text: "\0", answer: healthy, wide: 0n });
 });
 
 kvmTest("a guest may access registers in any width and place", async () => {
@@ -89,6 +118,7 @@ kvmTest("a guest may access registers in any width and place", async () => {
     ...[0x8a, 0x03, 0x88, 0x03], // mov al, [rbx]; mov [rbx], al
     ...[0x66, 0x8b, 0x43, 0x01, 0x66, 0x89, 0x43, 0x01], // mov ax, [rbx + 1]; and back
     ...[0x48, 0x8b, 0x43, 0x70, 0x48, 0x89, 0x43, 0x70], // mov rax, [rbx + 0x70]; and back
+    ...[0x48, 0x89, 0x04, 0x25, ...dword(ANSWER + 8)], // mov [ANSWER + 8], rax
     ...[0x8b, 0x43, 0x6e, 0x89, 0x43, 0x6e], // mov eax, [rbx + 0x6e]; and back
     // Over the end of the registers, where KVM makes two accesses of it.
     ...[0x81, 0xc3, ...dword(VIRTIO_LENGTH - 3)], // add ebx, VIRTIO_LENGTH - 3
@@ -97,7 +127,7 @@ kvmTest("a guest may access registers in any width and place", async () => {
     0xf4, // hlt
   ];
   const outcome = await answerOf({ program, options: { floatingBus: true } }, []);
-  assertEquals(outcome, { text: "", answer: MAGIC });
+  assertEquals(outcome, { text: "", answer: MAGIC, wide: 2n ** 64n - 1n });
 });
 
 kvmTest("without a floating bus, an access beside the registers ends the guest", async () => {

@@ -138,6 +138,11 @@ Deno.test("VirtioMmio agrees to the features that it offers, and to version 1 on
   for (const [low, high] of [[0, 0], [1, 1], [0x8000_0000, 1], [0, 3]] as const) {
     assertEquals(agrees(low, high), false);
   }
+  // A reset forgets them.
+  assertEquals(agrees(0, 1), true);
+  write("status", 0);
+  write("status", NEGOTIATED);
+  assertEquals(read("status"), NEGOTIATED & ~Status.featuresOk);
   // Too late to change them.
   perform(NEGOTIATION);
   write("driverFeatures", 0);
@@ -167,10 +172,10 @@ Deno.test("VirtioMmio serves queues with an event index and indirect descriptors
     write("queueNotify", TRANSMIT_QUEUE);
   };
   print("one");
+  write("interruptAck", Interrupt.usedBuffer);
   print("two");
   // The event index asks for a notification of the first one alone.
-  assertEquals([printed, levels], [["one", "two"], [true]]);
-  write("interruptAck", Interrupt.usedBuffer);
+  assertEquals([printed, levels], [["one", "two"], [true, false]]);
   while (driver.takeUsed() !== undefined);
   print("three");
   assertEquals([printed.length, levels], [3, [true, false, true]]);
@@ -215,6 +220,9 @@ const MISTAKES: readonly (readonly [what: string, writes: readonly Write[]])[] =
   ["a buffer that ends in no memory", [
     ...request(TRANSMIT, [{ address: GuestAddress(SIZE - 4), length: 5 }]),
   ]],
+  ["a text of 84 KiB", [
+    ...request(TRANSMIT, Array(3).fill({ address: GuestAddress(0), length: 0x7000 })),
+  ]],
   ["a text of 4 GiB", request(TRANSMIT, [{ ...HELLO, length: 0xffff_ffff }])],
   ["a queue that is in no memory", [
     ...NEGOTIATION,
@@ -245,6 +253,8 @@ for (const [what, writes] of MISTAKES) {
     assertEquals([read("status"), read("queueReady"), printed], [BROKEN, 0, []]);
     assertEquals([read("interruptStatus"), levels], [Interrupt.configChange, [true]]);
     // It cannot be talked out of it,
+    write("status", Status.driver);
+    assertEquals(read("status"), Status.driver | Status.needsReset);
     write("status", LIVE);
     perform([...TRANSMIT.setUp(), ...TRANSMIT.request([HELLO])]);
     assertEquals([read("status"), printed], [BROKEN, []]);
@@ -254,6 +264,22 @@ for (const [what, writes] of MISTAKES) {
     assertEquals(levels, [true, false, true]);
   });
 }
+
+Deno.test("VirtioMmio raises no interrupt for a driver that is not done with its set-up", () => {
+  const { perform, levels, read } = connect();
+  perform([...NEGOTIATION, ...new TinyQueue(TRANSMIT_QUEUE, NOWHERE).setUp().slice(2)]);
+  assertEquals([read("status"), levels], [NEGOTIATED | Status.needsReset, []]);
+});
+
+Deno.test("VirtioMmio makes no queue larger than it says", () => {
+  const { perform, read, write } = connect();
+  perform([...NEGOTIATION, ...TRANSMIT.setUp()]);
+  for (const [size, ready] of [[512, 0], [256, 1]] as const) {
+    write("queueNum", size);
+    write("queueReady", 1);
+    assertEquals(read("queueReady"), ready);
+  }
+});
 
 Deno.test("VirtioMmio takes the newest map, and needs a reset where a queue is in none", () => {
   const { space, perform, printed, device, read } = connect();
