@@ -250,7 +250,7 @@ export class VirtioMmio implements MmioDevice, Disposable {
       const wasDriven = this.isDriven;
       this.#closeQueues();
       this.#status |= Status.needsReset;
-      // Section 2.1.2: only a driver that was done with its set-up is told.
+      // Section 2.1.2: only a driver that was done with its set-up gets a notification.
       if (wasDriven) this.#raise(Interrupt.configChange);
     }
   }

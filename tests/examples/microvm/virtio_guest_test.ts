@@ -96,21 +96,28 @@ kvmTest("memory plugged in is there for a queue that is in use", async () => {
   assertEquals([text, report!.ending.kind], ["\nplugged", "halted"]);
 });
 
-kvmTest("a guest that breaks a ring is told to reset the device, and can", async () => {
-  const nowhere = { address: GuestAddress(0xfff_f000), length: 5 };
-  const request = (buffer: { address: GuestAddress; length: number }) => [
-    ...[...NEGOTIATION, ...TRANSMIT.setUp(), DRIVER_OK, ...TRANSMIT.request([buffer])],
-  ];
-  const bad = request(nowhere);
-  const program = [...performWrites(bad), ...keep(Register.status), 0xf4];
-  const broken = NEGOTIATED | Status.driverOk | Status.needsReset;
-  assertEquals(await answerOf({ program }, bad), { text: "", answer: broken, wide: 0n });
+kvmTest(
+  "a guest that breaks a ring sees that the device needs a reset, and can reset it",
+  async () => {
+    const nowhere = { address: GuestAddress(0xfff_f000), length: 5 };
+    const request = (buffer: { address: GuestAddress; length: number }) => [
+      ...[...NEGOTIATION, ...TRANSMIT.setUp(), DRIVER_OK, ...TRANSMIT.request([buffer])],
+    ];
+    const bad = request(nowhere);
+    const program = [...performWrites(bad), ...keep(Register.status), 0xf4];
+    const broken = NEGOTIATED | Status.driverOk | Status.needsReset;
+    assertEquals(await answerOf({ program }, bad), { text: "", answer: broken, wide: 0n });
 
-  const both = [...bad, ...request({ address: BUFFER, length: 1 })];
-  const reset = [...performWrites(both), ...keep(Register.status), 0xf4];
-  const healthy = NEGOTIATED | Status.driverOk;
-  assertEquals(await answerOf({ program: reset }, both), { text: "\0", answer: healthy, wide: 0n });
-});
+    const both = [...bad, ...request({ address: BUFFER, length: 1 })];
+    const reset = [...performWrites(both), ...keep(Register.status), 0xf4];
+    const healthy = NEGOTIATED | Status.driverOk;
+    assertEquals(await answerOf({ program: reset }, both), {
+      text: "\0",
+      answer: healthy,
+      wide: 0n,
+    });
+  },
+);
 
 kvmTest("a guest may access registers in any width and place", async () => {
   const program = [
