@@ -40,7 +40,9 @@ export class DescriptorChain {
       }
       if (segments.generation !== chain.#generation) throw new ChainUsed();
       const { writableBytes } = segments;
-      if (!(Number.isInteger(written) && written >= 0 && written <= writableBytes)) {
+      // The used ring has 32 bits for it, and a chain may have one byte more.
+      const isCount = Number.isInteger(written) && written >= 0 && written < 2 ** 32;
+      if (!isCount || written > writableBytes) {
         throw new RangeError(`Cannot report ${written} bytes written of ${writableBytes}`);
       }
     };

@@ -309,3 +309,15 @@ Deno.test("Virtqueue has a queue of one descriptor, and of 32768", () => {
     assertEquals(driver.pending, 0);
   }
 });
+
+Deno.test("Virtqueue.addUsed() reports at most what the used ring has bits for", () => {
+  const { memory, driver, queue } = pair();
+  const head = driver.add([], [4, 4]);
+  // Two buffers of 2^31 bytes, which need not be in memory to be a valid chain.
+  for (const descriptor of [0, 1]) memory.writeObj(u32, 2 ** 31, gpa(descriptor * 16 + 8));
+  const chain = queue.pop()!;
+  assertEquals([chain.head, chain.writable.remaining], [head, 2 ** 32]);
+  assertThrows(() => queue.addUsed(chain, 2 ** 32), RangeError);
+  queue.addUsed(chain, 2 ** 32 - 1);
+  assertEquals(memory.readObj(u32, gpa(driver.state.usedRing + 8)), 2 ** 32 - 1);
+});
