@@ -12,6 +12,7 @@ import { IommuError, IommuMisconfigured } from "../error/iommu_error.ts";
 import type { AccessCallback } from "../guest/access.ts";
 import type { GuestMemory } from "../guest/guest_memory.ts";
 import { IoMemory } from "../guest/io_memory.ts";
+import { GuestRegionCollection } from "../guest/region_collection.ts";
 import { byteLength } from "../host/bytes.ts";
 import { Permissions } from "../permissions.ts";
 import { type AtomicRef, following } from "../volatile/atomic_ref.ts";
@@ -110,6 +111,8 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
   /** Whether addresses are translated. */
   enabled: boolean;
   readonly #cache: TranslationCache;
+  // The physical memory, if its regions stay the same until it is closed.
+  readonly #map: GuestRegionCollection | undefined;
 
   /**
    * Puts an IOMMU before a memory.
@@ -125,6 +128,9 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     this.iommu = iommu;
     this.bitmap = options.bitmap ?? NoBitmap;
     this.enabled = options.enabled ?? true;
+    const isMap = backend instanceof GuestRegionCollection &&
+      backend.findRegion === GuestRegionCollection.prototype.findRegion;
+    this.#map = isMap ? backend : undefined;
     this.#cache = new TranslationCache(options.pageSize ?? SMALLEST_PAGE);
   }
 
@@ -279,10 +285,13 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     const page = this.#cache.find(iova, length, permissions) ??
       this.#translatePage(generation, iova, length, permissions);
     if (page?.piece === undefined) return undefined;
-    // What the memory consists of is asked each time: it may be closed, and a custom one may change.
-    if (this.backend.findRegion(page.physical) === page.region) return page;
-    this.#cache.add(generation, permissions, { ...page, piece: undefined });
-    return undefined;
+    const map = this.#map;
+    return (map === undefined ? this.#has(page) : !map.closed) ? page : undefined;
+  }
+
+  // Whether a custom memory, which may change, has a page's region still.
+  #has(page: TranslatedPage): boolean {
+    return this.backend.findRegion(page.physical) === page.region;
   }
 
   #translatePage(

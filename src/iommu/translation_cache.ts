@@ -70,7 +70,8 @@ export class TranslationCache {
 
   /** The remembered page that has all of a range of at least one byte. */
   find(iova: number, length: number, permissions: Permissions): TranslatedPage | undefined {
-    const page = this.#slots(permissions)[this.#slotOf(iova)];
+    const slots = permissions === Permissions.Read ? this.#readable : this.#writable;
+    const page = slots[iova * this.#pagesPerByte & SLOTS - 1];
     const isInside = page !== undefined && iova >= page.iova && iova + length <= page.end;
     return isInside && length > 0 && Number.isInteger(iova) ? page : undefined;
   }
@@ -78,15 +79,8 @@ export class TranslationCache {
   /** Remembers a page, if the mappings are those of a generation still. */
   add(generation: number, permissions: Permissions, page: TranslatedPage): void {
     if (generation !== this.#generation) return;
-    this.#slots(permissions)[this.#slotOf(page.iova)] = page;
-  }
-
-  #slots(permissions: Permissions): (TranslatedPage | undefined)[] {
-    return permissions === Permissions.Read ? this.#readable : this.#writable;
-  }
-
-  #slotOf(iova: number): number {
-    return iova * this.#pagesPerByte & SLOTS - 1;
+    const slots = permissions === Permissions.Read ? this.#readable : this.#writable;
+    slots[page.iova * this.#pagesPerByte & SLOTS - 1] = page;
   }
 }
 
