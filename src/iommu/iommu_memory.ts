@@ -36,8 +36,9 @@ export interface Iommu {
   /**
    * A number that changes whenever a translation changes, such as {@linkcode Iotlb.generation}. With
    * it, translations are remembered until it is another one: it is read at each access, also at
-   * those of an {@linkcode AtomicRef}. All of a page is then translated ahead, as long as nothing of
-   * it fails. Without it, every access is translated, and a reference once.
+   * those of an {@linkcode AtomicRef}. After an access, all of its page may be translated ahead; what
+   * `translate` throws then is ignored. Without it, every access is translated, and a reference once.
+   * A slice is translated once, when it is taken.
    */
   readonly generation?: number;
 }
@@ -64,7 +65,8 @@ const SMALLEST_PAGE = 4096;
 
 /**
  * Guest memory as a device behind an IOMMU sees it: addresses are I/O virtual, and are translated
- * at each access. Mirrors `IommuMemory`.
+ * at each access. Mirrors `IommuMemory`. Translations are remembered if the IOMMU has a
+ * {@linkcode Iommu.generation}.
  *
  * All of a range is translated before any of it is accessed: if a part of it may not be accessed,
  * nothing of it is. An aligned scalar is one access, as in physical memory.
@@ -273,8 +275,7 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     });
   }
 
-  // The page that has all of a range, if it is remembered: its piece is undefined where it is in
-  // none.
+  // The page that has all of a range, if its translation is remembered and still holds.
   #pageOf(iova: number, length: number, permissions: Permissions): TranslatedPage | undefined {
     // First: it may be the caller's code.
     const { generation } = this.iommu;

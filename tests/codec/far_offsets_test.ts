@@ -33,6 +33,22 @@ const LAYOUTS: readonly Layout[] = [
   layout(array(u8, 5), [1, 2, 3, 4, 5], [1, 2, 3, 4, "5"]),
   layout(array(u16, 3), [11, 12, 13], [11, 12, undefined]),
   layout(array(u64, 2), [14n, 15n], [14n, 15]),
+  layout(
+    struct({ head: struct({ a: u16, b: u64 }), list: array(struct({ x: u32, y: u8 }), 2) }),
+    { head: { a: 1, b: 2n }, list: [{ x: 3, y: 4 }, { x: 5, y: 6 }] },
+    { head: { a: 1, b: 2 }, list: [] },
+  ),
+  layout(
+    struct({ a: u8, list: array(u32, 2), b: struct({ c: u16 }) }, { packed: true }),
+    { a: 1, list: [2, 3], b: { c: 4 } },
+    { a: 1, list: [2, 3], b: 5 },
+  ),
+  // More than is written out.
+  layout(
+    array(array(u16, 10), 8),
+    Array.from({ length: 8 }, (_, i) => Array.from({ length: 10 }, (_, j) => 100 * i + j)),
+    Array.from({ length: 8 }, () => Array.from({ length: 10 }, () => "1")),
+  ),
 ];
 
 // Around every limit of an index, by the size of the smallest element.

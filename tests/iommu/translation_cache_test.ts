@@ -4,7 +4,6 @@ import {
   CannotResolve,
   dirtyRuns,
   GuestMemory,
-  GuestMemoryHeap,
   type GuestMemoryRegion,
   GuestRegionHeap,
   InvalidBackendAddress,
