@@ -343,3 +343,22 @@ Deno.test({
 function hasMemory(): boolean {
   return Deno.systemMemoryInfo().available > 2 ** 30;
 }
+
+Deno.test("AtomicBitmap.markDirty() before the start marks nothing, and over it the first page", () => {
+  for (const pageSize of [1, 49, 128, 4096]) {
+    const bitmap = new AtomicBitmap(16 * pageSize, pageSize);
+    for (const offset of [-0.5, -1, -pageSize, -(2 ** 31), -(2 ** 43)]) {
+      bitmap.markDirty(offset, 0.25);
+    }
+    bitmap.markDirty(-1, 1);
+    bitmap.markDirty(-pageSize, pageSize);
+    assertEquals(bitmap.dirtyPages, 0);
+    bitmap.markDirty(-1, 2);
+    assertEquals([...bitmap.dirtyRuns()], [[0, pageSize]]);
+    bitmap.markDirty(pageSize * 2 ** 32, 1);
+    bitmap.markDirty(pageSize * (2 ** 32 + 3), pageSize);
+    assertEquals(bitmap.dirtyPages, 1);
+    for (let page = 0; page < 16; page++) bitmap.markDirty(page * pageSize, 1);
+    assertEquals(bitmap.dirtyPages, 16);
+  }
+});

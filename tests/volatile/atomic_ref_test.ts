@@ -367,6 +367,18 @@ Deno.test("getAtomicRef() checks bounds and alignment when it is made", () => {
   }
 });
 
+Deno.test("AtomicRef that was used before close() throws MemoryClosed after it", () => {
+  for (const [backend, make] of BACKENDS) {
+    const memory = make();
+    const ref = memory.getAtomicRef(u32, START);
+    assertEquals([ref.fetchAdd(3), ref.load()], [0, 3]);
+    memory[Symbol.dispose]();
+    assertThrows(() => ref.load(), MemoryClosed, undefined, backend);
+    assertThrows(() => ref.store(1), MemoryClosed, undefined, backend);
+    assertThrows(() => ref.fetchAdd(1), MemoryClosed, undefined, backend);
+  }
+});
+
 Deno.test("getAtomicRef() refers to the memory itself", () => {
   for (const [, make] of BACKENDS) {
     using memory = make();
