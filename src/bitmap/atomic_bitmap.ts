@@ -60,7 +60,7 @@ export class AtomicBitmap implements Bitmap, RunSource {
 
   /** Bytes that one bit stands for. */
   readonly pageSize: number;
-  // Not a number where pages are no power of two: products with it would be rounded.
+  // Not a number where pages are no power of two: their products would be rounded.
   readonly #pagesPerByte: number;
   #byteSize: number;
   #pages: number;
@@ -436,6 +436,14 @@ export class AtomicBitmap implements Bitmap, RunSource {
   }
 
   #markPages(offset: number, length: number): void {
+    // Pages of another size. The quotient may be rounded to an adjacent page, and it wraps around
+    // from 2^31 on: the comparisons detect both.
+    const page = offset / this.pageSize | 0;
+    const start = page * this.pageSize;
+    const within = offset >= start && offset + length <= start + this.pageSize;
+    if (within && length > 0 && page >= 0 && page < this.#ownPages) {
+      return mark(this.#words, page >>> 5, 1 << page);
+    }
     this.#forPages(offset, length, this.#given?.mark ?? mark);
   }
 
