@@ -80,10 +80,9 @@ export class DescriptorTable {
         index = 0;
         continue;
       }
-      const end = address + length;
       let problem: ChainProblem | undefined;
       if (++seen > this.#size) problem = "loop";
-      else if (high >= 2 ** 21 || end > ADDRESS_SPACE_END) problem = "address";
+      else if (isBeyondEnd(address, length)) problem = "address";
       else if ((bytes += length) > MAX_CHAIN_BYTES) problem = "length";
       else if ((link & DESC_WRITE) !== 0) isWritable = true;
       else if (isWritable) problem = "order";
@@ -120,12 +119,17 @@ export class DescriptorTable {
     if (!this.#allowsIndirect || table !== undefined || (link & DESC_NEXT) !== 0) {
       throw new InvalidChain(head, index, "indirect");
     }
-    if (address + length > ADDRESS_SPACE_END) throw new InvalidChain(head, index, "address");
+    if (isBeyondEnd(address, length)) throw new InvalidChain(head, index, "address");
     if (length === 0 || length % DESC_SIZE !== 0) throw new InvalidChain(head, index, "table");
     this.#indirect ??= new IndirectTable(this.#memory, this.#size);
     this.#indirect.read(address, length, head, index);
     return this.#indirect;
   }
+}
+
+// The sum of both would be rounded. An empty buffer has an address too, below the end.
+function isBeyondEnd(address: number, length: number): boolean {
+  return address >= ADDRESS_SPACE_END || length > ADDRESS_SPACE_END - address;
 }
 
 /** A copy of an indirect table: one copy takes less time than an access for each descriptor. */
