@@ -133,3 +133,34 @@ Deno.test("DescriptorTable refuses indirect tables where none may be", () => {
     writable: [],
   });
 });
+
+Deno.test("DescriptorTable needs only those entries of an indirect table that a chain leads to", () => {
+  const physical = () => GuestMemoryHeap.fromRanges([[gpa(0), TABLE + 40]]);
+  const iommu = () => new IommuMemory(physical(), new TableIommu().map(0, 0, TABLE + 40));
+  for (const make of [physical, iommu]) {
+    // Two entries and a half are in memory.
+    const reference: Descriptor = [BigInt(TABLE), 64, INDIRECT];
+    const first: Descriptor = [0x100n, 1, NEXT, 1];
+    assertEquals(take(make(), [reference], { table: [first, [0x100n, 2, 0]] }), {
+      readable: [[gpa(0x100), 1], [gpa(0x100), 2]],
+      writable: [],
+    });
+    for (const next of [2, 3]) {
+      const table: Descriptor[] = [first, [0x100n, 2, NEXT, next]];
+      assertEquals(take(make(), [reference], { table }), [0, "table"]);
+    }
+  }
+});
+
+Deno.test("InvalidChain has the error of the access to an indirect table as its cause", () => {
+  const cause = (memory: IoMemory) => {
+    memory.writeObj(u64, 0x8000n, gpa(0));
+    memory.writeObj(u32, 16, gpa(8));
+    memory.writeObj(u16, INDIRECT, gpa(12));
+    memory.writeObj(u16, 1, gpa(STATE.availRing + 2));
+    using queue = new Virtqueue(memory, STATE);
+    return assertThrows(() => queue.pop(), InvalidChain).cause;
+  };
+  assertInstanceOf(cause(heap()), InvalidGuestAddress);
+  assertInstanceOf(cause(new IommuMemory(heap(), new TableIommu().map(0, 0, 0x400))), IommuError);
+});
