@@ -61,7 +61,8 @@ export class RingArea {
     if (slice !== undefined && start % unit === 0) {
       const { buffer } = slice.memory;
       this.u16 = new Uint16Array(buffer, start, length / 2);
-      this.u32 = new Uint32Array(buffer, start, unit === 4 ? words : 0);
+      // Even an empty one has to begin at a multiple of 4.
+      this.u32 = unit === 4 ? new Uint32Array(buffer, start, words) : new Uint32Array(0);
       this.#copied = undefined;
     } else {
       const buffer = new ArrayBuffer(length);

@@ -1,0 +1,48 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  AtomicBitmap,
+  CannotResolve,
+  GuestMemoryHeap,
+  GuestRegionCollection,
+  GuestRegionHeap,
+  type IoMemory,
+  IommuMemory,
+  u16,
+  u32,
+  u64,
+} from "../../mod.ts";
+import { Virtqueue, type VirtqueueState } from "../../src/virtio/mod.ts";
+import { ElsewhereRegion } from "../support/elsewhere_region.ts";
+import { TableIommu } from "../support/iommu.ts";
+import { content, gpa } from "../support/values.ts";
+
+const STATE = { size: 4, descTable: gpa(0), availRing: gpa(64), usedRing: gpa(80) } as const;
+
+/** Makes a chain of four writable bytes available as the next one. */
+function addChain(memory: IoMemory, { descTable, availRing, size }: VirtqueueState): void {
+  memory.writeObj(u64, 0x100n, descTable);
+  memory.writeObj(u32, 4, gpa(descTable + 8));
+  memory.writeObj(u32, 2, gpa(descTable + 12));
+  const index = memory.readObj(u16, gpa(availRing + 2));
+  memory.writeObj(u16, 0, gpa(availRing + 4 + 2 * (index % size)));
+  memory.writeObj(u16, index + 1 & 0xffff, gpa(availRing + 2));
+}
+
+/** Takes the chain, and gives it back with four bytes. */
+function serve(queue: Virtqueue): void {
+  const chain = queue.pop()!;
+  chain.writable.writeSlice(Uint8Array.of(1, 2, 3, 4));
+  queue.addUsed(chain, 4);
+}
+
+Deno.test("Virtqueue has its available ring at any multiple of 2", () => {
+  for (const availRing of [gpa(64), gpa(66)]) {
+    const memory = GuestMemoryHeap.fromRanges([[gpa(0), 0x200]]);
+    const state = { ...STATE, availRing };
+    addChain(memory, state);
+    using queue = new Virtqueue(memory, state);
+    serve(queue);
+    assertEquals(queue.pop(), undefined);
+    assertEquals(memory.readObj(u64, gpa(STATE.usedRing + 4)), 4n * 2n ** 32n);
+  }
+});
