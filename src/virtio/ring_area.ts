@@ -6,6 +6,7 @@
 import type { GuestAddress } from "../address.ts";
 import type { Bitmap } from "../bitmap/bitmap.ts";
 import { u16 } from "../codec/scalar.ts";
+import { HostAddressNotAvailable } from "../error/guest_memory_error.ts";
 import { InvalidQueue } from "../error/virtqueue_error.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
 import type { Permissions } from "../permissions.ts";
@@ -113,14 +114,33 @@ export class RingArea {
 
   #copyIn(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2) this.u16[offset / 2] = memory.load(u16, addr);
+    if (length === 2) this.u16[offset / 2] = load(memory, addr);
     else memory.readSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
   }
 
   #copyOut(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2) memory.store(u16, this.u16[offset / 2]!, addr);
+    if (length === 2) store(memory, this.u16[offset / 2]!, addr);
     else memory.writeSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
+  }
+}
+
+// A region that is not host memory has no atomic accesses. It is asked for the bytes, in order.
+function load(memory: IoMemory, addr: GuestAddress): number {
+  try {
+    return memory.load(u16, addr);
+  } catch (error) {
+    if (!(error instanceof HostAddressNotAvailable)) throw error;
+    return memory.readObj(u16, addr);
+  }
+}
+
+function store(memory: IoMemory, value: number, addr: GuestAddress): void {
+  try {
+    memory.store(u16, value, addr);
+  } catch (error) {
+    if (!(error instanceof HostAddressNotAvailable)) throw error;
+    memory.writeObj(u16, value, addr);
   }
 }
 

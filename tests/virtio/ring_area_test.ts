@@ -46,3 +46,22 @@ Deno.test("Virtqueue has its available ring at any multiple of 2", () => {
     assertEquals(memory.readObj(u64, gpa(STATE.usedRing + 4)), 4n * 2n ** 32n);
   }
 });
+
+Deno.test("Virtqueue has its rings in a region elsewhere, and marks what it writes there", () => {
+  const bitmap = new AtomicBitmap(0x80, 1);
+  const memory = GuestRegionCollection.fromRegions([
+    new ElsewhereRegion(0, 0x80, bitmap),
+    new GuestRegionHeap(gpa(0x80), 0x180),
+  ]);
+  addChain(memory, STATE);
+  using queue = new Virtqueue(memory, STATE);
+  bitmap.reset();
+  serve(queue);
+  assertEquals(queue.needsNotification(), true);
+  assertEquals([...bitmap.dirtyRuns()], [[STATE.usedRing + 2, 10]]);
+  assertEquals(
+    content(memory, STATE.usedRing, 12),
+    Uint8Array.of(0, 0, 1, 0, 0, 0, 0, 0, 4, 0, 0, 0),
+  );
+  assertEquals(content(memory, 0x100, 4), Uint8Array.of(1, 2, 3, 4));
+});
