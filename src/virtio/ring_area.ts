@@ -18,8 +18,8 @@ import { VolatileSlice } from "../volatile/volatile_slice.ts";
  * at its last, so that no index of a guest leaves it.
  *
  * Where the area is one piece of host memory, the arrays are that memory, and become empty with it.
- * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region) they
- * are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
+ * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region, behind
+ * an IOMMU) they are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
  * they were written.
  */
 export class RingArea {
@@ -54,7 +54,9 @@ export class RingArea {
       throw new InvalidQueue(`its ${name}, ${length} bytes at ${hex(addr)}, is not in memory`);
     }
     this.#addr = addr;
-    const slice = hostSlice(memory, addr, length, permissions);
+    // What an IOMMU translates may be somewhere else at the next access.
+    const isPhysical = memory.physicalMemory === memory;
+    const slice = isPhysical ? hostSlice(memory, addr, length, permissions) : undefined;
     // The used ring is two bytes longer than a multiple of 4.
     const words = Math.floor(length / 4);
     const start = slice?.start ?? 0;

@@ -65,3 +65,19 @@ Deno.test("Virtqueue has its rings in a region elsewhere, and marks what it writ
   );
   assertEquals(content(memory, 0x100, 4), Uint8Array.of(1, 2, 3, 4));
 });
+
+Deno.test("Virtqueue accesses its rings where the IOMMU translates them to at that moment", () => {
+  const physical = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  const iommu = new TableIommu().map(0, 0x400, 0x200);
+  const memory = new IommuMemory(physical, iommu);
+  using queue = new Virtqueue(memory, STATE);
+  assertEquals(queue.pop(), undefined);
+  const before = content(physical, 0x400, 0x200);
+  iommu.map(0, 0x800, 0x200);
+  addChain(memory, STATE);
+  serve(queue);
+  assertEquals(queue.needsNotification(), true);
+  assertEquals(physical.readObj(u16, gpa(0x800 + STATE.usedRing + 2)), 1);
+  assertEquals(content(physical, 0x900, 4), Uint8Array.of(1, 2, 3, 4));
+  assertEquals(content(physical, 0x400, 0x200), before);
+});
