@@ -292,7 +292,8 @@ export class Virtqueue implements Disposable {
   // Before the driver's index is read again: the store is ordered.
   #writeUsed(at: number, value: number): void {
     const used = this.#used;
-    if (used.u16[at] === value) return;
+    // A copy does not know what is in memory: what a queue before this one wrote.
+    if (used.u16[at] === value && !used.isCopy) return;
     Atomics.store(used.u16, at, value);
     used.publish(at * 2, 2);
   }

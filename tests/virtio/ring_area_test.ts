@@ -47,6 +47,19 @@ Deno.test("Virtqueue has its available ring at any multiple of 2", () => {
   }
 });
 
+Deno.test("Virtqueue asks for notifications where a queue before it did not, over a boundary", () => {
+  for (const eventIdx of [false, true]) {
+    const memory = GuestMemoryHeap.fromRanges([[gpa(0), 90], [gpa(90), 0x200]]);
+    const avail = gpa(STATE.usedRing + 4 + 8 * STATE.size);
+    memory.store(u16, 1, STATE.usedRing);
+    memory.store(u16, 7, avail);
+    using queue = new Virtqueue(memory, { ...STATE, eventIdx });
+    assertEquals(queue.pop(), undefined);
+    assertEquals(memory.load(u16, STATE.usedRing), eventIdx ? 1 : 0);
+    assertEquals(memory.load(u16, avail), eventIdx ? 0 : 7);
+  }
+});
+
 Deno.test("Virtqueue has its rings in a region elsewhere, and marks what it writes there", () => {
   const bitmap = new AtomicBitmap(0x80, 1);
   const memory = GuestRegionCollection.fromRegions([
