@@ -143,6 +143,7 @@ export class Virtqueue implements Disposable {
    * @returns The chain; `undefined` if there is none.
    * @throws {InvalidChain} The chain breaks a rule. It was taken: the next call takes the next one.
    * @throws {InvalidAvailRingIndex} The driver's index is impossible. No chain was taken.
+   * @throws {IommuError} The rings may not be read. No chain was taken.
    */
   pop(): DescriptorChain | undefined {
     if (this.#avail.isLost || this.#table.isLost) this.#attach(this.#source.memory);
@@ -161,6 +162,8 @@ export class Virtqueue implements Disposable {
       this.#table.read(head, segments);
     } catch (error) {
       this.#idle.push(segments);
+      // A descriptor that cannot be read, as an IOMMU refuses it, may be there later.
+      if (!(error instanceof InvalidChain)) this.#nextAvail = next;
       throw error;
     }
     return new DescriptorChain(segments);
@@ -173,6 +176,8 @@ export class Virtqueue implements Disposable {
    * @param written Bytes that were written, from the first writable one on: what the driver may
    * read.
    * @throws {ChainUsed} It was given back already.
+   * @throws {IommuError} The used ring may not be written. The driver did not get the chain, which
+   * cannot be accessed any more: try again with its head.
    * @throws {RangeError} The chain has less space, or the head is not one of this queue.
    */
   addUsed(chain: DescriptorChain | number, written: number): void {
@@ -186,12 +191,14 @@ export class Virtqueue implements Disposable {
     const slot = next & this.#size - 1;
     used.u32[1 + slot * 2] = head;
     used.u32[2 + slot * 2] = written;
-    this.#nextUsed = next + 1 & 0xffff;
-    this.#unsignalled++;
+    const after = next + 1 & 0xffff;
     // The driver may see the index only after the entry. Marks come after both writes.
-    Atomics.store(used.u16, 1, this.#nextUsed);
+    Atomics.store(used.u16, 1, after);
     used.publish(4 + slot * 8, 8);
     used.publish(2, 2);
+    // Only now, as an IOMMU may refuse the writes.
+    this.#nextUsed = after;
+    this.#unsignalled++;
   }
 
   /**

@@ -94,3 +94,37 @@ Deno.test("Virtqueue accesses its rings where the IOMMU translates them to at th
   assertEquals(content(physical, 0x900, 4), Uint8Array.of(1, 2, 3, 4));
   assertEquals(content(physical, 0x400, 0x200), before);
 });
+
+Deno.test("Virtqueue.addUsed() gives nothing back where the IOMMU refuses it, and can be repeated", () => {
+  const physical = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  const iommu = new TableIommu().map(0, 0, 0x200);
+  const memory = new IommuMemory(physical, iommu);
+  using queue = new Virtqueue(memory, STATE);
+  addChain(memory, STATE);
+  const chain = queue.pop()!;
+  iommu.tlb.invalidateAll();
+  assertThrows(() => queue.pop(), CannotResolve);
+  assertThrows(() => queue.addUsed(chain, 4), CannotResolve);
+  assertEquals([queue.state.nextUsed, queue.needsNotification()], [0, false]);
+  iommu.map(0, 0, 0x200);
+  queue.addUsed(chain.head, 4);
+  assertEquals(queue.state.nextUsed, 1);
+  assertEquals(memory.readObj(u16, gpa(STATE.usedRing + 2)), 1);
+  assertEquals(memory.readObj(u64, gpa(STATE.usedRing + 4)), 4n * 2n ** 32n);
+});
+
+Deno.test("Virtqueue.pop() takes nothing where the IOMMU refuses the descriptor table", () => {
+  const physical = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  const iommu = new TableIommu().map(0, 0, 0x200);
+  const memory = new IommuMemory(physical, iommu);
+  using queue = new Virtqueue(memory, STATE);
+  addChain(memory, STATE);
+  iommu.tlb.invalidateMapping(STATE.descTable, 64);
+  for (let i = 0; i < 2; i++) {
+    assertThrows(() => queue.pop(), CannotResolve);
+    assertEquals(queue.state.nextAvail, 0);
+  }
+  iommu.map(0, 0, 0x200);
+  assertEquals(queue.pop()?.head, 0);
+  assertEquals(queue.state.nextAvail, 1);
+});
