@@ -144,6 +144,7 @@ export class Virtqueue implements Disposable {
    * @returns The chain; `undefined` if there is none.
    * @throws {InvalidChain} The chain breaks a rule. It was taken: the next call takes the next one.
    * @throws {InvalidAvailRingIndex} The driver's index is impossible. No chain was taken.
+   * @throws {IommuError} The rings may not be read. No chain was taken.
    */
   pop(): DescriptorChain | undefined {
     if (this.#avail.isLost || this.#table.isLost) this.#attach(this.#source.memory);
@@ -162,6 +163,8 @@ export class Virtqueue implements Disposable {
       this.#table.read(head, segments);
     } catch (error) {
       this.#idle.push(segments);
+      // A descriptor that cannot be read, as an IOMMU refuses it, may be there later.
+      if (!(error instanceof InvalidChain)) this.#nextAvail = next;
       throw error;
     }
     return new DescriptorChain(segments);
@@ -174,6 +177,8 @@ export class Virtqueue implements Disposable {
    * @param written Bytes that were written, from the first writable one on: what the driver may
    * read.
    * @throws {ChainUsed} It was given back already.
+   * @throws {IommuError} The used ring may not be written. The driver did not get the chain, which
+   * cannot be accessed any more: try again with its head.
    * @throws {RangeError} The chain has less space, or the head is not one of this queue.
    */
   addUsed(chain: DescriptorChain | number, written: number): void {
@@ -300,7 +305,8 @@ export class Virtqueue implements Disposable {
   // Before the driver's index is read again: the store is ordered.
   #writeUsed(at: number, value: number): void {
     const used = this.#used;
-    if (used.u16[at] === value) return;
+    // A copy does not know what is in memory: what a queue before this one wrote.
+    if (used.u16[at] === value && !used.isCopy) return;
     Atomics.store(used.u16, at, value);
     used.publish(at * 2, 2);
   }
