@@ -16,8 +16,9 @@ import type { Segments } from "./segments.ts";
  * @param chain The chain.
  * @param source The memory of the queue.
  * @param written Bytes that the device wrote.
+ * @returns Its head, which is also a public field that anybody may have changed.
  */
-export let checkChain: (chain: DescriptorChain, source: QueueMemory, written: number) => void;
+export let checkChain: (chain: DescriptorChain, source: QueueMemory, written: number) => number;
 
 /** Ends a chain, and returns what the queue may use for another one. */
 export let endChain: (chain: DescriptorChain) => Segments;
@@ -43,6 +44,7 @@ export class DescriptorChain {
       if (!(Number.isInteger(written) && written >= 0 && written <= writableBytes)) {
         throw new RangeError(`Cannot report ${written} bytes written of ${writableBytes}`);
       }
+      return segments.head;
     };
     endChain = (chain) => {
       const segments = chain.#segments;

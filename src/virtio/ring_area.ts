@@ -111,7 +111,30 @@ export class RingArea {
    */
   publish(offset: number, length: number): void {
     if (this.#copied !== undefined) this.#copyOut(this.#copied, offset, length);
-    else this.#bitmap?.markDirty(this.#bitmapStart + offset, length);
+    else this.markDirty(offset, length);
+  }
+
+  /**
+   * Writes a 16-bit integer after all that was written before. {@linkcode RingArea.markDirty} has to
+   * follow.
+   *
+   * @param index Which integer.
+   * @param value Its value.
+   */
+  store(index: number, value: number): void {
+    Atomics.store(this.u16, index, value);
+    if (this.#copied !== undefined) this.#copyOut(this.#copied, index * 2, 2);
+  }
+
+  /**
+   * Marks bytes dirty that {@linkcode RingArea.store} wrote. Those of a copy were marked by the
+   * memory.
+   *
+   * @param offset The first byte.
+   * @param length How many.
+   */
+  markDirty(offset: number, length: number): void {
+    if (this.#copied === undefined) this.#bitmap?.markDirty(this.#bitmapStart + offset, length);
   }
 
   #copyIn(memory: IoMemory, offset: number, length: number): void {

@@ -19,6 +19,9 @@ import { QueueMemory } from "./queue_memory.ts";
 import { RingArea } from "./ring_area.ts";
 import { Segments } from "./segments.ts";
 
+// What the used ring can say. A chain may have one byte more.
+const MAX_WRITTEN = 2 ** 32 - 1;
+
 /**
  * A split virtqueue as its device sees it (VIRTIO 1.2, section 2.7). Mirrors `Queue`.
  *
@@ -171,40 +174,45 @@ export class Virtqueue implements Disposable {
   }
 
   /**
-   * Gives a chain back to the driver.
+   * Gives a chain back to the driver. If it throws, the driver did not get the chain, and the device
+   * still has it.
    *
    * @param chain The chain; or the head of one, such as that of {@linkcode InvalidChain}.
    * @param written Bytes that were written, from the first writable one on: what the driver may
    * read.
    * @throws {ChainUsed} It was given back already.
-   * @throws {IommuError} The used ring may not be written. The driver did not get the chain, which
-   * cannot be accessed any more: try again with its head.
+   * @throws {IommuError} The used ring may not be written.
+   * @throws {AccessDenied} The same, by the protection of its memory.
+   * @throws {TypeError} It was taken from another queue.
    * @throws {RangeError} The chain has less space, or the head is not one of this queue.
    */
   addUsed(chain: DescriptorChain | number, written: number): void {
-    if (this.#used.isLost) this.#attach(this.#source.memory);
     checkNumber("written", written);
-    let head = chain as number;
-    if (typeof chain === "number") {
-      this.#checkHead(chain, written);
-    } else {
-      checkChain(chain, this.#source, written);
-      head = chain.head;
+    for (;;) {
+      if (this.#used.isLost) this.#attach(this.#source.memory);
+      const head = typeof chain === "number"
+        ? this.#checkHead(chain, written)
+        : checkChain(chain, this.#source, written);
+      const used = this.#used;
+      const before = this.#nextUsed;
+      const slot = before & this.#size - 1;
+      used.u32[1 + slot * 2] = head;
+      used.u32[2 + slot * 2] = Math.min(written, MAX_WRITTEN);
+      // If this throws, nothing was given back. Code of a bitmap may run.
+      used.publish(4 + slot * 8, 8);
+      if (used.isLost) throw new MemoryClosed();
+      if (this.#nextUsed !== before) continue;
+      const next = before + 1 & 0xffff;
+      // The driver may see the index only after the entry.
+      used.store(1, next);
+      // Code that ran meanwhile may have given a chain back, in this place.
+      if (this.#nextUsed !== before) continue;
+      this.#nextUsed = next;
+      this.#unsignalled++;
+      if (typeof chain !== "number") this.#idle.push(endChain(chain));
+      used.markDirty(2, 2);
+      return;
     }
-    const used = this.#used;
-    const slot = this.#nextUsed & this.#size - 1;
-    used.u32[1 + slot * 2] = head;
-    used.u32[2 + slot * 2] = written;
-    // If this throws, nothing was given back. Code of a bitmap may run.
-    used.publish(4 + slot * 8, 8);
-    if (used.isLost) throw new MemoryClosed();
-    if (typeof chain !== "number") this.#idle.push(endChain(chain));
-    const next = this.#nextUsed + 1 & 0xffff;
-    this.#nextUsed = next;
-    this.#unsignalled++;
-    // The driver may see the index only after the entry.
-    Atomics.store(used.u16, 1, next);
-    used.publish(2, 2);
   }
 
   /**
@@ -307,15 +315,15 @@ export class Virtqueue implements Disposable {
     const used = this.#used;
     // A copy does not know what is in memory: what a queue before this one wrote.
     if (used.u16[at] === value && !used.isCopy) return;
-    Atomics.store(used.u16, at, value);
-    used.publish(at * 2, 2);
+    used.store(at, value);
+    used.markDirty(at * 2, 2);
   }
 
-  #checkHead(head: number, written: number): void {
+  #checkHead(head: number, written: number): number {
     if (!(Number.isInteger(head) && head >= 0 && head < this.#size)) {
       throw new RangeError(`Cannot give chain ${head} back: it is not in the table`);
     }
-    if (Number.isInteger(written) && written >= 0 && written < 2 ** 32) return;
+    if (Number.isInteger(written) && written >= 0 && written <= MAX_WRITTEN) return head;
     throw new RangeError(`Cannot report ${written} bytes as written`);
   }
 }

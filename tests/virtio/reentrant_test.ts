@@ -1,0 +1,145 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  AccessDenied,
+  GuestMemoryHeap,
+  GuestMemoryMmap,
+  GuestRegionCollection,
+  type MemoryRegionAddress,
+  Permissions,
+  u16,
+  u32,
+} from "../../mod.ts";
+import { ChainUsed, type DescriptorChain, MockDriver, Virtqueue } from "../../src/virtio/mod.ts";
+import { ElsewhereRegion } from "../support/elsewhere_region.ts";
+import { RecordingBitmap } from "../support/recording_bitmap.ts";
+import { count, gpa } from "../support/values.ts";
+
+const LENGTH = 0x8000;
+
+/** A queue in memory whose bitmap runs code at the next mark. */
+function queueWithHook(options: { eventIdx?: boolean } = {}) {
+  const hook: { next?: (() => void) | undefined } = {};
+  const bitmap = new RecordingBitmap(() => {
+    const act = hook.next;
+    hook.next = undefined;
+    act?.();
+  });
+  const memory = GuestMemoryMmap.fromRanges([[gpa(0), LENGTH]], { bitmap: () => bitmap });
+  const driver = new MockDriver(memory, { size: 16, base: gpa(0), length: LENGTH, ...options });
+  return { hook, memory, driver, queue: new Virtqueue(memory, driver.state) };
+}
+
+Deno.test("Virtqueue.addUsed() gives both chains back if a bitmap's code gives another one back", () => {
+  // The first mark is that of the entry, the second that of the index.
+  for (const marks of [1, 2]) {
+    const { hook, driver, queue } = queueWithHook();
+    const heads = [driver.add([count(1)], [4])!, driver.add([count(1)], [4])!];
+    const [first, second] = [queue.pop()!, queue.pop()!];
+    const other = () => queue.addUsed(second, 0);
+    hook.next = marks === 1 ? other : () => hook.next = other;
+    queue.addUsed(first, 0);
+    const given = [driver.takeUsed()!.head, driver.takeUsed()!.head];
+    assertEquals(given.sort(), heads.sort());
+    assertEquals([driver.pending, queue.state.nextUsed], [0, 2]);
+  }
+});
+
+Deno.test("Virtqueue.addUsed() gives a chain back once, and chains keep their own buffers", () => {
+  const { hook, driver, queue } = queueWithHook();
+  driver.add([count(1)], [4]);
+  const chain = queue.pop()!;
+  hook.next = () => queue.addUsed(chain, 0);
+  assertThrows(() => queue.addUsed(chain, 0), ChainUsed);
+  assertEquals(queue.state.nextUsed, 1);
+  assertEquals(driver.takeUsed()?.written, count(0));
+  driver.add([count(1)]);
+  driver.add([count(3)]);
+  const chains = [queue.pop()!, queue.pop()!];
+  const addresses = chains.map(({ readable }) => readable.ranges()[0]![0]);
+  assertEquals(chains.map(({ readable }) => readable.ranges()[0]![1]), [1, 3]);
+  assertEquals(addresses[0] === addresses[1], false);
+});
+
+Deno.test("Virtqueue.addUsed() names the chain by what was taken, not by its public field", () => {
+  const { driver, queue } = queueWithHook();
+  const head = driver.add([count(1)], [4])!;
+  const chain: DescriptorChain = queue.pop()!;
+  Object.defineProperty(chain, "head", { value: 7 });
+  queue.addUsed(chain, 0);
+  assertEquals(driver.takeUsed()?.head, head);
+});
+
+Deno.test("Virtqueue.addUsed() gives nothing back if the index cannot be written", () => {
+  // The flags and the index of the used ring are in the first region, its entries in the second.
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 0x1000], [gpa(0x1000), 0x1000]]);
+  const [availRing, usedRing] = [gpa(0x100), gpa(0xffc)];
+  memory.store(u16, 1, gpa(availRing + 2));
+  const queue = new Virtqueue(memory, { size: 8, descTable: gpa(0), availRing, usedRing });
+  const chain = queue.pop()!;
+  const { mmap } = memory.findRegion(gpa(0))!;
+  mmap.protect(Permissions.Read);
+  assertThrows(() => queue.addUsed(chain, 0), AccessDenied);
+  assertEquals([chain.isUsed, queue.state.nextUsed], [false, 0]);
+  mmap.protect(Permissions.ReadWrite);
+  queue.addUsed(chain, 0);
+  assertEquals([memory.load(u16, gpa(usedRing + 2)), queue.needsNotification()], [1, true]);
+});
+
+Deno.test("Virtqueue.addUsed() reports 2^32 - 1 bytes for a chain of 2^32, which has no number", () => {
+  const memory = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  for (const [word, value] of [2 ** 31, 1 << 16 | 3, 0, 0, 2 ** 31, 2].entries()) {
+    memory.writeObj(u32, value, gpa(8 + word * 4));
+  }
+  memory.store(u16, 1, gpa(0x102));
+  const state = { size: 8, descTable: gpa(0), availRing: gpa(0x100), usedRing: gpa(0x200) };
+  const queue = new Virtqueue(memory, state);
+  const chain = queue.pop()!;
+  assertEquals(chain.writable.remaining, 2 ** 32);
+  queue.addUsed(chain, 2 ** 32);
+  assertEquals(memory.readObj(u32, gpa(0x208)), 2 ** 32 - 1);
+});
+
+/** A region that is not host memory, whose code runs something after an access. */
+class ActingRegion extends ElsewhereRegion {
+  onAccess: (() => void) | undefined;
+
+  override read(buf: Uint8Array, addr: MemoryRegionAddress): number {
+    return this.#act(super.read(buf, addr));
+  }
+
+  override write(buf: Uint8Array, addr: MemoryRegionAddress): number {
+    return this.#act(super.write(buf, addr));
+  }
+
+  #act(done: number): number {
+    this.onAccess?.();
+    return done;
+  }
+}
+
+const STATE = { size: 4, descTable: gpa(0), availRing: gpa(64), usedRing: gpa(80) } as const;
+
+/** A queue in such a region, with two chains of no bytes. */
+function actingQueue() {
+  const region = new ActingRegion(0, 0x100);
+  const memory = GuestRegionCollection.fromRegions([region]);
+  for (const [i, value] of [2, 0, 1].entries()) {
+    memory.writeObj(u16, value, gpa(STATE.availRing + 2 + 2 * i));
+  }
+  return { region, memory, queue: new Virtqueue(memory, STATE) };
+}
+
+Deno.test("Virtqueue.addUsed() gives both chains back if a region's code gives another one back", () => {
+  for (const at of [1, 2]) {
+    const { region, memory, queue } = actingQueue();
+    const [first, second] = [queue.pop()!, queue.pop()!];
+    let accesses = 0;
+    region.onAccess = () => {
+      if (++accesses === at) queue.addUsed(second, 0);
+    };
+    queue.addUsed(first, 0);
+    assertEquals(memory.readObj(u16, gpa(STATE.usedRing + 2)), 2);
+    const given = [0, 1].map((i) => memory.readObj(u32, gpa(STATE.usedRing + 4 + 8 * i)));
+    assertEquals(given, [1, 0]);
+  }
+});
