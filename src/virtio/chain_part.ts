@@ -11,6 +11,7 @@
  */
 import type { GuestAddress } from "../address.ts";
 import type { ByteValued } from "../codec/byte_valued.ts";
+import { GuestMemoryError } from "../error/guest_memory_error.ts";
 import { ensureAll, PartialBuffer } from "../error/volatile_memory_error.ts";
 import { ChainUsed } from "../error/virtqueue_error.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
@@ -362,8 +363,8 @@ function inPieces(
     try {
       done = access(addr, total, length);
     } catch (error) {
-      // As in one access: an error at the first byte, a prefix later.
-      if (total === 0) throw error;
+      // A prefix: the next access begins with this byte, and throws the error of the memory.
+      if (total === 0 || !(error instanceof GuestMemoryError)) throw error;
     }
     total += done;
     if (done < length) break;
