@@ -182,7 +182,7 @@ function hostSlice(
     return 0;
   });
   if (slice === undefined) return undefined;
-  // A class derived from VolatileSlice may override accesses.
-  const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype;
+  // A class derived from VolatileSlice may override accesses, and return any slice.
+  const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype && slice.len === length;
   return isPlain && slice.memory.canAccess(slice.start, slice.len) ? slice : undefined;
 }
