@@ -158,7 +158,9 @@ export class Virtqueue implements Disposable {
     const slot = 2 + (next & size - 1);
     const avail = this.#avail;
     avail.fetch(slot * 2, 2);
-    const head = avail.u16[slot]!;
+    const head = avail.u16[slot];
+    // Code of a region or a bitmap may have closed the queue or its memory.
+    if (head === undefined || this.#table.isLost) throw new MemoryClosed();
     this.#nextAvail = next + 1 & 0xffff;
     if (head >= size) throw new InvalidChain(head, head, "index");
     const segments = this.#idle.pop() ?? new Segments(this.#source);
@@ -218,17 +220,20 @@ export class Virtqueue implements Disposable {
   /**
    * Whether the driver has to be notified of the chains that were given back since the last call.
    * Call it once after a batch.
+   *
+   * @throws {IommuError} The available ring may not be read. The next call asks for the same chains.
    */
   needsNotification(): boolean {
     if (this.#isLost()) this.#attach(this.#source.memory);
+    if (this.#unsignalled === 0) return false;
     const { size, eventIdx } = this.#state;
+    // If this throws, the next call asks for the same chains.
+    const read = this.#readAvail(eventIdx ? 2 + size : 0);
     const count = this.#unsignalled;
     this.#unsignalled = 0;
-    if (count === 0) return false;
-    if (!eventIdx) return (this.#readAvail(0) & AVAIL_NO_INTERRUPT) === 0;
+    if (!eventIdx) return (read & AVAIL_NO_INTERRUPT) === 0;
     // Section 2.7.7.2: whether the index passed used_event since then.
-    const passed = this.#nextUsed - this.#readAvail(2 + size) - 1 & 0xffff;
-    return passed < count;
+    return (this.#nextUsed - read - 1 & 0xffff) < count;
   }
 
   /**
@@ -238,6 +243,8 @@ export class Virtqueue implements Disposable {
    * @param wanted Whether it should.
    * @returns Whether chains are there already. A device that waits for a notification has to take
    * them first.
+   * @throws {InvalidAvailRingIndex} The driver's index is impossible.
+   * @throws {IommuError} The rings may not be read, or not written.
    */
   notifyOnAvail(wanted: boolean): boolean {
     if (this.#isLost()) this.#attach(this.#source.memory);
@@ -277,6 +284,8 @@ export class Virtqueue implements Disposable {
     const table = new RingArea(memory, "descTable", descTable, descTableLength(size), Read);
     const avail = new RingArea(memory, "availRing", availRing, availRingLength(size), Read);
     const used = new RingArea(memory, "usedRing", usedRing, usedRingLength(size), Write);
+    // Code of the memory may have closed the queue.
+    this.#source.memory;
     this.#table = new DescriptorTable(table, memory, size, indirect);
     this.#avail = avail;
     this.#used = used;
@@ -286,6 +295,7 @@ export class Virtqueue implements Disposable {
   #awaitsNotification(): boolean {
     const next = this.#nextAvail;
     if (this.#wantsNotification) {
+      if (this.#used.isLost) this.#attach(this.#source.memory);
       const { size, eventIdx } = this.#state;
       // Section 2.7.10: avail_event, behind the ring; without event index, the flags.
       if (eventIdx) this.#writeUsed(2 + size * 4, next);
@@ -307,6 +317,8 @@ export class Virtqueue implements Disposable {
   #readAvail(at: number): number {
     const avail = this.#avail;
     avail.fetch(at * 2, 2);
+    // Code of a region or a bitmap may have closed the queue or its memory.
+    if (avail.isLost) throw new MemoryClosed();
     return Atomics.load(avail.u16, at);
   }
 

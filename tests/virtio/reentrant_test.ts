@@ -1,9 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   AccessDenied,
+  CannotResolve,
+  GuestMemoryAtomic,
   GuestMemoryHeap,
   GuestMemoryMmap,
+  type GuestMemoryRegion,
   GuestRegionCollection,
+  IommuMemory,
+  MemoryClosed,
   type MemoryRegionAddress,
   Permissions,
   u16,
@@ -11,6 +16,7 @@ import {
 } from "../../mod.ts";
 import { ChainUsed, type DescriptorChain, MockDriver, Virtqueue } from "../../src/virtio/mod.ts";
 import { ElsewhereRegion } from "../support/elsewhere_region.ts";
+import { TableIommu } from "../support/iommu.ts";
 import { RecordingBitmap } from "../support/recording_bitmap.ts";
 import { count, gpa } from "../support/values.ts";
 
@@ -119,11 +125,11 @@ class ActingRegion extends ElsewhereRegion {
 
 const STATE = { size: 4, descTable: gpa(0), availRing: gpa(64), usedRing: gpa(80) } as const;
 
-/** A queue in such a region, with two chains of no bytes. */
+/** A queue in such a region, with three chains of no bytes. */
 function actingQueue() {
   const region = new ActingRegion(0, 0x100);
   const memory = GuestRegionCollection.fromRegions([region]);
-  for (const [i, value] of [2, 0, 1].entries()) {
+  for (const [i, value] of [3, 0, 1, 2].entries()) {
     memory.writeObj(u16, value, gpa(STATE.availRing + 2 + 2 * i));
   }
   return { region, memory, queue: new Virtqueue(memory, STATE) };
@@ -132,14 +138,126 @@ function actingQueue() {
 Deno.test("Virtqueue.addUsed() gives both chains back if a region's code gives another one back", () => {
   for (const at of [1, 2]) {
     const { region, memory, queue } = actingQueue();
-    const [first, second] = [queue.pop()!, queue.pop()!];
+    const [first, second, third] = [queue.pop()!, queue.pop()!, queue.pop()!];
+    const indexes: number[] = [];
     let accesses = 0;
     region.onAccess = () => {
-      if (++accesses === at) queue.addUsed(second, 0);
+      indexes.push(region.content[STATE.usedRing + 2]!);
+      if (++accesses !== at) return;
+      queue.addUsed(second, 0);
+      queue.addUsed(third, 0);
     };
     queue.addUsed(first, 0);
-    assertEquals(memory.readObj(u16, gpa(STATE.usedRing + 2)), 2);
-    const given = [0, 1].map((i) => memory.readObj(u32, gpa(STATE.usedRing + 4 + 8 * i)));
-    assertEquals(given, [1, 0]);
+    region.onAccess = undefined;
+    assertEquals(memory.readObj(u16, gpa(STATE.usedRing + 2)), 3);
+    const given = [0, 1, 2].map((i) => memory.readObj(u32, gpa(STATE.usedRing + 4 + 8 * i)));
+    assertEquals(given, [1, 2, 0]);
+    // The driver never sees the index go back.
+    assertEquals(indexes, indexes.toSorted());
   }
+});
+
+Deno.test("Virtqueue throws MemoryClosed where a region's code closes it, and stays closed", () => {
+  const calls = [
+    (queue: Virtqueue) => queue.pop(),
+    (queue: Virtqueue) => queue.addUsed(0, 0),
+    (queue: Virtqueue) => queue.needsNotification(),
+    (queue: Virtqueue) => queue.notifyOnAvail(true),
+    (queue: Virtqueue) => queue.notifyOnAvail(false),
+  ];
+  for (const call of calls) {
+    for (let at = 1;; at++) {
+      const { region, queue } = actingQueue();
+      queue.addUsed(0, 0);
+      let accesses = 0;
+      region.onAccess = () => {
+        if (++accesses === at) queue.close();
+      };
+      try {
+        call(queue);
+      } catch (error) {
+        if (!(error instanceof MemoryClosed)) throw error;
+      }
+      if (accesses < at) break;
+      for (const next of calls) assertThrows(() => next(queue), MemoryClosed);
+    }
+  }
+});
+
+Deno.test("Virtqueue throws MemoryClosed where a bitmap's code closes the memory or the queue", () => {
+  for (const eventIdx of [false, true]) {
+    for (const call of ["pop", "notifyOnAvail"] as const) {
+      for (const isQueue of [false, true]) {
+        const { hook, memory, driver, queue: retaining } = queueWithHook({ eventIdx });
+        retaining.close();
+        // No address space: the queue does not retain it.
+        Object.defineProperty(memory, "memory", { value: undefined });
+        using queue = new Virtqueue(memory, driver.state);
+        driver.add([count(1)]);
+        queue.pop();
+        // A flag that the queue has to clear.
+        memory.store(u16, 1, driver.state.usedRing);
+        hook.next = () => isQueue ? queue.close() : memory.close();
+        assertThrows(() => queue[call](true), MemoryClosed);
+      }
+    }
+  }
+});
+
+Deno.test("Virtqueue.pop() takes nothing where a region's code protects the descriptors", () => {
+  using mapped = GuestMemoryMmap.fromRanges([[gpa(0), 0x1000]]);
+  const table = mapped.findRegion(gpa(0))!;
+  const avail = new ActingRegion(0x1000, 0x100);
+  using memory = new GuestRegionCollection<GuestMemoryRegion>([table, avail]);
+  memory.writeObj(u16, 1, gpa(0x1002));
+  using queue = new Virtqueue(memory, { ...STATE, availRing: gpa(0x1000) });
+  avail.onAccess = () => table.mmap.protect(Permissions.Read);
+  assertThrows(() => queue.pop(), MemoryClosed);
+  assertEquals([queue.state.nextAvail, queue.pop()?.head], [0, 0]);
+});
+
+Deno.test("Virtqueue.pop() finds a used ring again whose protection changed", () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 0x1000], [gpa(0x1000), 0x1000]]);
+  const [availRing, usedRing] = [gpa(0x100), gpa(0x1000)];
+  const state = { size: 8, descTable: gpa(0), availRing, usedRing, eventIdx: true };
+  const queue = new Virtqueue(memory, state);
+  const { mmap } = memory.findRegion(usedRing)!;
+  mmap.protect(Permissions.Read);
+  mmap.protect(Permissions.ReadWrite);
+  memory.store(u16, 1, gpa(availRing + 2));
+  queue.pop();
+  assertEquals(queue.pop(), undefined);
+  assertEquals(memory.load(u16, gpa(usedRing + 4 + 8 * 8)), 1);
+});
+
+Deno.test("Virtqueue.refresh() leaves a queue closed that code of the memory closes", () => {
+  class Asking extends ElsewhereRegion {
+    onAsk: (() => void) | undefined;
+
+    override get hostSlice() {
+      this.onAsk?.();
+      return undefined;
+    }
+  }
+  const map = () => GuestRegionCollection.fromRegions([new Asking(0, 0x100)]);
+  const space = new GuestMemoryAtomic(map());
+  const queue = new Virtqueue(space, STATE);
+  const next = map();
+  next.findRegion(gpa(0))!.onAsk = () => queue.close();
+  using lock = space.lockSync();
+  lock.replace(next);
+  assertThrows(() => queue.refresh(), MemoryClosed);
+  assertThrows(() => queue.pop(), MemoryClosed);
+  assertThrows(() => queue.memory, MemoryClosed);
+});
+
+Deno.test("Virtqueue.needsNotification() asks again for chains if the ring could not be read", () => {
+  const physical = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  const iommu = new TableIommu().map(0, 0, 0x200);
+  using queue = new Virtqueue(new IommuMemory(physical, iommu), STATE);
+  queue.addUsed(0, 0);
+  iommu.tlb.invalidateAll();
+  assertThrows(() => queue.needsNotification(), CannotResolve);
+  iommu.map(0, 0, 0x200);
+  assertEquals([queue.needsNotification(), queue.needsNotification()], [true, false]);
 });
