@@ -8,7 +8,7 @@ import { InvalidAvailRingIndex, InvalidChain } from "../error/virtqueue_error.ts
 import type { GuestAddressSpace } from "../guest/address_space.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
 import { Permissions } from "../permissions.ts";
-import { checkNumber } from "../text/argument.ts";
+import { checkFlag, checkNumber } from "../text/argument.ts";
 import { showAsText } from "../text/inspect.ts";
 import { hex } from "../text/number_format.ts";
 import { checkChain, DescriptorChain, endChain } from "./descriptor_chain.ts";
@@ -248,7 +248,7 @@ export class Virtqueue implements Disposable {
    */
   notifyOnAvail(wanted: boolean): boolean {
     if (this.#isLost()) this.#attach(this.#source.memory);
-    this.#wantsNotification = Boolean(wanted);
+    this.#wantsNotification = checkFlag("wanted", wanted) === true;
     if (wanted) return this.#awaitsNotification();
     // With an event index the driver notifies once, until the next one is set.
     if (!this.#state.eventIdx) this.#writeUsed(0, USED_NO_NOTIFY);

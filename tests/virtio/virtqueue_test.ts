@@ -262,6 +262,10 @@ Deno.test("Virtqueue refuses impossible queues", () => {
     }
   }
   assertThrows(() => new Virtqueue(memory, { ...state, size: "8" as never }), TypeError);
+  for (const feature of ["eventIdx", "indirect"]) {
+    assertThrows(() => new Virtqueue(memory, { ...state, [feature]: "false" }), TypeError);
+  }
+  assertThrows(() => new Virtqueue(memory, state).notifyOnAvail("false" as never), TypeError);
   for (const index of ["nextAvail", "nextUsed", "unsignalled"]) {
     for (const value of [-1, 65_536, 0.5]) {
       assertThrows(() => new Virtqueue(memory, { ...state, [index]: value }), InvalidQueue);
