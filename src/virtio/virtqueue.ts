@@ -162,7 +162,6 @@ export class Virtqueue implements Disposable {
     // Code of a region or a bitmap may have closed the queue or its memory.
     if (head === undefined || this.#table.isLost) throw new MemoryClosed();
     this.#nextAvail = next + 1 & 0xffff;
-    if (head >= size) throw new InvalidChain(head, head, "index");
     const segments = this.#idle.pop() ?? new Segments(this.#source);
     try {
       this.#table.read(head, segments);

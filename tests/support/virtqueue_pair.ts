@@ -148,8 +148,11 @@ export class QueuePair implements Disposable {
     else same(found, expected, "whether chains are there");
   }
 
-  /** All bytes of memory are those of the reference. */
-  ensureSameMemory(): void {
+  /** All bytes of memory are those of the reference, and both have come as far. */
+  ensureSame(): void {
+    const { nextAvail, nextUsed } = this.queue.state;
+    same(nextAvail, this.reference.nextAvail, "nextAvail");
+    same(nextUsed, this.reference.nextUsed, "nextUsed");
     const at = this.#world.difference();
     if (at >= 0) throw new Error(`memory differs at byte ${at} of the array`);
   }

@@ -50,6 +50,7 @@ const VIRTQ_USED_F_NO_NOTIFY = 1;
 // No address is as high, not even that of an empty buffer.
 const END = 2n ** 53n;
 
+/** A queue as its device sees it. */
 export class ReferenceQueue {
   readonly memory: ReferenceMemory;
   readonly layout: ReferenceLayout;

@@ -55,8 +55,8 @@ thread.onmessage = ({ data: { memory: buffer, size, eventIdx, requests, events }
   const asked = new Map<number, number>();
   let added = 0;
   for (let done = 0; done < requests;) {
-    for (let head; added < requests; added++) {
-      head = driver.add([Uint8Array.of(added)], size > 1 ? [1] : []);
+    for (; added < requests; added++) {
+      const head = driver.add([Uint8Array.of(added)], size > 1 ? [1] : []);
       if (head === undefined) break;
       asked.set(head, added & 0xff);
     }

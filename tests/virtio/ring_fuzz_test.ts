@@ -46,7 +46,7 @@ function serve(world: World, choices: Choices, tally: Map<string, number>): void
         break;
       case 8:
         // Between two calls the driver changes what it likes.
-        pair.ensureSameMemory();
+        pair.ensureSame();
         driver.change();
         world.copyIn();
         break;
@@ -59,7 +59,7 @@ function serve(world: World, choices: Choices, tally: Map<string, number>): void
   }
   while (pair.pending.length > 0) pair.finishOne();
   pair.needsNotification();
-  pair.ensureSameMemory();
+  pair.ensureSame();
   // The queue goes on with what is right.
   const [[addr]] = world.runs as [World["runs"][number]];
   driver.addValid(pair.reference.nextAvail, addr, 4);
@@ -71,7 +71,7 @@ function serve(world: World, choices: Choices, tally: Map<string, number>): void
   pair.finishOne();
   pair.notifyOnAvail(true);
   pair.needsNotification();
-  pair.ensureSameMemory();
+  pair.ensureSame();
 }
 
 for (const [make, rings] of WORLDS) {
