@@ -26,6 +26,8 @@ for (const size of [512, 64 * KIB]) {
   if (isGranted("write")) await benchWriting(size, { "in a region": inOne, "over two": overTwo });
 }
 
+for (const segments of [2, 32]) await benchSegments(segments);
+
 type Places = Readonly<Record<string, readonly GuestAddress[]>>;
 
 async function benchReading(size: number, places: Places): Promise<void> {
@@ -87,21 +89,23 @@ async function benchWriting(size: number, places: Places): Promise<void> {
 }
 
 // The segments of a block device's request, by one call and by one for each.
-for (const segments of [2, 32]) {
+async function benchSegments(segments: number): Promise<void> {
+  const fd = new Fd(openSync("/dev/zero", "r"));
   const ranges = Array.from(
     { length: segments },
     (_, i) => [GuestAddress((i % 2) * 2 * MIB + i * 12 * KIB), 4 * KIB] as const,
   );
-  const group = { group: `${segments} segments of 4 KiB from a file (${EACH})` };
-  Deno.bench("readVectoredFrom", { ...group, baseline: true }, () => {
-    for (let i = 0; i < OPERATIONS; i++) {
-      consume(memory.readVectoredFrom(ranges, zeroFd.at((i & MASK) * 512)));
-    }
-  });
-  Deno.bench("readVolatileFrom for each", group, () => {
-    for (let i = 0; i < OPERATIONS; i++) {
-      const file = zeroFd.at((i & MASK) * 512);
+  const each = rival("readVolatileFrom for each", (n) => {
+    for (let i = 0; i < n; i++) {
+      const file = fd.at((i & MASK) * 512);
       for (const [addr, length] of ranges) consume(memory.readVolatileFrom(addr, file, length));
     }
   });
+  await bench(`${segments} segments of 4 KiB from a file`, [
+    row("readVectoredFrom", each, (n) => {
+      for (let i = 0; i < n; i++) {
+        consume(memory.readVectoredFrom(ranges, fd.at((i & MASK) * 512)));
+      }
+    }),
+  ]);
 }

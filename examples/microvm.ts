@@ -10,11 +10,12 @@
  * | `memory_slots.ts` | how the guest gets the library's memory |
  * | `vcpu_thread.ts`, `vcpu_worker.ts`, `messages.ts`, `kick.ts`, `spare_worker.ts` | a thread for each virtual CPU |
  * | `run_page.ts`, `exit_loop.ts`, `ending.ts` | why a guest exits, and what is done then |
- * | `port_bus.ts`, `serial.ts`, `doorbell.ts`, `keyboard_controller.ts` | devices |
+ * | `port_bus.ts`, `serial.ts`, `keyboard_controller.ts` | devices with ports |
+ * | `mmio_bus.ts`, `virtio_console.ts`, `virtio_mmio.ts`, `virtio_registers.ts` | a virtio device |
  * | `registers.ts`, `cpu_modes.ts`, `cpuid.ts` | how a virtual CPU begins |
  * | `layout.ts`, `e820.ts`, `zero_page.ts`, `setup_header.ts`, `pvh.ts` | what a kernel finds |
  * | `linux_boot.ts`, `elf_kernel.ts`, `bzimage.ts`, `image_file.ts` | how a kernel is loaded |
- * | `tiny_guests.ts`, `hello.ts`, `page_picture.ts` | guests of a few bytes |
+ * | `tiny_guests.ts`, `tiny_driver.ts`, `hello.ts`, `page_picture.ts` | guests of a few bytes |
  * | `program.ts`, `arguments.ts`, `boot.ts`, `console.ts` | the program around it |
  * | `fetch_kernel.ts`, `unpack_kernel.ts`, `lz4.ts` | where to get a kernel |
  * | `exits_bench.ts`, `first_exit.ts` | how fast it is |

@@ -6,6 +6,7 @@
 import type { Ending } from "./ending.ts";
 import { KVM_RUN } from "./kvm_requests.ts";
 import { EAGAIN, EINTR, ioctlCaller, lastErrno, lastError } from "./libc.ts";
+import type { MmioBus } from "./mmio_bus.ts";
 import type { PortBus } from "./port_bus.ts";
 import type { RunPage } from "./run_page.ts";
 
@@ -34,6 +35,7 @@ export interface LoopOptions {
   readonly vcpuFd: number;
   readonly page: RunPage;
   readonly ports: PortBus;
+  readonly mmio: MmioBus;
   /**
    * Whether an access to memory that is not there reads all ones and writes nothing, as on a PC.
    * Otherwise it ends the loop.
@@ -50,14 +52,16 @@ export class ExitLoop {
   readonly #run: () => number;
   readonly #page: RunPage;
   readonly #ports: PortBus;
+  readonly #mmio: MmioBus;
   readonly #floatingBus: boolean;
   #ending: Ending | undefined;
 
   /** Prepares the loop. */
-  constructor({ vcpuFd, page, ports, floatingBus }: LoopOptions) {
+  constructor({ vcpuFd, page, ports, mmio, floatingBus }: LoopOptions) {
     this.#run = ioctlCaller(vcpuFd, KVM_RUN);
     this.#page = page;
     this.#ports = ports;
+    this.#mmio = mmio;
     this.#floatingBus = floatingBus;
   }
 
@@ -83,7 +87,7 @@ export class ExitLoop {
       if (this.firstExit === 0) this.firstExit = performance.timeOrigin + performance.now();
       this.exits[reason]!++;
       if (reason === EXIT_IO) this.#accessPort();
-      else if (reason === EXIT_MMIO && this.#floatingBus) this.#page.floatBus();
+      else if (reason === EXIT_MMIO && this.#accessMemory()) continue;
       else this.#ending ??= this.#endingOf(reason);
     }
     return this.#ending;
@@ -98,6 +102,25 @@ export class ExitLoop {
       if (isOut) device.write(port, page.value(dataOffset, size), size);
       else page.setValue(dataOffset, size, device.read(port, size));
     }
+  }
+
+  // Returns whether there is somebody to answer.
+  #accessMemory(): boolean {
+    const page = this.#page;
+    const { address, length, isWrite } = page;
+    const window = this.#mmio.at(address);
+    if (window === undefined && !this.#floatingBus) return false;
+    // Bytes of an access that KVM had to split, or 64 bits: no register here is accessed so.
+    const isWhole = length === 1 || length === 2 || length === 4;
+    if (window === undefined || !isWhole) {
+      page.floatBus();
+      return true;
+    }
+    const { device, start } = window;
+    const at = page.memoryDataOffset;
+    if (isWrite) device.write(address - start, page.value(at, length), length);
+    else page.setValue(at, length, device.read(address - start, length));
+    return true;
   }
 
   #endingOf(reason: number): Ending {

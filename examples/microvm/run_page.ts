@@ -133,25 +133,28 @@ export class RunPage implements Disposable {
     return this.#isWrite.load() === 1;
   }
 
+  /** Of a memory access: where the bytes are in the page. */
+  readonly memoryDataOffset: number = UNION + Mmio.offsets.data;
+
   /** Of a memory access: the bytes that the guest writes, a copy. */
   get data(): Uint8Array {
     const data = new Uint8Array(Math.min(this.length, 8));
-    this.#mapping.asVolatileSlice().readSlice(data, UNION + Mmio.offsets.data);
+    this.#mapping.asVolatileSlice().readSlice(data, this.memoryDataOffset);
     return data;
   }
 
   /** Of a memory access that reads: gives the guest all ones, as a bus does that nobody drives. */
   floatBus(): void {
-    this.#mapping.asVolatileSlice().writeObj(u64, 2n ** 64n - 1n, UNION + Mmio.offsets.data);
+    this.#mapping.asVolatileSlice().writeObj(u64, 2n ** 64n - 1n, this.memoryDataOffset);
   }
 
-  /** A value of a port access, at an offset in the page. */
+  /** A value of an access, at an offset in the page. `size` is 1, 2 or 4 bytes. */
   value(offset: number, size: number): number {
     const slice = this.#mapping.asVolatileSlice();
     return size === 1 ? slice.readObj(u8, offset) : slice.readObj(size === 2 ? u16 : u32, offset);
   }
 
-  /** Sets a value of a port access that reads. */
+  /** Sets a value of an access that reads. */
   setValue(offset: number, size: number, value: number): void {
     const slice = this.#mapping.asVolatileSlice();
     slice.writeObj(size === 1 ? u8 : size === 2 ? u16 : u32, value, offset);

@@ -4,20 +4,24 @@
  *
  * @module
  */
-import { asSlice, GuestAddress, type GuestMemory, u32le } from "@vmm/guest-memory";
+import { array, asSlice, GuestAddress, type GuestMemory, u32le } from "@vmm/guest-memory";
 import { enterLongMode, enterRealMode } from "./cpu_modes.ts";
-import { DOORBELL_PORT, STATUS_DONE } from "./doorbell.ts";
+import { DRIVER_OK, NEGOTIATED, NEGOTIATION, TinyQueue, type Write } from "./tiny_driver.ts";
+import { TRANSMIT_QUEUE } from "./virtio_console.ts";
+import { MAGIC, Register, VIRTIO_START } from "./virtio_registers.ts";
 
 /** Where the program is. */
 export const PROGRAM: GuestAddress = GuestAddress(0x1000);
 /** Where the text for the serial port is, with a NUL at its end. */
 const TEXT: GuestAddress = GuestAddress(0x2000);
-/** Where the text for the doorbell is. */
-const RUNG_TEXT: GuestAddress = GuestAddress(0x2800);
+/** Where the texts for the virtio console are. */
+const SENT_TEXTS: GuestAddress = GuestAddress(0x2800);
 /** Where the picture is: a byte for each page. */
 const PICTURE: GuestAddress = GuestAddress(0x3000);
-/** Where the guest puts its request for the doorbell. */
-const REQUEST = 0x4000;
+/** Where the list of its driver is. */
+const WRITES: GuestAddress = GuestAddress(0x3800);
+/** Where the guest puts the queue of the console. */
+const QUEUE: GuestAddress = GuestAddress(0x4000);
 
 /** A guest. */
 export interface TinyGuest {
@@ -29,8 +33,10 @@ export interface TinyGuest {
   readonly program: Uint8Array;
   /** What it is to print byte by byte. */
   readonly text: string;
-  /** What it is to print in one go, if it can. */
-  readonly rungText: string;
+  /** What it is to print in one go, if it can: a text for each buffer. */
+  readonly sentTexts: readonly string[];
+  /** What its driver is to write, if it has one. */
+  readonly writes: readonly Write[];
   /** The picture, a line for each row of pages. */
   readonly picture: readonly string[];
   /** Where the first page of the picture is. */
@@ -43,11 +49,12 @@ export interface TinyGuest {
 
 /** Writes a guest's program and what it works with into its memory. */
 export function writeGuest(memory: GuestMemory, guest: TinyGuest): void {
-  const { program, text, rungText, picture, columns } = guest;
+  const { program, text, sentTexts, writes, picture, columns } = guest;
   const encoder = new TextEncoder();
   memory.writeSlice(program, PROGRAM);
   memory.writeSlice(encoder.encode(`${text}\0`), TEXT);
-  memory.writeSlice(encoder.encode(rungText), RUNG_TEXT);
+  memory.writeSlice(encoder.encode(sentTexts.join("")), SENT_TEXTS);
+  memory.writeObj(array(u32le, writes.length * 2), writes.flat(), WRITES);
   const dots = picture.map((line) => line.padEnd(columns).replaceAll(/[^#]/g, "\0")).join("");
   memory.writeSlice(encoder.encode(dots), PICTURE);
 }
@@ -72,7 +79,8 @@ export const REAL_MODE: TinyGuest = {
   name: "Real mode",
   memorySize: 2 ** 20,
   text: "16 bits: I read this where the host wrote it, and print it.\n",
-  rungText: "",
+  sentTexts: [],
+  writes: [],
   picture: REAL_PICTURE,
   canvas: GuestAddress(0x20000),
   columns: 32,
@@ -112,14 +120,28 @@ const LONG_PICTURE = [
   "     #   # #     #     #     #   #       #  #   # #  #   #",
   "     #   # ##### ##### #####  ###        #   #   #   #   #",
 ];
-const RUNG_TEXT_OF_LONG_MODE = "I rang once for this whole line: a device read it in my memory.\n";
+/** Two buffers, to show a chain. */
+const SENT = [
+  "64 bits: one notification for all of this line, ",
+  "which a device reads.\n",
+] as const;
+const CONSOLE = new TinyQueue(TRANSMIT_QUEUE, QUEUE);
+const SET_UP_AND_SEND: readonly Write[] = [
+  ...CONSOLE.setUp(),
+  DRIVER_OK,
+  ...CONSOLE.request([
+    { address: SENT_TEXTS, length: SENT[0].length },
+    { address: GuestAddress(SENT_TEXTS + SENT[0].length), length: SENT[1].length },
+  ]),
+];
 
 /** 64 bits with page tables, as an operating system runs. */
 export const LONG_MODE: TinyGuest = {
   name: "Long mode",
   memorySize: 3 * 2 ** 20,
   text: "64 bits: I exit to the host for every byte of this line.\n",
-  rungText: RUNG_TEXT_OF_LONG_MODE,
+  sentTexts: SENT,
+  writes: [...NEGOTIATION, ...SET_UP_AND_SEND],
   picture: LONG_PICTURE,
   canvas: GuestAddress(0x100000),
   columns: 64,
@@ -145,18 +167,31 @@ export const LONG_MODE: TinyGuest = {
     [0x81, 0xc7, ...word(4096)], //         add  edi, 4096
     [0xff, 0xc9], //                        dec  ecx
     [0x75, 0xef], //                        jnz  page
-    // A request for the device: where the text is, and how long.
-    [0xbb, ...word(REQUEST)], //            mov  ebx, REQUEST
-    [0x48, 0xc7, 0x03, ...word(RUNG_TEXT)], //  mov  qword [rbx], RUNG_TEXT
-    [0xc7, 0x43, 0x08, ...word(RUNG_TEXT_OF_LONG_MODE.length)], // mov dword [rbx + 8], length
-    [0xba, ...word(DOORBELL_PORT)], //      mov  edx, 0x600       the doorbell
-    [0x89, 0xd8], //                        mov  eax, ebx
-    [0xef], //                              out  dx, eax          exits once for all of it
-    [0x83, 0x7b, 0x0c, STATUS_DONE], //     cmp  dword [rbx + 12], 1   what the device answered
-    [0x74, 0x02], //                        je   done
-    [0x0f, 0x0b], //                        ud2                   without handlers, the end
-    // done:
-    [0xf4], //                              hlt                   exits for good
+    // The driver of the console.
+    [0xbb, ...word(VIRTIO_START)], //       mov  ebx, VIRTIO_START
+    [0x81, 0x3b, ...word(MAGIC)], //        cmp  dword [rbx], "virt"
+    [0x75, 0x33], //                        jne  bad
+    [0x83, 0x7b, Register.deviceId, 3], //  cmp  dword [rbx + 8], 3   a console
+    [0x75, 0x2d], //                        jne  bad
+    [0xbe, ...word(WRITES)], //             mov  esi, WRITES
+    [0xb9, ...word(NEGOTIATION.length)], // mov  ecx, NEGOTIATION.length
+    [0xe8, ...word(0x20)], //               call write
+    [0x83, 0x7b, Register.status, NEGOTIATED], // cmp dword [rbx + 0x70], FEATURES_OK and others
+    [0x75, 0x18], //                        jne  bad
+    [0xb9, ...word(SET_UP_AND_SEND.length)], // mov ecx, SET_UP_AND_SEND.length
+    [0xe8, ...word(0x10)], //               call write        the last one exits for a whole line
+    [0x81, 0x3c, 0x25, ...word(CONSOLE.usedIndex), ...word(0x1_0000)], // cmp dword [used], 1 << 16
+    [0x75, 0x01], //                        jne  bad
+    [0xf4], //                              hlt               exits for good
+    // bad:
+    [0x0f, 0x0b], //                        ud2               without handlers, the end
+    // write: ecx pairs of an address and a value
+    [0xad], //                              lodsd
+    [0x97], //                              xchg eax, edi
+    [0xad], //                              lodsd
+    [0x89, 0x07], //                        mov  [rdi], eax   exits where that is a register
+    [0xe2, 0xf9], //                        loop write
+    [0xc3], //                              ret
   ),
   enter: (vcpuFd, memory) => enterLongMode(vcpuFd, memory, { entry: PROGRAM }),
 };

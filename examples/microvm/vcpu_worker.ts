@@ -5,7 +5,6 @@
  */
 /// <reference lib="deno.worker" />
 import { GuestMemoryAtomic, GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
-import { Doorbell, DOORBELL_PORT } from "./doorbell.ts";
 import type { Ending, Report, Whereabouts } from "./ending.ts";
 import { ExitLoop } from "./exit_loop.ts";
 import { KEYBOARD_COMMAND_PORT, KeyboardController } from "./keyboard_controller.ts";
@@ -13,10 +12,14 @@ import { prepareForKicks, takeKick } from "./kick.ts";
 import { threadId } from "./libc.ts";
 import { Control, type FromVcpu, type Setup, type ToVcpu } from "./messages.ts";
 import { reasonToStop } from "./microvm_error.ts";
+import { MmioBus } from "./mmio_bus.ts";
 import { PortBus } from "./port_bus.ts";
 import { getRegisters, getSystemRegisters } from "./registers.ts";
 import { RunPage } from "./run_page.ts";
 import { Serial, SERIAL_IRQ, SERIAL_PORT, SERIAL_PORTS } from "./serial.ts";
+import { RECEIVE_QUEUE, VirtioConsole } from "./virtio_console.ts";
+import { VirtioMmio } from "./virtio_mmio.ts";
+import { VIRTIO_IRQ, VIRTIO_LENGTH, VIRTIO_START } from "./virtio_registers.ts";
 import { setIrqLine } from "./vm.ts";
 
 /** A virtual CPU at work in this thread. */
@@ -26,6 +29,8 @@ class Work implements Disposable {
   readonly #resources: DisposableStack;
   readonly #space: GuestMemoryAtomic<GuestMemoryMmap>;
   readonly #serial: Serial;
+  readonly #console: VirtioConsole;
+  readonly #virtio: VirtioMmio;
   readonly #loop: ExitLoop;
 
   constructor(setup: Setup) {
@@ -35,27 +40,29 @@ class Work implements Disposable {
     this.#control = new Int32Array(setup.control);
     this.#space = resources.use(new GuestMemoryAtomic(GuestMemoryMmap.attach(setup.memory)));
     const page = resources.use(new RunPage(vcpuFd, runPageSize));
-    this.#serial = new Serial({
-      output: print,
-      ...(interrupts && { interrupt: (level) => setIrqLine(vmFd, SERIAL_IRQ, level) }),
+    const wire = (line: number) => (level: boolean) => {
+      if (interrupts) setIrqLine(vmFd, line, level);
+    };
+    this.#serial = new Serial({ output: print, interrupt: wire(SERIAL_IRQ) });
+    this.#console = new VirtioConsole((text) => {
+      // What was sent before comes first.
+      this.#serial.flush();
+      print(text);
     });
+    this.#virtio = resources.use(new VirtioMmio(this.#space, this.#console, wire(VIRTIO_IRQ)));
     const ports = new PortBus();
-    this.#loop = new ExitLoop({ vcpuFd, page, ports, floatingBus });
+    const mmio = new MmioBus();
+    this.#loop = new ExitLoop({ vcpuFd, page, ports, mmio, floatingBus });
     ports.attach(SERIAL_PORT, SERIAL_PORTS, this.#serial);
-    ports.attach(
-      DOORBELL_PORT,
-      1,
-      new Doorbell(this.#space, (text) => {
-        // What was sent before comes first.
-        this.#serial.flush();
-        print(text);
-      }),
-    );
     ports.attach(
       KEYBOARD_COMMAND_PORT,
       1,
       new KeyboardController(() => this.#loop.end({ kind: "reset" })),
     );
+    // A device has one state, so one thread has it.
+    if (setup.id === 0) {
+      mmio.attach({ start: VIRTIO_START, length: VIRTIO_LENGTH, device: this.#virtio });
+    }
     prepareForKicks(vcpuFd);
     // From here on the main thread may kick.
     Atomics.store(this.#control, Control.thread, threadId());
@@ -65,10 +72,11 @@ class Work implements Disposable {
   handle(message: ToVcpu): void {
     switch (message.type) {
       case "input":
-        this.#serial.receive(message.bytes);
+        this.#receive(message.bytes);
         break;
       case "memory":
         this.#space.tryLock()!.replace(GuestMemoryMmap.attach(message.memory));
+        this.#virtio.refresh();
         break;
       case "stop":
         this.#loop.end({ kind: "stopped" });
@@ -97,6 +105,13 @@ class Work implements Disposable {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  // To the console that the guest uses.
+  #receive(bytes: Uint8Array): void {
+    if (!this.#virtio.isDriven) return this.#serial.receive(bytes);
+    this.#console.type(bytes);
+    this.#virtio.notify(RECEIVE_QUEUE);
   }
 
   #whereabouts(): Whereabouts {

@@ -35,7 +35,12 @@ export function compile<T>(
   alignment: number,
   literal: (sources: readonly string[]) => string,
 ): Pick<ByteValued<T>, "read" | "write"> | undefined {
-  const codecs = [...new Set(parts.map(({ codec }) => codec))];
+  // Structures and arrays in it are read as part of it: calling their codecs would take a tenth of
+  // the time.
+  const leaves = leavesOf(parts);
+  const isUnrolled = leaves.length <= UNROLLED_LENGTH;
+  const readParts = isUnrolled ? leaves : parts;
+  const codecs = [...new Set([...parts, ...readParts].map(({ codec }) => codec))];
   const name = (codec: ByteValued<unknown>) => `c${codecs.indexOf(codec)}`;
   const isElement = ({ codec, start }: Part) =>
     ARRAYS.has(codec) && codec.byteLength <= alignment && start % codec.byteLength === 0;
@@ -70,52 +75,41 @@ export function compile<T>(
       ...["general", "refuse", "explain", ...codecs.map(name)],
       `return (${parameters}) => { ${body} }`,
     )(general, refuse, explain, ...codecs);
-  const sizes = new Set(parts.filter(isElement).map(({ codec }) => codec.byteLength));
-  const indexes = (source: (size: number) => string) =>
-    [...sizes].map((size) => `i${size} = ${source(size)};`).join(" ");
-  const declared = [...sizes].map((size) => `let i${size};`).join(" ");
-  // V8 calculates with offsets from 2^32 on in floating point, and converts an index to an integer
-  // at each element, unless it is known to have 32 bits. Up to this limit all of them do.
-  const limit = INDEX_LIMIT * Math.min(...sizes, 8);
-  const near = (otherwise: string) =>
-    `${declared}
-    if (offset < ${INDEX_LIMIT}) {
-      ${indexes((size) => `offset >>> ${Math.log2(size)}`)}
-    } else {
-      if (offset >= ${limit}) ${otherwise}
-      ${indexes((size) => `offset * ${1 / size} >>> 0`)}
-    }`;
-  const far = `${declared} ${indexes((size) => `offset * ${1 / size}`)}`;
+  const reading = indexesOf(readParts.filter(isElement));
+  const writing = indexesOf(parts.filter(isElement));
   // A custom codec may have any alignment.
   const aligned = Number.isInteger(Math.log2(alignment))
     ? `(offset & ${alignment - 1}) === 0`
     : "false";
-  const readAll = `return ${
-    literal(parts.map((part) => isElement(part) ? element(part) : readPart(part)))
-  };`;
+  const source = (part: Part): string => {
+    const layout = isUnrolled ? LAYOUTS.get(part.codec) : undefined;
+    if (layout !== undefined) return layout.literal(within(part, layout).map(source));
+    return isElement(part) ? element(part) : readPart(part);
+  };
+  const readAll = `return ${literal(parts.map(source))};`;
   const writeAll = parts.map(writeElement).join("\n");
   // What is rarer has functions of its own: V8 inlines small functions into their callers.
   try {
     const read = make(
       "memory, offset",
-      `if (${aligned}) { ${far} ${readAll} }
+      `if (${aligned}) { ${reading.far} ${readAll} }
       return ${literal(parts.map(readPart))};`,
     );
     const write = make(
       "memory, offset, value",
-      `if (${aligned}) { ${far} ${writeAll} } else { ${parts.map(writePart).join("\n")} }`,
+      `if (${aligned}) { ${writing.far} ${writeAll} } else { ${parts.map(writePart).join("\n")} }`,
     );
     return {
       read: make(
         "memory, offset",
-        `if (${aligned}) { ${near("return general(memory, offset);")} ${readAll} }
+        `if (${aligned}) { ${reading.near("return general(memory, offset);")} ${readAll} }
         return general(memory, offset);`,
         read,
       ),
       write: make(
         "memory, offset, value",
         `try {
-          if (${aligned}) { ${near("return general(memory, offset, value);")} ${writeAll} }
+          if (${aligned}) { ${writing.near("return general(memory, offset, value);")} ${writeAll} }
           else general(memory, offset, value);
         } catch (error) { explain(error, value); }`,
         write,
@@ -125,6 +119,62 @@ export function compile<T>(
     if (error instanceof EvalError) return undefined;
     throw error;
   }
+}
+
+// What codecs consist of that were made here.
+const LAYOUTS = new WeakMap<ByteValued<unknown>, Layout>();
+
+/** What a codec reads. */
+interface Layout {
+  readonly parts: readonly Part[];
+  readonly literal: (sources: readonly string[]) => string;
+}
+
+/** Says what a codec consists of, so that codecs with it as a part read its parts. */
+export function setLayout<T>(
+  codec: ByteValued<T>,
+  parts: readonly Part[],
+  literal: (sources: readonly string[]) => string,
+): void {
+  LAYOUTS.set(codec as ByteValued<unknown>, { parts, literal });
+}
+
+/** The longest array, or structure of arrays, whose code is written out. */
+export const UNROLLED_LENGTH = 64;
+
+// The parts of a part, where they are in the whole.
+function within({ start }: Part, { parts }: Layout): Part[] {
+  return parts.map((part) => ({ ...part, start: start + part.start }));
+}
+
+function leavesOf(parts: readonly Part[]): Part[] {
+  return parts.flatMap((part) => {
+    const layout = LAYOUTS.get(part.codec);
+    return layout === undefined ? [part] : leavesOf(within(part, layout));
+  });
+}
+
+// The source that calculates the index of each size of element, up to a limit of the offset and
+// beyond.
+function indexesOf(elements: readonly Part[]) {
+  const sizes = [...new Set(elements.map(({ codec }) => codec.byteLength))];
+  const indexes = (source: (size: number) => string) =>
+    sizes.map((size) => `i${size} = ${source(size)};`).join(" ");
+  const declared = sizes.map((size) => `let i${size};`).join(" ");
+  // V8 calculates with offsets from 2^32 on in floating point, and converts an index to an integer
+  // at each element, unless it is known to have 32 bits. Up to this limit all of them do.
+  const limit = INDEX_LIMIT * Math.min(...sizes, 8);
+  return {
+    near: (beyond: string) =>
+      `${declared}
+      if (offset < ${INDEX_LIMIT}) {
+        ${indexes((size) => `offset >>> ${Math.log2(size)}`)}
+      } else {
+        if (offset >= ${limit}) ${beyond}
+        ${indexes((size) => `offset * ${1 / size} >>> 0`)}
+      }`,
+    far: `${declared} ${indexes((size) => `offset * ${1 / size}`)}`,
+  };
 }
 
 // A shift divides offsets below this.

@@ -6,7 +6,7 @@
 import { byteLength, bytesOf, copyBytes } from "../host/bytes.ts";
 import type { ByteValued } from "./byte_valued.ts";
 import { shown, wrongKind } from "../text/argument.ts";
-import { checkObject, compile, quoted } from "./compile.ts";
+import { checkObject, compile, quoted, setLayout, UNROLLED_LENGTH } from "./compile.ts";
 
 /** The value type of a structure with the given fields. */
 export type StructValue<F extends Record<string, ByteValued<unknown>>> = {
@@ -83,12 +83,15 @@ export function struct<const F extends Record<string, ByteValued<unknown>>>(
     [K in keyof F]: number;
   };
   const byteLength = roundUp(end, alignment);
-  const compiled = compile<StructValue<F>>(
-    names.map((name, i) => ({ key: quoted(name), codec: codecs[i]!, start: starts[i]! })),
-    alignment,
-    (parts) => `{ ${names.map((name, i) => `${quoted(name)}: ${parts[i]}`).join(", ")} }`,
-  );
-  return {
+  const parts = names.map((name, i) => ({
+    key: quoted(name),
+    codec: codecs[i]!,
+    start: starts[i]!,
+  }));
+  const literal = (sources: readonly string[]) =>
+    `{ ${names.map((name, i) => `${quoted(name)}: ${sources[i]}`).join(", ")} }`;
+  const compiled = compile<StructValue<F>>(parts, alignment, literal);
+  const codec: Struct<F> = {
     fields,
     offsets,
     byteLength,
@@ -107,6 +110,8 @@ export function struct<const F extends Record<string, ByteValued<unknown>>>(
       }
     }),
   };
+  setLayout(codec, parts, literal);
+  return codec;
 }
 
 /**
@@ -129,17 +134,17 @@ export function array<T>(codec: ByteValued<T>, length: number): ByteValued<T[]> 
   checkLength("array", length);
   checkCodec("codec", codec);
   const { byteLength: stride, alignment } = codec;
-  const compiled = length <= UNROLLED_LENGTH
-    ? compile<T[]>(
-      Array.from({ length }, (_, i) => ({ key: `${i}`, codec, start: i * stride })),
-      alignment,
-      (parts) => `[${parts.join(", ")}]`,
-    )
-    : undefined;
+  const isUnrolled = length <= UNROLLED_LENGTH;
+  const parts = Array.from(
+    { length: isUnrolled ? length : 0 },
+    (_, i) => ({ key: `${i}`, codec, start: i * stride }),
+  );
+  const literal = (sources: readonly string[]) => `[${sources.join(", ")}]`;
+  const compiled = isUnrolled ? compile<T[]>(parts, alignment, literal) : undefined;
   const writeAll = compiled?.write ?? ((memory, offset, value) => {
     for (let i = 0; i < length; i++) codec.write(memory, offset + i * stride, value[i]!);
   });
-  return {
+  const all: ByteValued<T[]> = {
     byteLength: stride * length,
     alignment,
     read: compiled?.read ?? ((memory, offset) => {
@@ -156,6 +161,8 @@ export function array<T>(codec: ByteValued<T>, length: number): ByteValued<T[]> 
       writeAll(memory, offset, value);
     },
   };
+  if (isUnrolled) setLayout(all, parts, literal);
+  return all;
 }
 
 /**
@@ -202,6 +209,3 @@ function checkLength(what: string, length: number): void {
 function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
-
-// The longest array whose code is written out.
-const UNROLLED_LENGTH = 64;

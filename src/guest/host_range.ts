@@ -5,7 +5,7 @@
  */
 import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
 import { BoundaryBitmap } from "../bitmap/boundary_bitmap.ts";
-import { boundaryWindow, type HostMemory } from "../host/host_memory.ts";
+import { boundaryWindow, HostMemory } from "../host/host_memory.ts";
 import { VolatileSlice } from "../volatile/volatile_slice.ts";
 import type { GuestMemoryRegion } from "./region.ts";
 import { RegionIndex } from "./region_index.ts";
@@ -83,6 +83,9 @@ export class HostRange {
 /** Finds host ranges by guest address. */
 export class HostRanges {
   readonly #index: RegionIndex<HostRange>;
+  // The range of the access before: most accesses are near it, and a comparison with it takes a
+  // third of the look-up.
+  #last: HostRange = NO_RANGE;
 
   /** @param regions Regions, sorted, without overlaps. Those without a `hostSlice` have no range. */
   constructor(regions: readonly GuestMemoryRegion[]) {
@@ -99,10 +102,8 @@ export class HostRanges {
   }
 
   /**
-   * The host range that contains a guest range of at least one byte, if there is one.
-   *
-   * Not exact: for an address in a hole it may return the next range. The offset in its memory is
-   * negative then, which `canAccess` refuses.
+   * The host range that contains a guest range of at least one byte, if there is one. It may have
+   * been closed since the last look-up: where it refuses an access, {@linkcode HostRanges.forget} it.
    *
    * @param addr Where the guest range begins.
    * @param length Its bytes.
@@ -110,9 +111,15 @@ export class HostRanges {
    */
   at(addr: number, length: number): HostRange | undefined {
     if (typeof addr !== "number") checkAddress(addr);
+    const last = this.#last;
+    if (addr >= last.startAddr && addr + length <= last.end && length > 0) return last;
     const guess = this.#index.guess(addr);
-    if (guess !== undefined && addr + length <= guess.end && length > 0) return guess;
-    return length > 0 ? this.#search(guess, addr, length) : undefined;
+    if (
+      guess !== undefined && addr >= guess.startAddr && addr + length <= guess.end && length > 0
+    ) {
+      return this.#last = guess;
+    }
+    return this.#search(addr, length);
   }
 
   /**
@@ -131,16 +138,23 @@ export class HostRanges {
     return new VolatileSlice(memory, offset, length, bitmap, bitmapStart + offset);
   }
 
-  #search(guess: HostRange | undefined, addr: number, length: number): HostRange | undefined {
-    const range = guess !== undefined && addr < guess.end ? guess : this.#index.find(addr);
+  /** Looks the next range up, whatever the last one was. */
+  forget(): void {
+    this.#last = NO_RANGE;
+  }
+
+  #search(addr: number, length: number): HostRange | undefined {
+    const range = length > 0 ? this.#index.find(addr) : undefined;
     if (range === undefined) return undefined;
-    if (addr + length <= range.end) return range;
+    if (addr + length <= range.end) return this.#last = range;
     const { boundary } = range;
     const inside = boundary !== undefined && addr >= boundary.startAddr &&
       addr + length <= boundary.end;
-    return inside ? boundary : undefined;
+    return inside ? this.#last = boundary : undefined;
   }
 }
+
+const NO_RANGE = new HostRange(0, new VolatileSlice(new HostMemory(new ArrayBuffer(0)), 0, 0));
 
 // A host range begins at offset 0 of its memory. A class derived from VolatileSlice may override
 // accesses.

@@ -10,10 +10,12 @@ import { InvalidGuestRegion, MemoryRegionOverlap } from "../error/region_collect
 import { NoMemoryRegion, UnsortedMemoryRegions } from "../error/region_collection_error.ts";
 import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import { byteLength } from "../host/bytes.ts";
+import type { Permissions } from "../permissions.ts";
 import { byteSize, hex } from "../text/number_format.ts";
 import { advance, isCursorSink, isCursorSource, peek } from "../volatile/cursor.ts";
 import { type ByteSink, type ByteSource, isVectoredSink } from "../volatile/stream.ts";
 import { isVectoredSource, readInto, writeFrom } from "../volatile/stream.ts";
+import type { AccessCallback } from "./access.ts";
 import { type GuestAddressSpace, GuestMemoryLoadGuard } from "./address_space.ts";
 import { GuestMemory } from "./guest_memory.ts";
 import { HostRanges } from "./host_range.ts";
@@ -163,6 +165,18 @@ export class GuestRegionCollection<R extends GuestMemoryRegion = GuestMemoryRegi
   /** The regions by rising address. */
   [Symbol.iterator](): ArrayIterator<R> {
     return this.#open().values();
+  }
+
+  /** Calls a function for each part of a range: see {@linkcode IoMemory.access}. */
+  override access(
+    count: number,
+    addr: GuestAddress,
+    permissions: Permissions,
+    callback: AccessCallback<R>,
+  ): number {
+    // What a host range refused comes here, also where views across a boundary were closed.
+    this.#ranges.forget();
+    return super.access(count, addr, permissions, callback);
   }
 
   // Fast path of nearly every access: straight to host memory. Through region and slice a 512-byte

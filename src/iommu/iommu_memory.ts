@@ -319,7 +319,9 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     const region = this.backend.findRegion(physical);
     const slice = region?.hostSlice;
     // A class derived from VolatileSlice may override accesses.
-    if (slice === undefined || Object.getPrototypeOf(slice) !== VolatileSlice.prototype) return none;
+    if (slice === undefined || Object.getPrototypeOf(slice) !== VolatileSlice.prototype) {
+      return none;
+    }
     const offset = physical - region!.startAddr;
     if (!(offset >= 0 && offset + pageSize <= slice.len)) return none;
     const part = slice.getSlice(offset, pageSize);

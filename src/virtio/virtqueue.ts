@@ -180,12 +180,12 @@ export class Virtqueue implements Disposable {
    *
    * @param chain The chain; or the head of one, such as that of {@linkcode InvalidChain}.
    * @param written Bytes that were written, from the first writable one on: what the driver may
-   * read.
+   * read. The ring has 32 bits for it: 2^32, all of the longest chain, is reported as one less.
    * @throws {ChainUsed} It was given back already.
    * @throws {IommuError} The used ring may not be written.
    * @throws {AccessDenied} The same, by the protection of its memory.
    * @throws {TypeError} It was taken from another queue.
-   * @throws {RangeError} The chain has less space, or the head is not one of this queue.
+   * @throws {RangeError} The chain has less space, or the head is no integer of 16 bits.
    */
   addUsed(chain: DescriptorChain | number, written: number): void {
     checkNumber("written", written);
@@ -331,8 +331,9 @@ export class Virtqueue implements Disposable {
   }
 
   #checkHead(head: number, written: number): number {
-    if (!(Number.isInteger(head) && head >= 0 && head < this.#size)) {
-      throw new RangeError(`Cannot give chain ${head} back: it is not in the table`);
+    // Also one beyond the table, as a driver's ring may name it.
+    if (!(Number.isInteger(head) && head >= 0 && head <= 0xffff)) {
+      throw new RangeError(`Cannot give chain ${head} back: it is not an integer of 16 bits`);
     }
     if (Number.isInteger(written) && written >= 0 && written <= MAX_WRITTEN) return head;
     throw new RangeError(`Cannot report ${written} bytes as written`);

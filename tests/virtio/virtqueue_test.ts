@@ -1,5 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { AtomicBitmap, GuestMemoryAtomic, GuestMemoryHeap, MemoryClosed, u16 } from "../../mod.ts";
+import {
+  AtomicBitmap,
+  GuestMemoryAtomic,
+  GuestMemoryHeap,
+  MemoryClosed,
+  u16,
+  u32,
+} from "../../mod.ts";
 import {
   ChainUsed,
   InvalidAvailRingIndex,
@@ -53,6 +60,20 @@ Deno.test("Virtqueue.pop() throws for a wrong chain, and takes the next one then
   assertEquals(driver.takeUsed(), { head: wrong, written: new Uint8Array(0) });
 });
 
+Deno.test("Virtqueue.addUsed() gives back each head that a driver can name", () => {
+  const { memory, driver, queue } = pair();
+  const { availRing, usedRing } = driver.state;
+  for (const [slot, head] of [SIZE, 0xffff].entries()) {
+    memory.writeObj(u16, head, gpa(availRing + 4 + slot * 2));
+    memory.store(u16, slot + 1, gpa(availRing + 2));
+    const error = assertThrows(() => queue.pop(), InvalidChain);
+    assertEquals([error.head, error.problem], [head, "index"]);
+    queue.addUsed(error.head, 0);
+    assertEquals(memory.readObj(u32, gpa(usedRing + 4 + slot * 8)), head);
+  }
+  assertEquals(memory.load(u16, gpa(usedRing + 2)), 2);
+});
+
 Deno.test("Virtqueue.pop() throws for an index that is too far ahead, and takes nothing", () => {
   const { memory, driver, queue } = pair();
   const head = driver.add([count(4)]);
@@ -79,7 +100,7 @@ Deno.test("Virtqueue.addUsed() refuses chains of others, used ones, and too many
     assertThrows(() => queue.addUsed(chain, written), RangeError);
   }
   assertThrows(() => queue.addUsed(chain, "4" as never), TypeError);
-  for (const head of [-1, SIZE, 0.5, NaN]) {
+  for (const head of [-1, 65_536, 0.5, NaN]) {
     assertThrows(() => queue.addUsed(head, 0), RangeError);
   }
   assertThrows(() => queue.addUsed(0, 2 ** 32), RangeError);
@@ -291,4 +312,16 @@ Deno.test("Virtqueue has a queue of one descriptor, and of 32768", () => {
     for (let i = 0; i < size; i++) driver.takeUsed();
     assertEquals(driver.pending, 0);
   }
+});
+
+Deno.test("Virtqueue.addUsed() reports at most what the used ring has bits for", () => {
+  const { memory, driver, queue } = pair();
+  const head = driver.add([], [4, 4]);
+  // Two buffers of 2^31 bytes, which need not be in memory to be a valid chain.
+  for (const descriptor of [0, 1]) memory.writeObj(u32, 2 ** 31, gpa(descriptor * 16 + 8));
+  const chain = queue.pop()!;
+  assertEquals([chain.head, chain.writable.remaining], [head, 2 ** 32]);
+  // A device that reports what it wrote gets no error that a guest can cause.
+  queue.addUsed(chain, 2 ** 32);
+  assertEquals(memory.readObj(u32, gpa(driver.state.usedRing + 8)), 2 ** 32 - 1);
 });

@@ -233,6 +233,27 @@ Deno.test("a boundary view follows the protection of its regions", () => {
   }
 });
 
+Deno.test("accesses use a new boundary view once the protection allows it again", () => {
+  using memory = adjacent([PAGE, PAGE]);
+  const [first] = memory;
+  const old = keepView(memory);
+  first!.mmap.protect(Permissions.Read);
+  assertEquals(old.length, 0);
+  assertThrows(() => memory.write(count(8), gpa(PAGE - 4)), AccessDenied);
+  assertEquals(read(memory, PAGE - 4, 8), new Uint8Array(8));
+  first!.mmap.protect(Permissions.ReadWrite);
+  const writes = [
+    () => memory.writeObj(u64, 3n, gpa(PAGE - 4)),
+    () => memory.write(count(8), gpa(PAGE - 4)),
+  ];
+  for (const write of writes) {
+    write();
+    // One view has all 8 bytes.
+    assertEquals(keepView(memory).length, 8);
+  }
+  assertEquals(read(memory, PAGE - 4, 8), count(8));
+});
+
 Deno.test("what changes no permission leaves views across a boundary as they are", () => {
   using memory = adjacent([PAGE, PAGE]);
   const view = keepView(memory);

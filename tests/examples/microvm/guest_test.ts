@@ -92,7 +92,7 @@ for (const guest of [REAL_MODE, LONG_MODE]) {
     writeGuest(memory, guest);
     guest.enter(machine.vcpuFds[0]!, memory);
     const { text, report } = await run(machine);
-    assertEquals(text, guest.text + guest.rungText);
+    assertEquals(text, guest.text + guest.sentTexts.join(""));
     assertEquals(report.ending, { kind: "halted" });
   });
 }

@@ -10,15 +10,16 @@ kvmTest("microvm runs both built-in guests, and draws their memory", async () =>
   for (const line of stdout.split("\n")) assert(line.length <= 80, `longer than 80: ${line}`);
   assert(!/[^\n\P{Cc}]/u.test(stdout), "control characters where there is no terminal");
   assertStringIncludes(stdout, "16 bits: I read this where the host wrote it, and print it.");
-  assertStringIncludes(stdout, "I rang once for this whole line: a device read it in my memory.");
+  assertStringIncludes(stdout, "one notification for all of this line, which a device reads.");
   assertStringIncludes(stdout, "61: 60 port access, 1 halt");
+  assertStringIncludes(stdout, "80: 57 port access, 1 halt, 22 memory access");
   assertStringIncludes(stdout, "3 written by the host, 49 by the guest, 52 in all");
-  assertStringIncludes(stdout, "11 written by the host, 122 by the guest, 129 in all");
+  assertStringIncludes(stdout, "11 written by the host, 124 by the guest, 130 in all");
   assertStringIncludes(
     stdout,
     "0x1c0000 ·····█████·████··█·····█·····█···█·······██····█···█·█·█·█",
   );
-  assertMatch(stdout, /\n +0x0 ░░░░▓····▓▓▓░░░·+\n/);
+  assertMatch(stdout, /\n +0x0 ░░░░▓···█▓▓▓░░▓·+\n/);
   assertMatch(stdout, /first output after [\d.]+ m?s/);
 });
 
