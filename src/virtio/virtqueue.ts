@@ -74,6 +74,8 @@ export class Virtqueue implements Disposable {
   #nextAvail: number;
   #nextUsed: number;
   #unsignalled: number;
+  // Chains that were taken and not given back.
+  #inUse = 0;
   #wantsNotification = true;
 
   /**
@@ -145,8 +147,10 @@ export class Virtqueue implements Disposable {
    * off by {@linkcode Virtqueue.notifyOnAvail}.
    *
    * @returns The chain; `undefined` if there is none.
-   * @throws {InvalidChain} The chain breaks a rule. It was taken: the next call takes the next one.
-   * @throws {InvalidAvailRingIndex} The driver's index is impossible. No chain was taken.
+   * @throws {InvalidChain} The chain breaks a rule. It was taken: give its head back. The next call
+   * takes the next one.
+   * @throws {InvalidAvailRingIndex} The driver's index is impossible, or the device has as many
+   * chains already as the queue has entries. No chain was taken.
    * @throws {IommuError} The rings may not be read. No chain was taken.
    */
   pop(): DescriptorChain | undefined {
@@ -155,6 +159,10 @@ export class Virtqueue implements Disposable {
     const isEmpty = next === this.#availIndex && this.#readAvailIndex() === next;
     if (isEmpty && !this.#awaitsNotification()) return undefined;
     const size = this.#size;
+    // A driver has no descriptors for more. One that makes up more must not fill the host's memory.
+    if (this.#inUse >= size) {
+      throw new InvalidAvailRingIndex(this.#availIndex, next, size, this.#inUse);
+    }
     const slot = 2 + (next & size - 1);
     const avail = this.#avail;
     avail.fetch(slot * 2, 2);
@@ -162,13 +170,17 @@ export class Virtqueue implements Disposable {
     // Code of a region or a bitmap may have closed the queue or its memory.
     if (head === undefined || this.#table.isLost) throw new MemoryClosed();
     this.#nextAvail = next + 1 & 0xffff;
+    this.#inUse++;
     const segments = this.#idle.pop() ?? new Segments(this.#source);
     try {
       this.#table.read(head, segments);
     } catch (error) {
       this.#idle.push(segments);
       // A descriptor that cannot be read, as an IOMMU refuses it, may be there later.
-      if (!(error instanceof InvalidChain)) this.#nextAvail = next;
+      if (!(error instanceof InvalidChain)) {
+        this.#nextAvail = next;
+        this.#inUse--;
+      }
       throw error;
     }
     return new DescriptorChain(segments);
@@ -210,6 +222,8 @@ export class Virtqueue implements Disposable {
       if (this.#nextUsed !== before) continue;
       this.#nextUsed = next;
       this.#unsignalled++;
+      // A head may be given back that was taken before the state was saved.
+      if (this.#inUse > 0) this.#inUse--;
       if (typeof chain !== "number") this.#idle.push(endChain(chain));
       used.markDirty(2, 2);
       return;
@@ -307,7 +321,7 @@ export class Virtqueue implements Disposable {
     const index = this.#readAvail(1);
     const size = this.#size;
     if ((index - this.#nextAvail & 0xffff) > size) {
-      throw new InvalidAvailRingIndex(index, this.#nextAvail, size);
+      throw new InvalidAvailRingIndex(index, this.#nextAvail, size, this.#inUse);
     }
     return this.#availIndex = index;
   }

@@ -100,7 +100,7 @@ export class QueuePair implements Disposable {
         [head, descriptor, problem],
         "the refusal",
       );
-      if (head < this.queue.size) this.#giveBack(head, head, 0);
+      this.#giveBack(head, head, 0);
       return true;
     }
     if (expected?.kind === "jump") {

@@ -59,6 +59,7 @@ export class ReferenceQueue {
   // The device need not look at the driver's index while it knows of chains that it has not taken.
   #known: number;
   #unsignalled = 0;
+  #inUse = 0;
   #wantsNotification = true;
 
   constructor(memory: ReferenceMemory, layout: ReferenceLayout) {
@@ -79,6 +80,9 @@ export class ReferenceQueue {
       return undefined;
     }
     const { size, availRing } = this.layout;
+    // Each chain has a descriptor at least.
+    if (this.#inUse >= size) return { kind: "jump", index: this.#known, nextAvail: this.nextAvail };
+    this.#inUse++;
     const head = this.#get16(availRing + 4 + 2 * (this.nextAvail % size));
     this.nextAvail = (this.nextAvail + 1) % 65536;
     return this.#walk(head);
@@ -93,6 +97,7 @@ export class ReferenceQueue {
     this.nextUsed = (this.nextUsed + 1) % 65536;
     this.#put(usedRing + 2, 2, this.nextUsed);
     this.#unsignalled++;
+    this.#inUse--;
   }
 
   /** Whether the driver is to be notified of what was given back since the last call (2.7.7). */

@@ -51,6 +51,7 @@ function serve(memory: IoMemory, calls: number): { chains: number; refusals: num
       const isRefusal = error instanceof InvalidChain || error instanceof InvalidAvailRingIndex;
       if (!isRefusal) throw error;
       refusals++;
+      if (error instanceof InvalidChain) queue.addUsed(error.head, 0);
       // The index comes back to where the device is.
       const { nextAvail } = queue.state;
       memory.writeObj(u16, nextAvail + SIZE & 0xffff, gpa(STATE.availRing + 2));

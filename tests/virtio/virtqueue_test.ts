@@ -89,6 +89,30 @@ Deno.test("Virtqueue.pop() throws for an index that is too far ahead, and takes 
   assertEquals(queue.notifyOnAvail(true), true);
 });
 
+Deno.test("Virtqueue.pop() takes no more chains than the queue has entries until some are given back", () => {
+  const { memory, driver, queue } = pair();
+  const head = driver.add([count(4)])!;
+  // A ring full of the same chain, over and over.
+  for (let i = 0; i < SIZE; i++) {
+    memory.writeObj(u16, head, gpa(driver.state.availRing + 4 + 2 * i));
+  }
+  memory.store(u16, SIZE, gpa(driver.state.availRing + 2));
+  const chains = Array.from({ length: SIZE }, () => queue.pop()!);
+  assertEquals(queue.pop(), undefined);
+  memory.store(u16, 2 * SIZE, gpa(driver.state.availRing + 2));
+  const error = assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+  assertEquals([error.index, error.nextAvail, error.inUse], [2 * SIZE, SIZE, SIZE]);
+  queue.addUsed(chains[0]!, 0);
+  assertEquals(queue.pop()?.head, head);
+  assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+  // One that breaks a rule has to be given back too.
+  queue.addUsed(head, 0);
+  memory.writeObj(u16, 1, gpa(head * 16 + 12));
+  memory.writeObj(u16, head, gpa(head * 16 + 14));
+  assertThrows(() => queue.pop(), InvalidChain);
+  assertThrows(() => queue.pop(), InvalidAvailRingIndex);
+});
+
 Deno.test("Virtqueue.addUsed() refuses chains of others, used ones, and too many bytes", () => {
   const { driver, queue } = pair();
   driver.add([count(4)], [4]);
@@ -292,6 +316,21 @@ Deno.test("Virtqueue refuses impossible queues", () => {
       assertThrows(() => new Virtqueue(memory, { ...state, [index]: value }), InvalidQueue);
     }
   }
+});
+
+Deno.test("Virtqueue keeps no memory open that it refused", () => {
+  const { driver } = pair();
+  const space = new GuestMemoryAtomic(GuestMemoryHeap.fromRanges([[gpa(0), 0x80]]));
+  const guard = space.memory();
+  assertThrows(() => new Virtqueue(space, driver.state), InvalidQueue);
+  guard.close();
+  space.close();
+  assertEquals(guard.memory.closed, true);
+});
+
+Deno.test("Virtqueue shows where it is, in one line", () => {
+  const { queue } = pair();
+  assertEquals(Deno.inspect(queue), String(queue));
 });
 
 Deno.test("Virtqueue has a queue of one descriptor, and of 32768", () => {
