@@ -169,7 +169,10 @@ export class Virtqueue implements Disposable {
     const head = avail.u16[slot];
     // Code of a region or a bitmap may have closed the queue or its memory.
     if (head === undefined || this.#table.isLost) throw new MemoryClosed();
-    this.#nextAvail = next + 1 & 0xffff;
+    // The same code may have taken this chain.
+    if (this.#nextAvail !== next) return this.pop();
+    const after = next + 1 & 0xffff;
+    this.#nextAvail = after;
     this.#inUse++;
     const segments = this.#idle.pop() ?? new Segments(this.#source);
     try {
@@ -177,7 +180,7 @@ export class Virtqueue implements Disposable {
     } catch (error) {
       this.#idle.push(segments);
       // A descriptor that cannot be read, as an IOMMU refuses it, may be there later.
-      if (!(error instanceof InvalidChain)) {
+      if (!(error instanceof InvalidChain) && this.#nextAvail === after) {
         this.#nextAvail = next;
         this.#inUse--;
       }

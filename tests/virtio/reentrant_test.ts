@@ -143,6 +143,22 @@ Deno.test("Virtqueue.addUsed() gives both chains back if a region's code gives a
   }
 });
 
+Deno.test("Virtqueue.pop() takes each chain once if a region's code takes one", () => {
+  for (let at = 1;; at++) {
+    const { region, queue } = actingQueue();
+    const heads: number[] = [];
+    let accesses = 0;
+    region.onAccess = () => {
+      if (++accesses === at) heads.push(queue.pop()!.head);
+    };
+    for (let chain; (chain = queue.pop()) !== undefined;) heads.push(chain.head);
+    region.onAccess = undefined;
+    assertEquals([heads.sort(), queue.state.nextAvail], [[0, 1, 2], 3]);
+    // The last accesses are those that find the ring empty.
+    if (at === 6) break;
+  }
+});
+
 Deno.test("Virtqueue throws MemoryClosed where a region's code closes it, and stays closed", () => {
   const calls = [
     (queue: Virtqueue) => queue.pop(),
