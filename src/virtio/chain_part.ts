@@ -114,7 +114,9 @@ export abstract class ChainPart {
   /** Moves on by bytes that were accessed. */
   protected advance(count: number): void {
     const { words } = this.segments;
-    this.left -= count;
+    const left = this.left - count;
+    // A stream or a codec may have used the part meanwhile.
+    this.left = left < 0 ? 0 : left;
     this.offset += count;
     // The next buffer is found now, so that an access need not.
     for (let length; this.left > 0 && this.offset >= (length = words[this.index * 4 + 2]!);) {

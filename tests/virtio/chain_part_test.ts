@@ -14,6 +14,7 @@ import {
   u16,
   u32,
   u8,
+  type VolatileSlice,
 } from "../../mod.ts";
 import { type DescriptorChain, Virtqueue } from "../../src/virtio/mod.ts";
 import { ElsewhereRegion } from "../support/elsewhere_region.ts";
@@ -258,4 +259,24 @@ Deno.test("a part stops at what the memory refuses, and throws any other error",
   region.error = new AccessDenied("write");
   assertEquals(writable.write(count(8)), 4);
   assertThrows(() => writable.write(count(1)), AccessDenied);
+});
+
+Deno.test("a part has no less than no bytes left if a stream uses it meanwhile", () => {
+  const { chain: { readable, writable } } = chainOf(READABLE, WRITABLE);
+  const source = {
+    readVolatile(slice: VolatileSlice): number {
+      writable.skip(writable.remaining);
+      return slice.len;
+    },
+  };
+  assertEquals(writable.readVolatileFrom(source, 5), 5);
+  assertEquals([writable.remaining, writable.write(count(4))], [0, 0]);
+  const sink = {
+    writeVolatile(slice: VolatileSlice): number {
+      readable.skip(readable.remaining);
+      return slice.len;
+    },
+  };
+  assertEquals(readable.writeVolatileTo(sink, 5), 5);
+  assertEquals([readable.remaining, readable.ranges()], [0, []]);
 });
