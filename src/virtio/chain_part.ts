@@ -226,7 +226,7 @@ export class ReadablePart extends ChainPart {
    * @throws {IOError} The stream failed, or takes no more.
    */
   writeAllVolatileTo(dst: ByteSink, count: number = this.remaining): void {
-    ensureAll(count, this.clamp(count));
+    this.ensureLeft(count);
     exactly(count, "WriteZero", (_offset, rest) => this.writeVolatileTo(dst, rest));
   }
 
@@ -328,7 +328,7 @@ export class WritablePart extends ChainPart {
    * @throws {IOError} The stream failed, or ended before.
    */
   readExactVolatileFrom(src: ByteSource, count: number = this.remaining): void {
-    ensureAll(count, this.clamp(count));
+    this.ensureLeft(count);
     exactly(count, "UnexpectedEof", (_offset, rest) => this.readVolatileFrom(src, rest));
   }
 

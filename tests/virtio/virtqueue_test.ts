@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   AtomicBitmap,
+  Cursor,
   GuestMemoryAtomic,
   GuestMemoryHeap,
   MemoryClosed,
@@ -134,6 +135,11 @@ Deno.test("Virtqueue.addUsed() refuses chains of others, used ones, and too many
   assertThrows(() => queue.addUsed(chain, 4), ChainUsed);
   assertThrows(() => chain.readable.read(new Uint8Array(1)), ChainUsed);
   assertThrows(() => chain.writable.write(new Uint8Array(1)), ChainUsed);
+  const cursor = new Cursor(new Uint8Array(1));
+  for (const bytes of [0, 1, 5]) {
+    assertThrows(() => chain.readable.writeAllVolatileTo(cursor, bytes), ChainUsed);
+    assertThrows(() => chain.writable.readExactVolatileFrom(cursor, bytes), ChainUsed);
+  }
   // Another chain uses its segments now.
   driver.takeUsed();
   driver.add([count(2)], [2]);
