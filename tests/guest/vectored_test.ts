@@ -198,6 +198,11 @@ Deno.test("IoMemory.readVectoredFrom() refuses what are no ranges, and transfers
   const wrong: [unknown, typeof TypeError | typeof RangeError][] = [
     [7, TypeError],
     ["ranges", TypeError],
+    // No ranges, which would be right.
+    ["", TypeError],
+    // Nothing to access there, or beyond a hole.
+    [[["0", 0]], TypeError],
+    [[[gpa(HOLE[0] - 4), 8], ["0", 4]], TypeError],
     [[7], TypeError],
     [[[gpa(0), 4], ["0", 4]], TypeError],
     [[[gpa(0), 4], [0n, 4]], TypeError],
@@ -215,6 +220,8 @@ Deno.test("IoMemory.readVectoredFrom() refuses what are no ranges, and transfers
   }
   const huge = [[gpa(0), 2 ** 53 - 1], [gpa(0), 1]] as const;
   assertThrows(() => memory.readVectoredFrom(huge, stream), Overflow);
+  const largest: GuestRange[] = [[gpa(0), 4], [gpa(HOLE[0]), Number.MAX_SAFE_INTEGER - 4]];
+  assertEquals(memory.readVectoredFrom(largest, new Cursor(count(8))), 4);
   assertEquals(stream.calls, []);
 });
 
