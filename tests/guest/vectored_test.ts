@@ -225,6 +225,20 @@ Deno.test("IoMemory.readVectoredFrom() refuses what are no ranges, and transfers
   assertEquals(stream.calls, []);
 });
 
+Deno.test("a stream that takes one piece is called for each up to the first short one", () => {
+  using memory = GuestMemoryHeap.fromRanges(LAYOUT);
+  const ranges = [[gpa(0), 4], [gpa(44), 4], [gpa(8), 4]] as const;
+  const lengths: number[] = [];
+  // Does not fill the second.
+  const transfer = (slice: VolatileSlice): number => {
+    lengths.push(slice.len);
+    return lengths.length === 2 ? 3 : slice.len;
+  };
+  assertEquals(memory.readVectoredFrom(ranges, { readVolatile: transfer }), 7);
+  assertEquals(memory.writeVectoredTo(ranges, { writeVolatile: transfer }), 12);
+  assertEquals(lengths, [4, 4, 4, 4, 4]);
+});
+
 Deno.test("the exact vectored forms throw what the exact forms throw", () => {
   using memory = GuestMemoryHeap.fromRanges(LAYOUT, exactly);
   const given = [[gpa(8), 4], [gpa(0), 6]] as const;

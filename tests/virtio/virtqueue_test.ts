@@ -135,6 +135,11 @@ Deno.test("Virtqueue.addUsed() refuses chains of others, used ones, and too many
   assertThrows(() => queue.addUsed(chain, 4), ChainUsed);
   assertThrows(() => chain.readable.read(new Uint8Array(1)), ChainUsed);
   assertThrows(() => chain.writable.write(new Uint8Array(1)), ChainUsed);
+  for (const part of [chain.readable, chain.writable]) {
+    assertThrows(() => part.skip(0), ChainUsed);
+    assertThrows(() => part.ranges(), ChainUsed);
+    assertThrows(() => part.splitAt(0), ChainUsed);
+  }
   const cursor = new Cursor(new Uint8Array(1));
   for (const bytes of [0, 1, 5]) {
     assertThrows(() => chain.readable.writeAllVolatileTo(cursor, bytes), ChainUsed);
