@@ -11,6 +11,8 @@ import { DESC_INDIRECT, DESC_NEXT, DESC_SIZE, DESC_WRITE } from "./layout.ts";
 import type { RingArea } from "./ring_area.ts";
 import type { Segments } from "./segments.ts";
 
+/** The upper half of the addresses in the last 4 GiB: no buffer below ends beyond 2^53. */
+const LAST_HIGH = 2 ** 21 - 1;
 /** Drivers add no longer chain: section 2.7.5.2. */
 const MAX_CHAIN_BYTES = 2 ** 32;
 
@@ -82,7 +84,7 @@ export class DescriptorTable {
       }
       let problem: ChainProblem | undefined;
       if (++seen > this.#size) problem = "loop";
-      else if (isBeyondEnd(address, length)) problem = "address";
+      else if (high >= LAST_HIGH && isBeyondEnd(address, length)) problem = "address";
       else if ((bytes += length) > MAX_CHAIN_BYTES) problem = "length";
       else if ((link & DESC_WRITE) !== 0) isWritable = true;
       else if (isWritable) problem = "order";
