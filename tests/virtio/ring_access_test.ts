@@ -120,7 +120,7 @@ Deno.test("Virtqueue.pop() takes nothing where the IOMMU refuses the descriptor 
   using queue = new Virtqueue(memory, STATE);
   addChain(memory, STATE);
   iommu.tlb.invalidateMapping(STATE.descTable, 64);
-  for (let i = 0; i < 2; i++) {
+  for (let i = 0; i < 2 * STATE.size; i++) {
     assertThrows(() => queue.pop(), CannotResolve);
     assertEquals(queue.state.nextAvail, 0);
   }
