@@ -166,11 +166,13 @@ export class Virtqueue implements Disposable {
     const slot = 2 + (next & size - 1);
     const avail = this.#avail;
     avail.fetch(slot * 2, 2);
-    const head = avail.u16[slot];
-    // Code of a region or a bitmap may have closed the queue or its memory.
-    if (head === undefined || this.#table.isLost) throw new MemoryClosed();
-    // The same code may have taken this chain.
-    if (this.#nextAvail !== next) return this.pop();
+    const head = avail.u16[slot]!;
+    // Code of a bitmap or a region ran. It may have closed the queue or its memory, or taken this
+    // chain.
+    if (isEmpty || avail.isCopy) {
+      if (avail.isLost || this.#table.isLost) throw new MemoryClosed();
+      if (this.#nextAvail !== next) return this.pop();
+    }
     const after = next + 1 & 0xffff;
     this.#nextAvail = after;
     this.#inUse++;
