@@ -22,8 +22,8 @@ export class InvalidQueue extends VirtqueueError {
 }
 
 /**
- * The driver's index of the available ring is further ahead than the queue has entries. The queue
- * took nothing. The driver has to reset the device, which sets `DEVICE_NEEDS_RESET` (64) in its
+ * The driver made more chains available than the queue has entries: its index is further ahead, or
+ * the device has as many chains already. The queue took nothing. The driver has to reset the device, which sets `DEVICE_NEEDS_RESET` (64) in its
  * status meanwhile.
  */
 export class InvalidAvailRingIndex extends VirtqueueError {
@@ -33,10 +33,17 @@ export class InvalidAvailRingIndex extends VirtqueueError {
    * @param index The driver's index.
    * @param nextAvail The index up to which the device has taken chains.
    * @param size Entries of the queue.
+   * @param inUse Chains that the device has.
    */
-  constructor(readonly index: number, readonly nextAvail: number, readonly size: number) {
+  constructor(
+    readonly index: number,
+    readonly nextAvail: number,
+    readonly size: number,
+    readonly inUse: number,
+  ) {
     super(
-      `Cannot take a chain: the driver's index is ${index}, over ${size} entries beyond ${nextAvail}`,
+      `Cannot take a chain beyond ${nextAvail}: the driver's index is ${index}, the device has \
+${inUse} chains, and the queue ${size} entries`,
     );
   }
 }

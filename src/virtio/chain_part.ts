@@ -11,6 +11,7 @@
  */
 import type { GuestAddress } from "../address.ts";
 import type { ByteValued } from "../codec/byte_valued.ts";
+import { GuestMemoryError } from "../error/guest_memory_error.ts";
 import { ensureAll, PartialBuffer } from "../error/volatile_memory_error.ts";
 import { ChainUsed } from "../error/virtqueue_error.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
@@ -113,7 +114,9 @@ export abstract class ChainPart {
   /** Moves on by bytes that were accessed. */
   protected advance(count: number): void {
     const { words } = this.segments;
-    this.left -= count;
+    const left = this.left - count;
+    // A stream or a codec may have used the part meanwhile.
+    this.left = left < 0 ? 0 : left;
     this.offset += count;
     // The next buffer is found now, so that an access need not.
     for (let length; this.left > 0 && this.offset >= (length = words[this.index * 4 + 2]!);) {
@@ -223,7 +226,7 @@ export class ReadablePart extends ChainPart {
    * @throws {IOError} The stream failed, or takes no more.
    */
   writeAllVolatileTo(dst: ByteSink, count: number = this.remaining): void {
-    ensureAll(count, this.clamp(count));
+    this.ensureLeft(count);
     exactly(count, "WriteZero", (_offset, rest) => this.writeVolatileTo(dst, rest));
   }
 
@@ -325,7 +328,7 @@ export class WritablePart extends ChainPart {
    * @throws {IOError} The stream failed, or ended before.
    */
   readExactVolatileFrom(src: ByteSource, count: number = this.remaining): void {
-    ensureAll(count, this.clamp(count));
+    this.ensureLeft(count);
     exactly(count, "UnexpectedEof", (_offset, rest) => this.readVolatileFrom(src, rest));
   }
 
@@ -362,8 +365,8 @@ function inPieces(
     try {
       done = access(addr, total, length);
     } catch (error) {
-      // As in one access: an error at the first byte, a prefix later.
-      if (total === 0) throw error;
+      // A prefix: the next access begins with this byte, and throws the error of the memory.
+      if (total === 0 || !(error instanceof GuestMemoryError)) throw error;
     }
     total += done;
     if (done < length) break;

@@ -16,8 +16,9 @@ import type { Segments } from "./segments.ts";
  * @param chain The chain.
  * @param source The memory of the queue.
  * @param written Bytes that the device wrote.
+ * @returns Its head, which is also a public field that anybody may have changed.
  */
-export let checkChain: (chain: DescriptorChain, source: QueueMemory, written: number) => void;
+export let checkChain: (chain: DescriptorChain, source: QueueMemory, written: number) => number;
 
 /** Ends a chain, and returns what the queue may use for another one. */
 export let endChain: (chain: DescriptorChain) => Segments;
@@ -40,11 +41,10 @@ export class DescriptorChain {
       }
       if (segments.generation !== chain.#generation) throw new ChainUsed();
       const { writableBytes } = segments;
-      // The used ring has 32 bits for it, and a chain may have one byte more.
-      const isCount = Number.isInteger(written) && written >= 0 && written < 2 ** 32;
-      if (!isCount || written > writableBytes) {
+      if (!(Number.isInteger(written) && written >= 0 && written <= writableBytes)) {
         throw new RangeError(`Cannot report ${written} bytes written of ${writableBytes}`);
       }
+      return segments.head;
     };
     endChain = (chain) => {
       const segments = chain.#segments;

@@ -126,7 +126,7 @@ export class DescriptorTable {
     if (!isBelowEnd(high, low, length)) throw new InvalidChain(head, index, "address");
     if (length === 0 || length % DESC_SIZE !== 0) throw new InvalidChain(head, index, "table");
     this.#indirect ??= new IndirectTable(this.#memory, this.#size);
-    this.#indirect.read(high * 2 ** 32 + low, length, head, index);
+    this.#indirect.read(high * 2 ** 32 + low, length, index);
     return this.#indirect;
   }
 }
@@ -152,30 +152,37 @@ class IndirectTable {
     this.#bytes = new Uint8Array(this.words.buffer);
   }
 
-  // Descriptors that are in a hole are missed when the chain leads to them.
-  read(address: number, length: number, head: number, index: number): void {
+  // What cannot be copied is missed only if the chain leads to it: descriptors in a hole, or all of
+  // a table of which an IOMMU translates a part.
+  read(address: number, length: number, index: number): void {
     const limit = this.#bytes.length - DESC_SIZE;
     this.#address = address;
     this.#index = index;
-    this.#copied = this.#copy(Math.min(length, limit), 0, address, head) / DESC_SIZE;
+    try {
+      this.#copied = this.#copy(Math.min(length, limit), 0, address) / DESC_SIZE;
+    } catch (error) {
+      if (!(error instanceof GuestMemoryError)) throw error;
+      this.#copied = 0;
+    }
   }
 
   // The word at which a descriptor begins.
   find(index: number, head: number): number {
     if (index + 1 <= this.#copied) return index * 4;
     const last = this.#bytes.length - DESC_SIZE;
-    const done = this.#copy(DESC_SIZE, last, this.#address + index * DESC_SIZE, head);
-    if (done < DESC_SIZE) throw new InvalidChain(head, this.#index, "table");
-    return last / 4;
-  }
-
-  #copy(count: number, start: number, address: number, head: number): number {
+    let options: ErrorOptions | undefined;
     try {
-      const target = this.#bytes.subarray(start, start + count);
-      return this.#memory.read(target, address as GuestAddress);
+      const done = this.#copy(DESC_SIZE, last, this.#address + index * DESC_SIZE);
+      if (done === DESC_SIZE) return last / 4;
     } catch (error) {
       if (!(error instanceof GuestMemoryError)) throw error;
-      throw new InvalidChain(head, this.#index, "table", { cause: error });
+      options = { cause: error };
     }
+    throw new InvalidChain(head, this.#index, "table", options);
+  }
+
+  #copy(count: number, start: number, address: number): number {
+    const target = this.#bytes.subarray(start, start + count);
+    return this.#memory.read(target, address as GuestAddress);
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { GuestAddress } from "../address.ts";
 import { InvalidQueue } from "../error/virtqueue_error.ts";
-import { checkNumber } from "../text/argument.ts";
+import { checkFlag, checkNumber } from "../text/argument.ts";
 import { hex } from "../text/number_format.ts";
 
 /** Where a queue is, and how far the device has come: all that {@linkcode Virtqueue} needs. */
@@ -72,7 +72,7 @@ export function usedRingLength(size: number): number {
  * index has more than 16 bits.
  */
 export function checkState(state: VirtqueueState): Required<VirtqueueState> {
-  const { size, descTable, availRing, usedRing, eventIdx = false, indirect = false } = state;
+  const { size, descTable, availRing, usedRing, eventIdx, indirect } = state;
   const { nextAvail = 0, nextUsed = 0, unsignalled = 0 } = state;
   checkNumber("size", size);
   const isPower = Number.isInteger(size) && (size & size - 1) === 0;
@@ -89,7 +89,10 @@ export function checkState(state: VirtqueueState): Required<VirtqueueState> {
   }
   return {
     ...{ size, descTable, availRing, usedRing, nextAvail, nextUsed, unsignalled },
-    ...{ eventIdx: Boolean(eventIdx), indirect: Boolean(indirect) },
+    ...{
+      eventIdx: checkFlag("eventIdx", eventIdx) ?? false,
+      indirect: checkFlag("indirect", indirect) ?? false,
+    },
   };
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GuestAddress } from "../address.ts";
+import type { GuestAddress } from "../address.ts";
 import { guestAddress } from "../codec/guest_address.ts";
 import { u16, u32 } from "../codec/scalar.ts";
 import { type Struct, struct } from "../codec/struct.ts";
@@ -11,7 +11,7 @@ import type { ByteValued } from "../codec/byte_valued.ts";
 import { InvalidQueue, VirtqueueError } from "../error/virtqueue_error.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
 import { byteLength } from "../host/bytes.ts";
-import { checkCount } from "../text/argument.ts";
+import { checkCount, checkNumber } from "../text/argument.ts";
 import { AVAIL_NO_INTERRUPT, availRingLength, checkState, DESC_INDIRECT } from "./layout.ts";
 import { DESC_NEXT, DESC_SIZE, DESC_WRITE, descTableLength } from "./layout.ts";
 import { USED_NO_NOTIFY, usedRingLength, type VirtqueueState } from "./layout.ts";
@@ -28,6 +28,8 @@ export interface MockDriverOptions {
   readonly eventIdx?: boolean;
   /** Whether indirect descriptors are negotiated; false by default. */
   readonly indirect?: boolean;
+  /** The index at which both rings begin, of 16 bits: near 65536, it wraps soon; 0 by default. */
+  readonly firstIndex?: number;
 }
 
 /** How a request is made. */
@@ -90,8 +92,8 @@ export class MockDriver {
   readonly #free: number[] = [];
   readonly #pending: Map<number, Pending> = new Map();
   readonly #space: Space;
-  #availIndex = 0;
-  #usedIndex = 0;
+  #availIndex: number;
+  #usedIndex: number;
   #added = 0;
   #wantsNotification = true;
 
@@ -103,17 +105,25 @@ export class MockDriver {
    * @throws {InvalidQueue} There is not enough memory, or a number is impossible.
    */
   constructor(memory: IoMemory, options: MockDriverOptions) {
-    const { size, base, length, eventIdx = false, indirect = false } = options;
-    const availRing = GuestAddress(base + descTableLength(size));
-    const usedRing = GuestAddress(Math.ceil((availRing + availRingLength(size)) / 4) * 4);
+    const { size, base, length, eventIdx = false, indirect = false, firstIndex = 0 } = options;
+    const common = { size, eventIdx, indirect, nextAvail: firstIndex, nextUsed: firstIndex };
+    // The numbers are possible: places can be computed from them.
+    checkState({ ...common, descTable: base, availRing: base, usedRing: base });
+    checkNumber("length", length);
+    const availRing = base + descTableLength(size) as GuestAddress;
+    const usedRing = Math.ceil((availRing + availRingLength(size)) / 4) * 4 as GuestAddress;
     const end = Math.ceil((usedRing + usedRingLength(size)) / DESC_SIZE) * DESC_SIZE;
-    this.state = checkState({ size, descTable: base, availRing, usedRing, eventIdx, indirect });
+    this.state = checkState({ ...common, descTable: base, availRing, usedRing });
     if (!(end <= base + length) || !memory.checkRange(base, length)) {
       throw new InvalidQueue(`its rings do not fit into ${length} bytes`);
     }
     this.#memory = memory;
     this.#space = new Space(end, base + length);
+    this.#availIndex = this.#usedIndex = firstIndex;
     memory.writeSlice(new Uint8Array(end - base), base);
+    // Each side begins with its own index, and wants to be notified of the first request.
+    const places = [availRing + 2, availRing + 4 + 2 * size, usedRing + 2, usedRing + 4 + 8 * size];
+    for (const at of places) memory.writeObj(u16, firstIndex, at as GuestAddress);
     for (let index = size - 1; index >= 0; index--) this.#free.push(index);
   }
 
@@ -130,6 +140,9 @@ export class MockDriver {
    * @param options How.
    * @returns Its first descriptor's index; `undefined` if there are no descriptors, or no memory,
    * until requests were taken back.
+   * @throws {RangeError} A length is impossible, or there are no buffers, or more than the queue has
+   * descriptors.
+   * @throws {VirtqueueError} Indirect descriptors were not negotiated.
    */
   add(
     readable: readonly Uint8Array[],
@@ -144,6 +157,9 @@ export class MockDriver {
 ${this.state.size} descriptors`);
     }
     const { indirect = false } = options;
+    if (indirect && !this.state.indirect) {
+      throw new VirtqueueError("Cannot use an indirect table: it was not negotiated");
+    }
     if (this.#free.length < (indirect ? 1 : count)) return undefined;
     const buffers = this.#space.take(indirect ? [...lengths, count * DESC_SIZE] : lengths);
     if (buffers === undefined) return undefined;

@@ -6,6 +6,7 @@
 import type { GuestAddress } from "../address.ts";
 import type { Bitmap } from "../bitmap/bitmap.ts";
 import { u16 } from "../codec/scalar.ts";
+import { HostAddressNotAvailable } from "../error/guest_memory_error.ts";
 import { InvalidQueue } from "../error/virtqueue_error.ts";
 import type { IoMemory } from "../guest/io_memory.ts";
 import type { Permissions } from "../permissions.ts";
@@ -17,8 +18,8 @@ import { VolatileSlice } from "../volatile/volatile_slice.ts";
  * at its last, so that no index of a guest leaves it.
  *
  * Where the area is one piece of host memory, the arrays are that memory, and become empty with it.
- * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region) they
- * are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
+ * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region, behind
+ * an IOMMU) they are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
  * they were written.
  */
 export class RingArea {
@@ -29,8 +30,6 @@ export class RingArea {
   readonly #addr: GuestAddress;
   // What a copy is of; undefined where the arrays are the memory.
   readonly #copied: IoMemory | undefined;
-  // Whether its integers can be accessed atomically, as those of host memory can.
-  readonly #isAtomic: boolean;
   readonly #bitmap: Bitmap | undefined;
   readonly #bitmapStart: number;
 
@@ -55,8 +54,9 @@ export class RingArea {
       throw new InvalidQueue(`its ${name}, ${length} bytes at ${hex(addr)}, is not in memory`);
     }
     this.#addr = addr;
-    const { slice, isHostMemory } = hostMemoryOf(memory, addr, length, permissions);
-    this.#isAtomic = isHostMemory;
+    // What an IOMMU translates may be somewhere else at the next access.
+    const isPhysical = memory.physicalMemory === memory;
+    const slice = isPhysical ? hostSlice(memory, addr, length, permissions) : undefined;
     // The used ring is two bytes longer than a multiple of 4.
     const words = Math.floor(length / 4);
     const start = slice?.start ?? 0;
@@ -64,7 +64,8 @@ export class RingArea {
     if (slice !== undefined && start % unit === 0) {
       const { buffer } = slice.memory;
       this.u16 = new Uint16Array(buffer, start, length / 2);
-      this.u32 = new Uint32Array(buffer, start, unit === 4 ? words : 0);
+      // Even an empty one has to begin at a multiple of 4.
+      this.u32 = unit === 4 ? new Uint32Array(buffer, start, words) : new Uint32Array(0);
       this.#copied = undefined;
     } else {
       const buffer = new ArrayBuffer(length);
@@ -110,42 +111,78 @@ export class RingArea {
    */
   publish(offset: number, length: number): void {
     if (this.#copied !== undefined) this.#copyOut(this.#copied, offset, length);
-    else this.#bitmap?.markDirty(this.#bitmapStart + offset, length);
+    else this.markDirty(offset, length);
+  }
+
+  /**
+   * Writes a 16-bit integer after all that was written before. {@linkcode RingArea.markDirty} has to
+   * follow.
+   *
+   * @param index Which integer.
+   * @param value Its value.
+   */
+  store(index: number, value: number): void {
+    Atomics.store(this.u16, index, value);
+    if (this.#copied !== undefined) this.#copyOut(this.#copied, index * 2, 2);
+  }
+
+  /**
+   * Marks bytes dirty that {@linkcode RingArea.store} wrote. Those of a copy were marked by the
+   * memory.
+   *
+   * @param offset The first byte.
+   * @param length How many.
+   */
+  markDirty(offset: number, length: number): void {
+    if (this.#copied === undefined) this.#bitmap?.markDirty(this.#bitmapStart + offset, length);
   }
 
   #copyIn(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2 && this.#isAtomic) this.u16[offset / 2] = memory.load(u16, addr);
+    if (length === 2) this.u16[offset / 2] = load(memory, addr);
     else memory.readSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
   }
 
   #copyOut(memory: IoMemory, offset: number, length: number): void {
     const addr = this.#addr + offset as GuestAddress;
-    if (length === 2 && this.#isAtomic) memory.store(u16, this.u16[offset / 2]!, addr);
+    if (length === 2) store(memory, this.u16[offset / 2]!, addr);
     else memory.writeSlice(new Uint8Array(this.u16.buffer, offset, length), addr);
   }
 }
 
-// A range as one slice, if JavaScript has typed arrays of all of it, and whether it is in host memory.
-function hostMemoryOf(
+// A region that is not host memory has no atomic accesses. It is asked for the bytes, in order.
+function load(memory: IoMemory, addr: GuestAddress): number {
+  try {
+    return memory.load(u16, addr);
+  } catch (error) {
+    if (!(error instanceof HostAddressNotAvailable)) throw error;
+    return memory.readObj(u16, addr);
+  }
+}
+
+function store(memory: IoMemory, value: number, addr: GuestAddress): void {
+  try {
+    memory.store(u16, value, addr);
+  } catch (error) {
+    if (!(error instanceof HostAddressNotAvailable)) throw error;
+    memory.writeObj(u16, value, addr);
+  }
+}
+
+// A range as one slice, if JavaScript has typed arrays of all of it.
+function hostSlice(
   memory: IoMemory,
   addr: GuestAddress,
   length: number,
   permissions: Permissions,
-): { readonly slice: VolatileSlice | undefined; readonly isHostMemory: boolean } {
+): VolatileSlice | undefined {
   let slice: VolatileSlice | undefined;
-  let isHostMemory = true;
   memory.access(length, addr, permissions, (_total, count, offset, target) => {
-    const part = target.hostSlice?.getSlice(offset, count);
-    if (part === undefined) isHostMemory = false;
-    else if (count === length && isOpen(part)) slice = part;
-    return count;
+    if (count === length) slice = target.hostSlice?.getSlice(offset, length);
+    return 0;
   });
-  return { slice, isHostMemory };
-}
-
-function isOpen(slice: VolatileSlice): boolean {
-  // A class derived from VolatileSlice may override accesses.
-  const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype;
-  return isPlain && slice.memory.canAccess(slice.start, slice.len);
+  if (slice === undefined) return undefined;
+  // A class derived from VolatileSlice may override accesses, and return any slice.
+  const isPlain = Object.getPrototypeOf(slice) === VolatileSlice.prototype && slice.len === length;
+  return isPlain && slice.memory.canAccess(slice.start, slice.len) ? slice : undefined;
 }

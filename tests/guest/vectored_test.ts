@@ -198,6 +198,11 @@ Deno.test("IoMemory.readVectoredFrom() refuses what are no ranges, and transfers
   const wrong: [unknown, typeof TypeError | typeof RangeError][] = [
     [7, TypeError],
     ["ranges", TypeError],
+    // No ranges, which would be right.
+    ["", TypeError],
+    // Nothing to access there, or beyond a hole.
+    [[["0", 0]], TypeError],
+    [[[gpa(HOLE[0] - 4), 8], ["0", 4]], TypeError],
     [[7], TypeError],
     [[[gpa(0), 4], ["0", 4]], TypeError],
     [[[gpa(0), 4], [0n, 4]], TypeError],
@@ -215,7 +220,23 @@ Deno.test("IoMemory.readVectoredFrom() refuses what are no ranges, and transfers
   }
   const huge = [[gpa(0), 2 ** 53 - 1], [gpa(0), 1]] as const;
   assertThrows(() => memory.readVectoredFrom(huge, stream), Overflow);
+  const largest: GuestRange[] = [[gpa(0), 4], [gpa(HOLE[0]), Number.MAX_SAFE_INTEGER - 4]];
+  assertEquals(memory.readVectoredFrom(largest, new Cursor(count(8))), 4);
   assertEquals(stream.calls, []);
+});
+
+Deno.test("a stream that takes one piece is called for each up to the first short one", () => {
+  using memory = GuestMemoryHeap.fromRanges(LAYOUT);
+  const ranges = [[gpa(0), 4], [gpa(44), 4], [gpa(8), 4]] as const;
+  const lengths: number[] = [];
+  // Does not fill the second.
+  const transfer = (slice: VolatileSlice): number => {
+    lengths.push(slice.len);
+    return lengths.length === 2 ? 3 : slice.len;
+  };
+  assertEquals(memory.readVectoredFrom(ranges, { readVolatile: transfer }), 7);
+  assertEquals(memory.writeVectoredTo(ranges, { writeVolatile: transfer }), 12);
+  assertEquals(lengths, [4, 4, 4, 4, 4]);
 });
 
 Deno.test("the exact vectored forms throw what the exact forms throw", () => {

@@ -1,17 +1,23 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  AccessDenied,
   Cursor,
   type GuestAddress,
   GuestMemoryHeap,
+  GuestRegionCollection,
+  GuestRegionHeap,
   InvalidGuestAddress,
   IOError,
+  type MemoryRegionAddress,
   PartialBuffer,
   struct,
   u16,
   u32,
   u8,
+  type VolatileSlice,
 } from "../../mod.ts";
 import { type DescriptorChain, Virtqueue } from "../../src/virtio/mod.ts";
+import { ElsewhereRegion } from "../support/elsewhere_region.ts";
 import { content, count, gpa } from "../support/values.ts";
 
 const Descriptor = struct({ addr: u32, high: u32, len: u32, flags: u16, next: u16 });
@@ -227,4 +233,50 @@ Deno.test("DescriptorChain shows what is left", () => {
     String(queue),
     "Virtqueue of 16 at 0x0, 0x200, 0x300: taken to 1, used to 1",
   );
+});
+
+Deno.test("a part stops at what the memory refuses, and throws any other error", () => {
+  class Failing extends ElsewhereRegion {
+    error: Error | undefined;
+
+    override write(buf: Uint8Array, addr: MemoryRegionAddress): number {
+      if (this.error !== undefined) throw this.error;
+      return super.write(buf, addr);
+    }
+  }
+  const region = new Failing(0x1000, 0x1000);
+  const memory = GuestRegionCollection.fromRegions([new GuestRegionHeap(gpa(0), 0x1000), region]);
+  for (const [i, addr] of [0x800, 0x1000].entries()) {
+    const flags = i === 0 ? NEXT | WRITE : WRITE;
+    memory.writeObj(Descriptor, { addr, high: 0, len: 4, flags, next: 1 }, gpa(i * 16));
+  }
+  memory.store(u16, 1, gpa(RINGS.availRing + 2));
+  using queue = new Virtqueue(memory, RINGS);
+  const { writable } = queue.pop()!;
+  region.error = new Error("a bug");
+  assertThrows(() => writable.write(count(8)), Error, "a bug");
+  assertEquals(writable.remaining, 8);
+  region.error = new AccessDenied("write");
+  assertEquals(writable.write(count(8)), 4);
+  assertThrows(() => writable.write(count(1)), AccessDenied);
+});
+
+Deno.test("a part has no less than no bytes left if a stream uses it meanwhile", () => {
+  const { chain: { readable, writable } } = chainOf(READABLE, WRITABLE);
+  const source = {
+    readVolatile(slice: VolatileSlice): number {
+      writable.skip(writable.remaining);
+      return slice.len;
+    },
+  };
+  assertEquals(writable.readVolatileFrom(source, 5), 5);
+  assertEquals([writable.remaining, writable.write(count(4))], [0, 0]);
+  const sink = {
+    writeVolatile(slice: VolatileSlice): number {
+      readable.skip(readable.remaining);
+      return slice.len;
+    },
+  };
+  assertEquals(readable.writeVolatileTo(sink, 5), 5);
+  assertEquals([readable.remaining, readable.ranges()], [0, []]);
 });

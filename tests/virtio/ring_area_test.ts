@@ -1,16 +1,20 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   AccessDenied,
+  type AtomicAccess,
   AtomicBitmap,
   GuestMemoryHeap,
   GuestMemoryMmap,
   GuestRegionCollection,
   GuestRegionHeap,
+  HostMemory,
+  HostRegion,
   type IoMemory,
   IommuMemory,
   MemoryClosed,
   type MemoryRegionAddress,
   Permissions,
+  VolatileSlice,
 } from "../../mod.ts";
 import { InvalidQueue, MockDriver, Virtqueue } from "../../src/virtio/mod.ts";
 import { ElsewhereRegion } from "../support/elsewhere_region.ts";
@@ -167,4 +171,40 @@ Deno.test("Virtqueue works in a region whose address is odd", () => {
   const state = new MockDriver(memory, QUEUE).state;
   checkRequests(new MockDriver(memory, QUEUE), memory);
   assertEquals(state.size, 16);
+});
+
+/** Host memory whose slice answers for its parts itself. */
+class AnsweringSlice extends VolatileSlice {
+  stored = 0;
+
+  constructor(readonly part: (offset: number, count: number) => VolatileSlice) {
+    super(new HostMemory(new ArrayBuffer(0x200)), 0, 0x200);
+  }
+
+  override getSlice(offset: number, count: number): VolatileSlice {
+    return this.part(offset, count);
+  }
+
+  override store<T extends number | bigint>(codec: AtomicAccess<T>, value: T, addr: number): void {
+    this.stored++;
+    super.store(codec, value, addr);
+  }
+}
+
+Deno.test("Virtqueue asks slices of a derived class, and writes to no other bytes than the ring's", () => {
+  const state = { size: 4, descTable: gpa(0), availRing: gpa(64), usedRing: gpa(80) };
+  // The whole slice, which is none of VolatileSlice itself, and a part that is too short.
+  for (const isWhole of [true, false]) {
+    const slice: AnsweringSlice = new AnsweringSlice((offset, count) => {
+      if (isWhole) return Object.create(slice, { start: { value: offset }, len: { value: count } });
+      return new VolatileSlice(slice.memory, 0x100, 4);
+    });
+    const memory = GuestRegionCollection.fromRegions([new HostRegion(gpa(0), slice)]);
+    using queue = new Virtqueue(memory, state);
+    queue.addUsed(1, 2);
+    const expected = new Uint8Array(0x200);
+    expected.set([1, 0, 1, 0, 0, 0, 2], state.usedRing + 2);
+    assertEquals(slice.memory.u8, expected);
+    assertEquals(slice.stored, 1);
+  }
 });
