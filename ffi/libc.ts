@@ -76,9 +76,8 @@ const PROBES = {
 } as const;
 
 const COPIES = {
-  // void *memmove(void *dest, const void *src, size_t n);  once for each direction
-  read: { name: "memmove", parameters: ["buffer", "usize", "usize"], result: "void" },
-  write: { name: "memmove", parameters: ["usize", "buffer", "usize"], result: "void" },
+  // void *memmove(void *dest, const void *src, size_t n);
+  memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
 } as const;
 
 const FILES = {

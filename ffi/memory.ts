@@ -201,23 +201,7 @@ export const COPY_LIMIT: number = 2 ** 31 - 1;
 export function copyFromMapping(to: Uint8Array, address: number, count: number): boolean {
   if (!hasLength(to, count)) return false;
   // SAFETY: the buffer has the bytes; the caller has checked that the mapping has them too.
-  copyCalls().read(to, u64(address), BigInt.asUintN(64, BigInt(count | 0)));
-  return true;
-}
-
-/**
- * Copies a buffer to bytes of a mapping: `memmove(3)`.
- *
- * @param from The buffer.
- * @param address The address of the first byte.
- * @param count Bytes in the mapping from there on.
- * @returns Whether the buffer has exactly as many bytes, up to {@linkcode COPY_LIMIT}. Nothing is
- * copied otherwise.
- */
-export function copyToMapping(from: Uint8Array, address: number, count: number): boolean {
-  if (!hasLength(from, count)) return false;
-  // SAFETY: the buffer has the bytes; the caller has checked that the mapping has them too.
-  copyCalls().write(u64(address), from, BigInt.asUintN(64, BigInt(count | 0)));
+  copyCalls().memmove(to, u64(address), BigInt.asUintN(64, BigInt(count | 0)));
   return true;
 }
 

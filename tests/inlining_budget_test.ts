@@ -28,23 +28,27 @@ const VALUE = {
   files: [...LOOKUP, "src/codec/scalar.ts"],
   always: true,
 };
-const COPY = { files: [...LOOKUP, "ffi/memory.ts", "ffi/libc.ts"], always: true };
-const STREAM = { files: [...COPY.files, "src/volatile/cursor.ts"], always: false };
+// Out of a mapping by `memmove`, into it by `set`.
+const COPY_OUT = { files: [...LOOKUP, "ffi/memory.ts", "ffi/libc.ts"], always: true };
+const COPY_IN = { files: [...LOOKUP, "src/host/bytes.ts"], always: true };
+const CURSOR = "src/volatile/cursor.ts";
 
 const WAYS: Readonly<Record<string, Way>> = {
-  read: { statement: "sum += memory.read(buffer, at)", ...COPY },
-  write: { statement: "sum += memory.write(buffer, at)", ...COPY },
+  read: { statement: "sum += memory.read(buffer, at)", ...COPY_OUT },
+  write: { statement: "sum += memory.write(buffer, at)", ...COPY_IN },
   readObj: { statement: "sum += memory.readObj(u32, at)", ...VALUE },
   writeObj: { statement: "memory.writeObj(u32, i, at)", ...VALUE },
   load: { statement: "sum += memory.load(u32, at)", ...VALUE },
   store: { statement: "memory.store(u32, i, at)", ...VALUE },
   readVolatileFrom: {
     statement: "cursor.position = 0; sum += memory.readVolatileFrom(at, cursor, 512)",
-    ...STREAM,
+    files: [...COPY_IN.files, CURSOR],
+    always: false,
   },
   writeVolatileTo: {
     statement: "cursor.position = 0; sum += memory.writeVolatileTo(at, cursor, 512)",
-    ...STREAM,
+    files: [...COPY_OUT.files, CURSOR],
+    always: false,
   },
 };
 

@@ -27,7 +27,7 @@ export interface VirtqueueState {
   readonly nextAvail?: number;
   /** The index of the used ring up to which chains were given back: 16 bits; 0 by default. */
   readonly nextUsed?: number;
-  /** Chains given back since the driver was last notified, or need not be; 0 by default. */
+  /** Chains given back since `needsNotification()` was called, up to 2^16; 0 by default. */
   readonly unsignalled?: number;
 }
 
@@ -43,6 +43,9 @@ export const DESC_SIZE = 16;
 export const AVAIL_NO_INTERRUPT = 1;
 /** The device wants no notification: `VIRTQ_USED_F_NO_NOTIFY`, section 2.7.8. */
 export const USED_NO_NOTIFY = 1;
+
+/** So many chains given back have passed every index that a driver can wait for. */
+export const MAX_UNSIGNALLED: number = 2 ** 16;
 
 /** The largest queue: section 2.7. */
 export const MAX_QUEUE_SIZE = 32_768;
@@ -82,11 +85,9 @@ export function checkState(state: VirtqueueState): Required<VirtqueueState> {
   checkPlace("descTable", descTable, DESC_SIZE);
   checkPlace("availRing", availRing, 2);
   checkPlace("usedRing", usedRing, 4);
-  for (const [name, index] of Object.entries({ nextAvail, nextUsed, unsignalled })) {
-    checkNumber(name, index);
-    if (Number.isInteger(index) && index >= 0 && index <= 0xffff) continue;
-    throw new InvalidQueue(`${name} is ${index}, not an integer of 16 bits`);
-  }
+  checkUpTo("nextAvail", nextAvail, 0xffff);
+  checkUpTo("nextUsed", nextUsed, 0xffff);
+  checkUpTo("unsignalled", unsignalled, MAX_UNSIGNALLED);
   return {
     ...{ size, descTable, availRing, usedRing, nextAvail, nextUsed, unsignalled },
     ...{
@@ -94,6 +95,12 @@ export function checkState(state: VirtqueueState): Required<VirtqueueState> {
       indirect: checkFlag("indirect", indirect) ?? false,
     },
   };
+}
+
+function checkUpTo(name: string, value: number, limit: number): void {
+  checkNumber(name, value);
+  if (Number.isInteger(value) && value >= 0 && value <= limit) return;
+  throw new InvalidQueue(`${name} is ${value}, not an integer up to ${limit}`);
 }
 
 function checkPlace(name: string, addr: GuestAddress, alignment: number): void {

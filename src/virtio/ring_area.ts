@@ -19,8 +19,8 @@ import { VolatileSlice } from "../volatile/volatile_slice.ts";
  *
  * Where the area is one piece of host memory, the arrays are that memory, and become empty with it.
  * Elsewhere (over a boundary of two regions, in memory that is protected, in a custom region, behind
- * an IOMMU) they are a copy: `fetch` makes bytes current before they are read, `publish` takes them over after
- * they were written.
+ * an IOMMU) they are a copy: `fetch` makes bytes current before they are read, `publish` takes them
+ * over after they were written.
  */
 export class RingArea {
   /** The area as 16-bit integers. */

@@ -14,7 +14,7 @@ import { hex } from "../text/number_format.ts";
 import { checkChain, DescriptorChain, endChain } from "./descriptor_chain.ts";
 import { DescriptorTable } from "./descriptor_table.ts";
 import { AVAIL_NO_INTERRUPT, availRingLength, checkState, descTableLength } from "./layout.ts";
-import { USED_NO_NOTIFY, usedRingLength, type VirtqueueState } from "./layout.ts";
+import { MAX_UNSIGNALLED, USED_NO_NOTIFY, usedRingLength, type VirtqueueState } from "./layout.ts";
 import { QueueMemory } from "./queue_memory.ts";
 import { RingArea } from "./ring_area.ts";
 import { Segments } from "./segments.ts";
@@ -121,7 +121,7 @@ export class Virtqueue implements Disposable {
    * taken and not given back are not in it: finish them before.
    */
   get state(): Required<VirtqueueState> {
-    const unsignalled = Math.min(this.#unsignalled, 0xffff);
+    const unsignalled = Math.min(this.#unsignalled, MAX_UNSIGNALLED);
     return {
       ...this.#state,
       ...{ nextAvail: this.#nextAvail, nextUsed: this.#nextUsed, unsignalled },

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { fileCalls, lastError, libc, pageCalls, u64 } from "../../ffi/libc.ts";
-import { copyFromMapping, copyToMapping, mapMemory, unmapMemory } from "../../ffi/memory.ts";
+import { copyFromMapping, mapMemory, unmapMemory } from "../../ffi/memory.ts";
 import { MmapRegion, SystemError } from "../../mod.ts";
 import { runDeno } from "../backend/mmap/crash/run.ts";
 import { linuxTest } from "../support/linux_test.ts";
@@ -238,9 +238,7 @@ Deno.test("copying refuses another number of bytes than the buffer really has", 
   for (const buffer of [new Uint8Array(8), new Boaster(8)]) {
     const eight = { valueOf: () => 8 } as unknown as number;
     for (const count of [0, 7, 9, 4096, -1, NaN, Infinity, 0.5, 2 ** 32 + 8, eight]) {
-      for (const copy of [copyFromMapping, copyToMapping]) {
-        assertEquals(copy(buffer, address, count), false, `${count}`);
-      }
+      assertEquals(copyFromMapping(buffer, address, count), false, `${count}`);
     }
     assertEquals([...new Uint8Array(buffer.buffer)], Array(8).fill(0));
     assert(copyFromMapping(buffer, address, 8));
@@ -255,7 +253,7 @@ Deno.test("copying refuses another number of bytes than the buffer really has", 
 
 Deno.test("copying takes a buffer of every kind", () => {
   using pages = mapPages(1);
-  const { address } = pages;
+  const { address, bytes: memory } = pages;
   const kinds: readonly Uint8Array[] = [
     new Uint8Array(4),
     new Uint8Array(100).subarray(50, 60),
@@ -268,17 +266,15 @@ Deno.test("copying takes a buffer of every kind", () => {
     for (const buffer of kinds) {
       const { byteLength } = buffer;
       const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, byteLength);
-      bytes.fill(round);
-      copyToMapping(buffer, address + 8, byteLength);
-      bytes.fill(0);
+      memory.fill(round);
+      bytes.fill(round + 1);
       copyFromMapping(buffer, address + 8, byteLength);
       if (bytes.some((byte) => byte !== (round & 255))) throw new Error(`round ${round}`);
     }
   }
   // A small array is on V8's heap until something asks for its buffer.
   for (let round = 0; round < 20_000; round++) {
-    const fresh = new Uint8Array(4).fill(round);
-    copyToMapping(fresh, address + 8, 4);
+    memory.fill(round);
     const read = new Uint8Array(4);
     copyFromMapping(read, address + 8, 4);
     if (read.some((byte) => byte !== (round & 255))) throw new Error(`round ${round}`);

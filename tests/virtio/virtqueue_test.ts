@@ -303,6 +303,20 @@ Deno.test("Virtqueue throws once it or its memory is closed", () => {
   }
 });
 
+Deno.test("Virtqueue.state does not lose a notification of 2^16 chains", () => {
+  const { memory, driver, queue } = pair({ eventIdx: true });
+  for (let i = 0; i < 0x10000; i++) {
+    driver.add([count(1)]);
+    queue.addUsed(queue.pop()!, 0);
+    if (i < 0xffff) driver.takeUsed();
+  }
+  // The driver waits for the last one, which comes a whole turn of the index later.
+  memory.store(u16, 0xffff, gpa(driver.state.availRing + 4 + 2 * SIZE));
+  assertEquals(new Virtqueue(memory, queue.state).needsNotification(), true);
+  memory.store(u16, 0, gpa(driver.state.availRing + 4 + 2 * SIZE));
+  assertEquals(new Virtqueue(memory, queue.state).needsNotification(), true);
+});
+
 Deno.test("Virtqueue refuses impossible queues", () => {
   const { memory, driver } = pair();
   const { state } = driver;
@@ -322,10 +336,12 @@ Deno.test("Virtqueue refuses impossible queues", () => {
     assertThrows(() => new Virtqueue(memory, { ...state, [feature]: "false" }), TypeError);
   }
   assertThrows(() => new Virtqueue(memory, state).notifyOnAvail("false" as never), TypeError);
-  for (const index of ["nextAvail", "nextUsed", "unsignalled"]) {
-    for (const value of [-1, 65_536, 0.5]) {
+  const limits = { nextAvail: 65_535, nextUsed: 65_535, unsignalled: 65_536 };
+  for (const [index, limit] of Object.entries(limits)) {
+    for (const value of [-1, limit + 1, 0.5]) {
       assertThrows(() => new Virtqueue(memory, { ...state, [index]: value }), InvalidQueue);
     }
+    new Virtqueue(memory, { ...state, [index]: limit }).close();
   }
 });
 

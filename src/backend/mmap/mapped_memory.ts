@@ -4,7 +4,7 @@
  * @module
  */
 import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
-import { bufferAt, COPY_LIMIT, copyFromMapping, copyToMapping } from "../../../ffi/memory.ts";
+import { bufferAt, COPY_LIMIT, copyFromMapping } from "../../../ffi/memory.ts";
 import { setTakeBarrier } from "../../guest/dirty_set.ts";
 import { asBytes, byteLength, bytesOf, copyBytes } from "../../host/bytes.ts";
 import { boundaryWindow, HostMemory, showBuffer } from "../../host/host_memory.ts";
@@ -50,6 +50,8 @@ export class MappedMemory extends HostMemory {
   readonly #parts: readonly Mapping[];
   // The buffer over the memory; undefined where none may show it.
   #shown: ArrayBuffer | undefined;
+  // The memory where it may be both read and written. `u8` can be changed from JavaScript.
+  #bytes: Uint8Array = NO_BYTES;
   #protection: Permissions = Permissions.No;
   // The base class calculates it each time. Reading the buffer's length would take 3 % of a small
   // access.
@@ -202,8 +204,12 @@ export class MappedMemory extends HostMemory {
 
   /** Copies a buffer: see {@linkcode HostMemory.copyIn}. */
   override copyIn(offset: number, from: Uint8Array, count: number): boolean {
-    return this.canAccess(offset, count) && copyToMapping(from, this.#address + offset, count) ||
-      this.#copyInElse(offset, from, count);
+    // `set` takes the offset: it needs no view here, and less time than `memmove`.
+    if (this.canAccess(offset, count) && byteLength(from) === count && this.#bytes.length > 0) {
+      copyBytes(this.#bytes, asBytes(from), offset);
+      return true;
+    }
+    return this.#copyInElse(offset, from, count);
   }
 
   // A large copy, or one of memory without typed arrays.
@@ -226,8 +232,7 @@ export class MappedMemory extends HostMemory {
   }
 
   #copyInElse(offset: number, from: Uint8Array, count: number): boolean {
-    if (this.#openLength > 0) return count > COPY_LIMIT && super.copyIn(offset, from, count);
-    if (byteLength(from) !== count) return false;
+    if (this.#openLength > 0 || byteLength(from) !== count) return false;
     const limited = this.#limited;
     const isInside = MappedMemory.locate(this, offset, count, "write") >= 0;
     if (limited === undefined || !isInside) return false;
@@ -346,6 +351,7 @@ export class MappedMemory extends HostMemory {
     this.#shown = buffer;
     if (buffer !== undefined && protection === Permissions.ReadWrite) {
       this.#openLength = this.#length;
+      this.#bytes = new Uint8Array(buffer);
     } else if (buffer !== undefined) {
       this.#limited = allElements(buffer);
     }
@@ -380,11 +386,14 @@ export class MappedMemory extends HostMemory {
     lostBoundaries.unregister(this);
     if (buffer !== undefined) transfer.call(buffer, 0);
     this.#shown = undefined;
+    this.#bytes = NO_BYTES;
     this.#openLength = 0;
     this.#limited = undefined;
     this.#protect(Permissions.No);
   }
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 function isDetached(buffer: ArrayBufferLike): boolean {
   return detached!.call(buffer);
