@@ -71,8 +71,6 @@ const PROCESS = {
 const PROBES = {
   // int flags
   userfaultfd: { name: "syscall", parameters: ["i64", "i32"], result: "i64" },
-  // int ioctl(int fd, unsigned long op, ...);
-  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
 } as const;
 
 const COPIES = {

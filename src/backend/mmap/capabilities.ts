@@ -7,7 +7,8 @@ import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
 import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { pageSize } from "../../../ffi/memory.ts";
-import { openUserfaultfd, scanPagemap } from "../../../ffi/probe.ts";
+import { openPagemap, scanPages } from "../../../ffi/pagemap.ts";
+import { openUserfaultfd } from "../../../ffi/probe.ts";
 import { Permissions } from "../../permissions.ts";
 import { Backing } from "./backing.ts";
 import { mapAll } from "./map_memory.ts";
@@ -106,7 +107,14 @@ export function capabilities(): Capabilities {
         membarrier();
       }),
       userfaultfd: attempt(() => closeDescriptor(openUserfaultfd())),
-      pagemapScan: attempt(scanPagemap),
+      pagemapScan: attempt(() => {
+        const pagemap = openPagemap();
+        try {
+          scanPages(pagemap, { address: 0, length: 0 });
+        } finally {
+          closeDescriptor(pagemap);
+        }
+      }),
     },
   };
 }
