@@ -88,82 +88,99 @@ const WORDS = 12;
 const START = 2;
 const WALK_END = 4;
 
-// Runs of one call. struct page_region has three 64-bit numbers: start, end and categories.
-const RUNS = 65_536;
-const RUN_WORDS = 6;
+// Runs of one call: more make nothing faster, and take a longer vector. struct page_region has three
+// 64-bit numbers: start, end and categories.
+const RUNS = 4096;
+/** Words of a run in {@linkcode PageRuns}. */
+export const RUN_WORDS = 6;
 
-// Lent to one scan at a time: 1.5 MiB take longer to make than to fill.
+// Lent to one scan at a time.
 let free: Uint32Array<ArrayBuffer> | undefined;
 
+/** What a scan has found, as the kernel tells it: `struct page_region`. */
+export interface PageRuns {
+  /**
+   * Six words for each run: the host addresses where it begins and ends, and what its pages are; of
+   * each the low word first. They are others after the callback.
+   */
+  readonly words: Uint32Array;
+  /** How many runs there are. */
+  readonly count: number;
+}
+
+/** The host address, or the categories, in two words of {@linkcode PageRuns}. */
+export function wide(words: Uint32Array, at: number): number {
+  return words[at]! + words[at + 1]! * 2 ** 32;
+}
+
 /**
- * Finds pages of a range, in as many calls of `PAGEMAP_SCAN` as their runs need.
+ * Finds pages of a range, in as many calls of `PAGEMAP_SCAN` as their runs need: see
+ * {@linkcode scanPages}, which joins what this tells. V8 puts large numbers on the heap to pass them
+ * to a callback, which takes longer than the kernel; this is for loops without.
+ *
+ * @param pagemap Of {@linkcode openPagemap}, in this process.
+ * @param scan Which pages.
+ * @param onRuns Called with the runs of each call. Without it, pages are only protected.
+ */
+export function scanPageRuns(
+  pagemap: number,
+  scan: PageScan,
+  onRuns?: (runs: PageRuns) => void,
+): void {
+  const { address, length, mask = 0, inverted = 0, anyOf = 0, returned = 0, flags = 0 } = scan;
+  const words = onRuns && (free ?? new Uint32Array(RUNS * RUN_WORDS));
+  free = undefined;
+  const vector = words === undefined ? 0 : addressOf(new Uint8Array(words.buffer));
+  const { pageSize } = libc();
+  const end = address + Math.ceil(length / pageSize) * pageSize;
+  const capacity = words === undefined ? 0 : RUNS;
+  const argument = BigUint64Array.from(
+    [8 * WORDS, flags, address, end, 0, vector, capacity, 0, inverted, mask, anyOf, returned],
+    BigInt,
+  );
+  for (;;) {
+    // SAFETY: the structure has as many bytes as it says, the vector as many runs, and `words` keeps
+    // it. The range need not be mapped.
+    const count = calls().ioctl(pagemap, PAGEMAP_SCAN, argument);
+    if (count < 0) throw lastError("ioctl", { fd: pagemap, request: "PAGEMAP_SCAN", length });
+    if (words === undefined) return;
+    if (count > 0) onRuns!({ words, count });
+    if (count < RUNS) break;
+    // Where the walk stopped, but not if it came to the end: the number is an older one then, of when
+    // the kernel's own buffer was full.
+    const last = wide(words, (count - 1) * RUN_WORDS + 2);
+    argument[START] = BigInt(Math.max(last, Number(argument[WALK_END])));
+    argument[WALK_END] = 0n;
+  }
+  free = words;
+}
+
+/**
+ * Finds pages of a range.
  *
  * @param pagemap Of {@linkcode openPagemap}, in this process.
  * @param scan Which pages.
  * @param onRun Called with each run, by rising offset. Adjacent runs differ in their categories.
  * Without it, pages are only protected, which is faster.
  * @throws {SystemError} A call failed: `ENOTTY` before Linux 6.7; `EPERM`, see
- * {@linkcode SCAN.checkProtection}. Runs that were found before are told.
+ * {@linkcode SCAN.checkProtection}. Not all runs were told then.
  */
 export function scanPages(pagemap: number, scan: PageScan, onRun?: OnPageRun): void {
-  const { address, length, mask = 0, inverted = 0, anyOf = 0, returned = 0, flags = 0 } = scan;
-  const runs = onRun && (free ?? new Uint32Array(RUNS * RUN_WORDS));
-  free = undefined;
-  const vector = runs === undefined ? 0 : addressOf(new Uint8Array(runs.buffer));
-  const { pageSize } = libc();
-  const end = address + Math.ceil(length / pageSize) * pageSize;
-  const argument = BigUint64Array.from(
-    [
-      WORDS * 8,
-      flags,
-      address,
-      end,
-      0,
-      vector,
-      runs ? RUNS : 0,
-      0,
-      inverted,
-      mask,
-      anyOf,
-      returned,
-    ],
-    BigInt,
-  );
+  if (onRun === undefined) return scanPageRuns(pagemap, scan);
+  const { address } = scan;
   // The run that the next one may continue: also from one call to the next.
   let [start, stop, categories] = [address, address, 0];
-  const flush = () => {
-    if (stop > start) onRun!(start - address, stop - start, categories);
-  };
-  for (;;) {
-    // SAFETY: the structure has as many bytes as it says, the vector as many runs, and `runs` keeps it.
-    // The range need not be mapped.
-    const found = calls().ioctl(pagemap, PAGEMAP_SCAN, argument);
-    if (found < 0) {
-      const error = lastError("ioctl", { fd: pagemap, request: "PAGEMAP_SCAN", length });
-      flush();
-      throw error;
-    }
-    for (let word = 0; word < found * RUN_WORDS; word += RUN_WORDS) {
-      const next = wide(runs!, word);
-      const what = runs![word + 4]!;
+  scanPageRuns(pagemap, scan, ({ words, count }) => {
+    for (let word = 0; word < count * RUN_WORDS; word += RUN_WORDS) {
+      const next = wide(words, word);
+      const what = words[word + 4]!;
       if (next !== stop || what !== categories) {
-        flush();
+        if (stop > start) onRun(start - address, stop - start, categories);
         start = next;
         categories = what;
       }
-      stop = wide(runs!, word + 2);
+      stop = wide(words, word + 2);
     }
-    if (found < RUNS) break;
-    // Where the walk stopped, but not if it came to the end: the number is an older one then, of when
-    // the kernel's own buffer was full.
-    argument[START] = BigInt(Math.max(stop, Number(argument[WALK_END])));
-    argument[WALK_END] = 0n;
-  }
-  flush();
-  free = runs;
-}
-
-// The 64-bit number in two words.
-function wide(words: Uint32Array, at: number): number {
-  return words[at]! + words[at + 1]! * 2 ** 32;
+  });
+  if (stop > start) onRun(start - address, stop - start, categories);
 }

@@ -4,14 +4,24 @@
  * @module
  */
 import { closeDescriptor } from "../../ffi/descriptor.ts";
-import { openPagemap, PAGE, SCAN, scanPages } from "../../ffi/pagemap.ts";
+import { pageSize } from "../../ffi/memory.ts";
+import {
+  openPagemap,
+  PAGE,
+  RUN_WORDS,
+  SCAN,
+  scanPageRuns,
+  scanPages,
+  wide,
+} from "../../ffi/pagemap.ts";
 import { SystemError } from "../../ffi/system_error.ts";
 import { openWriteProtection, registerMemory } from "../../ffi/userfaultfd.ts";
 import { OwnedDescriptor } from "../backend/mmap/owned_descriptor.ts";
-import { type Bitmap, NoBitmap } from "../bitmap/bitmap.ts";
+import { type Bitmap, forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { RegionNotTrackable } from "../error/tracking_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { wrongKind } from "../text/argument.ts";
+import { FoundPages } from "./found_pages.ts";
 import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from "./mapped_region.ts";
 
 /**
@@ -72,8 +82,6 @@ export class WriteTracker implements Disposable {
   readonly #userfaultfd: OwnedDescriptor;
   readonly #pagemap: OwnedDescriptor;
   #targets: readonly Target[];
-  // Marks that a bitmap refused.
-  #refused: Mark[] = [];
 
   private constructor(userfaultfd: OwnedDescriptor, pagemap: OwnedDescriptor, targets: Target[]) {
     if (!(userfaultfd instanceof OwnedDescriptor)) throw new TypeError("Illegal constructor");
@@ -103,7 +111,7 @@ export class WriteTracker implements Disposable {
     try {
       pagemap = ensureAvailable(openPagemap);
       for (const target of targets) register(userfaultfd, target);
-      for (const [address, length] of rangesOf(targets)) arm(pagemap, address, length);
+      for (const range of rangesOf(targets)) arm(pagemap, range);
       const owned = (fd: number) => new OwnedDescriptor(fd, "write tracker");
       return new WriteTracker(owned(userfaultfd), owned(pagemap), targets);
     } catch (error) {
@@ -132,43 +140,14 @@ export class WriteTracker implements Disposable {
     const { fd: pagemap } = this.#pagemap;
     this.#targets = this.#targets.filter(({ mapping }) => !mapping.released);
     const targets = this.#targets;
-    // A bitmap may be the caller's: nothing of it runs before the last system call.
-    const starts: number[] = [];
-    const lengths: number[] = [];
-    let failure: { readonly error: unknown } | undefined;
+    let bytes = 0;
     try {
       for (const target of targets) if (target.isReplaced) register(userfaultfd, target);
-      for (const [address, length] of rangesOf(targets)) {
-        scanPages(pagemap, { address, length, ...WRITTEN }, (offset, bytes) => {
-          starts.push(address + offset);
-          lengths.push(bytes);
-        });
-      }
-    } catch (error) {
-      failure = { error };
+      for (const range of rangesOf(targets)) bytes += findWritten(pagemap, range);
+    } finally {
+      // A bitmap may be the caller's: nothing of it runs before the last system call.
+      forAll(targets, ({ found, bitmap }) => found.moveTo(bitmap));
     }
-    const marks = this.#refused;
-    this.#refused = [];
-    let bytes = 0;
-    const mark = (bitmap: Bitmap, offset: number, length: number) => {
-      try {
-        bitmap.markDirty(offset, length);
-        bytes += length;
-      } catch (error) {
-        failure ??= { error };
-        this.#refused.push({ bitmap, offset, length });
-      }
-    };
-    for (const { bitmap, offset, length } of marks) mark(bitmap, offset, length);
-    for (const { bitmap, start, end } of targets) {
-      for (let i = firstAfter(starts, lengths, start); i < starts.length; i++) {
-        const from = Math.max(starts[i]!, start);
-        const to = Math.min(starts[i]! + lengths[i]!, end);
-        if (from >= to) break;
-        mark(bitmap, from - start, to - from);
-      }
-    }
-    if (failure !== undefined) throw failure.error;
     return bytes;
   }
 
@@ -191,18 +170,13 @@ export class WriteTracker implements Disposable {
 /** A region that is tracked. */
 interface Target extends MappedRegion {
   readonly bitmap: Bitmap;
+  /** What its bitmap does not have yet. */
+  readonly found: FoundPages;
   /** Its host addresses. */
   readonly start: number;
   readonly end: number;
   /** Whether other memory may take the place of a part: by a discard, or by its owner. */
   readonly isReplaced: boolean;
-}
-
-/** A mark that is to be made. */
-interface Mark {
-  readonly bitmap: Bitmap;
-  readonly offset: number;
-  readonly length: number;
 }
 
 // A hole counts too. All were protected, so that one which is not had a page that was discarded, or
@@ -220,7 +194,8 @@ function targetOf(region: GuestMemoryRegion): Target {
   }
   const { address, length, kind, shared } = mapped.mapping.shape;
   const isReplaced = kind === "foreign" || kind === "file" && !shared;
-  return { ...mapped, bitmap, start: address, end: address + length, isReplaced };
+  const found = new FoundPages(length, pageSize());
+  return { ...mapped, bitmap, found, start: address, end: address + length, isReplaced };
 }
 
 function register(userfaultfd: number, { startAddr, start, mapping }: Target): void {
@@ -236,31 +211,58 @@ function register(userfaultfd: number, { startAddr, start, mapping }: Target): v
   }
 }
 
-function arm(pagemap: number, address: number, length: number): void {
-  const flags = SCAN.protect | SCAN.checkProtection;
-  ensureAvailable(() => scanPages(pagemap, { address, length, flags }));
+/** Host addresses to scan. */
+interface Range {
+  readonly address: number;
+  length: number;
+  /** The targets in it: one, but for regions that map the same. Who scans takes what was written. */
+  readonly targets: Target[];
 }
 
-// The host ranges of targets, which are in order. Overlapping ones, of regions that map the same, are
-// scanned once: who scans takes what was written.
-function rangesOf(targets: readonly Target[]): [address: number, length: number][] {
-  const ranges: [number, number][] = [];
-  for (const { start, mapping } of targets) {
+// The ranges of targets that are in order of their addresses.
+function rangesOf(targets: readonly Target[]): Range[] {
+  const ranges: Range[] = [];
+  for (const target of targets) {
+    const { start: address, mapping } = target;
     const length = pagesLength(mapping);
     const last = ranges.at(-1);
-    if (last === undefined || start >= last[0] + last[1]) ranges.push([start, length]);
-    else last[1] = Math.max(last[1], start + length - last[0]);
+    if (last === undefined || address >= last.address + last.length) {
+      ranges.push({ address, length, targets: [target] });
+    } else {
+      last.length = Math.max(last.length, address + length - last.address);
+      last.targets.push(target);
+    }
   }
   return ranges;
 }
 
-// The first of some runs, which are in order, that ends after an address.
-function firstAfter(starts: readonly number[], lengths: readonly number[], address: number) {
-  let [low, high] = [0, starts.length];
-  while (low < high) {
-    const middle = low + high >>> 1;
-    if (starts[middle]! + lengths[middle]! <= address) low = middle + 1;
-    else high = middle;
+function arm(pagemap: number, { address, length }: Range): void {
+  const flags = SCAN.protect | SCAN.checkProtection;
+  ensureAvailable(() => scanPages(pagemap, { address, length, flags }));
+}
+
+// Returns the bytes that were found.
+function findWritten(pagemap: number, { address, length, targets }: Range): number {
+  const scan = { address, length, ...WRITTEN };
+  let bytes = 0;
+  const [{ found, end }] = targets as [Target];
+  if (targets.length === 1) {
+    let last = address;
+    scanPageRuns(pagemap, scan, (runs) => {
+      bytes += found.addRuns(runs, address);
+      last = wide(runs.words, (runs.count - 1) * RUN_WORDS + 2);
+    });
+    // The last page may end beyond the memory.
+    return bytes - Math.max(0, last - end);
   }
-  return low;
+  scanPages(pagemap, scan, (offset, count) => {
+    for (const { start, end, found } of targets) {
+      const from = Math.max(address + offset, start);
+      const to = Math.min(address + offset + count, end);
+      if (from >= to) continue;
+      found.add(from - start, to - from);
+      bytes += to - from;
+    }
+  });
+  return bytes;
 }
