@@ -47,7 +47,7 @@ export function pagesLength({ shape: { length, pageSize } }: Mapping): number {
  * Makes a call that older kernels do not have.
  *
  * @param call The call.
- * @throws {TrackingUnavailable} It failed.
+ * @throws {TrackingUnavailable} It failed because the kernel does not have it, or does not allow it.
  */
 export function ensureAvailable<T>(call: () => T): T {
   // Without permission nothing is mapped either: its own error says what to do.
@@ -56,9 +56,8 @@ export function ensureAvailable<T>(call: () => T): T {
     return call();
   } catch (error) {
     if (error instanceof LibcUnavailable) throw new TrackingUnavailable("it needs Linux", error);
-    if (!(error instanceof SystemError)) throw error;
-    const hint = HINTS[`${error.call} ${error.code}`] ?? "the kernel refuses";
-    throw new TrackingUnavailable(`${hint} (${error.call}: ${error.code})`, error);
+    const hint = error instanceof SystemError ? HINTS[`${error.call} ${error.code}`] : undefined;
+    throw hint === undefined ? error : new TrackingUnavailable(hint, error);
   }
 }
 
@@ -68,4 +67,5 @@ const HINTS: Readonly<Record<string, string>> = {
   "ioctl EINVAL": "the kernel does not protect asynchronously, as Linux 6.7 and later do",
   "ioctl ENOTTY": "the kernel has no PAGEMAP_SCAN, as Linux 6.7 and later have",
   "open ENOENT": "there is no /proc",
+  "open EACCES": "/proc/self/pagemap may not be read",
 };
