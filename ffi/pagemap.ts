@@ -4,11 +4,14 @@
  * @module
  */
 import { addressOf } from "./io.ts";
-import { fileCalls, lastError, lazily, libc } from "./libc.ts";
+import { lastError, lazily, libc } from "./libc.ts";
 import { ensureLinux } from "./linux.ts";
 
+// Its own `open`: opening all calls about files takes milliseconds.
 const calls = lazily(
   {
+    // int open(const char *path, int flags, ...);
+    open: { parameters: ["buffer", "i32"], result: "i32" },
     // int ioctl(int fd, unsigned long op, ...);
     ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   } as const,
@@ -72,11 +75,7 @@ export function openPagemap(): number {
   ensureLinux("the list of pages");
   const path = "/proc/self/pagemap";
   // SAFETY: the path ends with a zero byte.
-  const fd = fileCalls().open(
-    new TextEncoder().encode(`${path}\0`),
-    libc().platform.closeOnExec,
-    0,
-  );
+  const fd = calls().open(new TextEncoder().encode(`${path}\0`), libc().platform.closeOnExec);
   if (fd < 0) throw lastError("open", { path });
   return fd;
 }

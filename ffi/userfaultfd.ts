@@ -25,6 +25,9 @@ const USERFAULTFD_IOC_NEW = 0xaa00n;
 const UFFDIO_API = 0xc018_aa3fn;
 const UFFDIO_REGISTER = 0xc020_aa00n;
 const UFFDIO_REGISTER_MODE_WP = 2n;
+// _IOWR(0xaa, 6, struct uffdio_writeprotect)
+const UFFDIO_WRITEPROTECT = 0xc018_aa06n;
+const UFFDIO_WRITEPROTECT_MODE_WP = 1n;
 // UFFD_FEATURE_WP_HUGETLBFS_SHMEM, WP_UNPOPULATED and WP_ASYNC
 const WRITE_PROTECTION = 0x1000n | 0x2000n | 0x8000n;
 
@@ -101,5 +104,27 @@ export function registerMemory(fd: number, address: number, length: number): voi
   // checks the range.
   if (calls().ioctl(fd, UFFDIO_REGISTER, argument) !== 0) {
     throw lastError("ioctl", { fd, request: "UFFDIO_REGISTER", length });
+  }
+}
+
+/**
+ * Protects registered memory against writes: shared memory and files in single pages, also where huge
+ * ones are mapped. A scan that protects leaves these whole.
+ *
+ * @param fd The descriptor.
+ * @param address Where the memory begins in the host: a multiple of the page size.
+ * @param length Bytes, a multiple of the page size.
+ * @throws {SystemError} The kernel refuses: `ENOENT` where memory is not registered.
+ */
+export function protectRegistered(fd: number, address: number, length: number): void {
+  const argument = BigUint64Array.of(
+    BigInt(address),
+    BigInt(length),
+    UFFDIO_WRITEPROTECT_MODE_WP,
+  );
+  // SAFETY: struct uffdio_writeprotect has three 64-bit numbers: start, len and mode. The kernel
+  // checks the range.
+  if (calls().ioctl(fd, UFFDIO_WRITEPROTECT, argument) !== 0) {
+    throw lastError("ioctl", { fd, request: "UFFDIO_WRITEPROTECT", length });
   }
 }

@@ -15,10 +15,11 @@ import {
   wide,
 } from "../../ffi/pagemap.ts";
 import { SystemError } from "../../ffi/system_error.ts";
-import { openWriteProtection, registerMemory } from "../../ffi/userfaultfd.ts";
+import { openWriteProtection, protectRegistered, registerMemory } from "../../ffi/userfaultfd.ts";
 import { OwnedDescriptor } from "../backend/mmap/owned_descriptor.ts";
 import { type Bitmap, forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { RegionNotTrackable } from "../error/tracking_error.ts";
+import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { wrongKind } from "../text/argument.ts";
 import { FoundPages } from "./found_pages.ts";
@@ -47,8 +48,9 @@ import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from ".
  *   their own: `WriteTracker.start([region])`. A region that this thread has closed is not tracked any
  *   more, whoever else maps it.
  * - **Pages**: tracking takes page tables for all of the memory, also for what was never touched: 2 MiB
- *   for each GiB. Transparent huge pages stay whole until the first write of each. Pages that the kernel
- *   merges with others (`mergeable`) may count as written.
+ *   for each GiB. Transparent huge pages of private memory stay whole until the first write of each,
+ *   those of shared memory are mapped in single pages. Pages that the kernel merges with others
+ *   (`mergeable`) may count as written.
  *
  * @example
  * ```ts
@@ -110,7 +112,10 @@ export class WriteTracker implements Disposable {
     let pagemap: number | undefined;
     try {
       pagemap = ensureAvailable(openPagemap);
+      // Closed since by what was asked afterwards, and other memory may be there now.
+      if (targets.some(({ mapping }) => mapping.released)) throw new MemoryClosed("mapping");
       for (const target of targets) register(userfaultfd, target);
+      for (const target of targets) splitHugePages(userfaultfd, pagemap, target);
       for (const range of rangesOf(targets)) arm(pagemap, range);
       const owned = (fd: number) => new OwnedDescriptor(fd, "write tracker");
       return new WriteTracker(owned(userfaultfd), owned(pagemap), targets);
@@ -234,6 +239,17 @@ function rangesOf(targets: readonly Target[]): Range[] {
     }
   }
   return ranges;
+}
+
+// The first write to a huge page of shared memory, or of a file, would unmap all of it, and all of it
+// would count as written.
+function splitHugePages(userfaultfd: number, pagemap: number, { start, mapping }: Target): void {
+  // Those of hugetlbfs stay whole.
+  if (mapping.shape.pageSize !== pageSize()) return;
+  const range = { address: start, length: pagesLength(mapping) };
+  scanPages(pagemap, { ...range, mask: PAGE.huge | PAGE.file }, (offset, length) => {
+    protectRegistered(userfaultfd, start + offset, length);
+  });
 }
 
 function arm(pagemap: number, { address, length }: Range): void {

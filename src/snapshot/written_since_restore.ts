@@ -6,7 +6,6 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { openPagemap, PAGE, scanPages } from "../../ffi/pagemap.ts";
 import { readSystemFile } from "../../ffi/process.ts";
-import type { GuestAddress } from "../address.ts";
 import type { Mapping } from "../backend/mmap/mapping.ts";
 import { RegionNotTrackable, TrackingUnavailable } from "../error/tracking_error.ts";
 import { MemoryClosed } from "../error/volatile_memory_error.ts";

@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { openPagemap, PAGE, SCAN, scanPages } from "../../ffi/pagemap.ts";
-import { openUserfaultfd, openWriteProtection, registerMemory } from "../../ffi/userfaultfd.ts";
+import {
+  openUserfaultfd,
+  openWriteProtection,
+  protectRegistered,
+  registerMemory,
+} from "../../ffi/userfaultfd.ts";
 import { capabilities, pageSize, SystemError } from "../../mod.ts";
 import { isCloseOnExec, NOT_OPEN } from "../support/descriptors.ts";
 import { mapPages } from "../support/mapped_pages.ts";
@@ -38,6 +43,22 @@ trackerTest("registered memory is protected by a scan, and by the first write no
   const error = assertThrows(() => registerMemory(other, address, length), SystemError);
   assertEquals(error.code, "EBUSY");
   for (const each of [fd, other, pagemap]) closeDescriptor(each);
+});
+
+trackerTest("protectRegistered() protects what was registered", () => {
+  using memory = mapPages(4, { shared: true });
+  const { address, length, bytes } = memory;
+  const fd = openWriteProtection();
+  const error = assertThrows(() => protectRegistered(fd, address, length), SystemError);
+  assertEquals(error.code, "ENOENT");
+  registerMemory(fd, address, length);
+  protectRegistered(fd, address, length);
+  bytes[pageSize()] = 1;
+  const pagemap = openPagemap();
+  const runs: number[][] = [];
+  scanPages(pagemap, { address, length, mask: PAGE.written }, (...run) => runs.push(run));
+  assertEquals(runs, [[pageSize(), pageSize(), 0]]);
+  for (const each of [fd, pagemap]) closeDescriptor(each);
 });
 
 trackerTest("registerMemory() throws what the kernel says", () => {

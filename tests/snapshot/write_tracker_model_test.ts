@@ -1,5 +1,11 @@
-import { assertEquals } from "@std/assert";
-import { Backing, type GuestMemoryMmap, type MmapOptions, pageSize } from "../../mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import {
+  Backing,
+  type GuestMemoryMmap,
+  type MmapOptions,
+  pageSize,
+  SystemError,
+} from "../../mod.ts";
 import { WriteTracker } from "../../src/snapshot/mod.ts";
 import { Random } from "../hostile/random.ts";
 import { hugePagesTest } from "../support/huge_pages.ts";
@@ -96,6 +102,20 @@ for (const folder of [undefined, "/dev/shm"]) {
 modelTest("transparent huge pages", async () => {
   using memory = trackedMemory(rangesOf(1024), { transparentHugePages: true });
   for (const { startAddr, len } of memory) memory.fill(startAddr, len, 1);
+  await play(memory, pageSize());
+});
+
+// Where the kernel has none of these, single pages.
+modelTest("transparent huge pages of a memfd", async () => {
+  using memory = trackedMemory(rangesOf(1024), { backing: Backing.memfd() });
+  for (const { startAddr, len, mmap } of memory) {
+    memory.fill(startAddr, len, 1);
+    try {
+      mmap.advise("collapse");
+    } catch (error) {
+      assert(error instanceof SystemError, `${error}`);
+    }
+  }
   await play(memory, pageSize());
 });
 

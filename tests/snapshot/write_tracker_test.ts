@@ -374,6 +374,22 @@ trackerTest("a user without privileges can track", async () => {
   assertEquals(JSON.parse(stdout), { capable: true, bytes: PAGE, copies: [[PAGE, PAGE]] });
 });
 
+trackerTest("start() checks again what a region closes while it is asked", () => {
+  const memory = trackedMemory([[0, 2]]);
+  using other = trackedMemory([[64 * PAGE, 1]]);
+  const descriptors = openDescriptors();
+  const region = other.findRegion(gpa(64 * PAGE))!;
+  const bitmap = region.bitmap;
+  Object.defineProperty(region, "bitmap", {
+    get: () => {
+      memory.close();
+      return bitmap;
+    },
+  });
+  assertThrows(() => WriteTracker.start([...memory, region]), MemoryClosed);
+  assertEquals(openDescriptors(), descriptors);
+});
+
 trackerTest("start() takes any collection of regions", () => {
   using memory = trackedMemory([[3 * PAGE, 2]]);
   const region = memory.findRegion(gpa(3 * PAGE))!;
