@@ -244,10 +244,11 @@ function rangesOf(targets: readonly Target[]): Range[] {
 // The first write to a huge page of shared memory, or of a file, would unmap all of it, and all of it
 // would count as written.
 function splitHugePages(userfaultfd: number, pagemap: number, { start, mapping }: Target): void {
-  // Those of hugetlbfs stay whole.
-  if (mapping.shape.pageSize !== pageSize()) return;
+  const { kind, shared, pageSize: granule } = mapping.shape;
+  // Those of private memory are split by their first write, and those of hugetlbfs stay whole.
+  if (kind === "anonymous" && !shared || granule !== pageSize()) return;
   const range = { address: start, length: pagesLength(mapping) };
-  scanPages(pagemap, { ...range, mask: PAGE.huge | PAGE.file }, (offset, length) => {
+  scanPages(pagemap, { ...range, mask: PAGE.huge }, (offset, length) => {
     protectRegistered(userfaultfd, start + offset, length);
   });
 }
