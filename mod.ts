@@ -192,6 +192,7 @@ export {
   capabilities,
   type Capability,
   type OptionName,
+  type TrackerName,
 } from "./src/backend/mmap/capabilities.ts";
 export { EventFd, type EventFdOptions } from "./src/backend/mmap/event_fd.ts";
 export { Fd, PositionedFd } from "./src/backend/mmap/fd.ts";

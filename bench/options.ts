@@ -7,7 +7,15 @@ import { parseArgs } from "node:util";
 import { countOf, UsageError } from "./vs_rust/compare/options.ts";
 
 /** The benchmarks, each in a file that ends in `_bench.ts`. */
-export const NAMES = ["accesses", "copies", "dirty", "streams", "backends", "start"] as const;
+export const NAMES = [
+  "accesses",
+  "copies",
+  "dirty",
+  "streams",
+  "backends",
+  "start",
+  "snapshot",
+] as const;
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task bench [options] [NAME ...]
@@ -21,12 +29,13 @@ one access takes. All benchmarks take about 2.5 minutes. Their names:
   streams        Buffers and files as streams
   backends       The same accesses on every kind of memory
   start          Import and first mapping; prefault and discard (needs cc for C)
+  snapshot       Finding out what was written, beside the same calls in C
 
 Options:
   --filter TEXT  Measure only rows with TEXT in their name or their title
   --rounds N     How many rounds; 5 by default
   --time MS      How long to measure a row in each round; 20 by default
-  --gib N        What "start" prefaults, in GiB; 1 by default
+  --gib N        What "start" prefaults and "snapshot" tracks; 1 GiB by default
   --json         Print times in nanoseconds as JSON, one table in each line
   -h, --help     Show this text`;
 
@@ -40,7 +49,7 @@ export interface Options {
   readonly rounds: number;
   /** Milliseconds that a row is measured for in a round. */
   readonly timeMs: number;
-  /** The memory that is prefaulted, in GiB. */
+  /** The memory that is prefaulted or tracked, in GiB. */
   readonly gib: number;
   /** Whether to print JSON. */
   readonly json: boolean;

@@ -68,13 +68,6 @@ const PROCESS = {
   getauxval: { parameters: ["usize"], result: "usize", optional: true },
 } as const;
 
-const PROBES = {
-  // int flags
-  userfaultfd: { name: "syscall", parameters: ["i64", "i32"], result: "i64" },
-  // int ioctl(int fd, unsigned long op, ...);
-  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
-} as const;
-
 const COPIES = {
   // void *memmove(void *dest, const void *src, size_t n);
   memmove: { parameters: ["buffer", "usize", "usize"], result: "void" },
@@ -182,9 +175,6 @@ export const contentCalls: () => Calls<typeof CONTENTS> = lazily(CONTENTS);
 
 /** The calls about threads. */
 export const threadCalls: () => Calls<typeof THREADS> = lazily(THREADS);
-
-/** The calls that show what the kernel has. */
-export const probeCalls: () => Calls<typeof PROBES> = lazily(PROBES);
 
 /** The calls about the process. */
 export const processCalls: () => Calls<typeof PROCESS> = lazily(PROCESS);

@@ -48,7 +48,7 @@ export class LibcUnavailable extends Error {
 }
 
 /**
- * A socket or an event counter was closed, before the call or while it waited.
+ * A socket, an event counter or a write tracker was closed, before the call or while it waited.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The program in C that `bench/start_bench.ts` compares with.
+ * The programs in C that `bench/start_bench.ts` and `bench/snapshot_bench.ts` compare with.
  *
  * @module
  */
@@ -12,10 +12,15 @@ export class NativeProgram implements Disposable {
     this.#directory = directory;
   }
 
-  /** Compiles it; gives `undefined` where there is no compiler. */
-  static compile(): NativeProgram | undefined {
+  /**
+   * Compiles it.
+   *
+   * @param url Its source: that of `bench/start_bench.ts` by default.
+   * @returns The program; `undefined` where there is no compiler.
+   */
+  static compile(url: URL = new URL("native.c", import.meta.url)): NativeProgram | undefined {
     const directory = Deno.makeTempDirSync();
-    const source = decodeURIComponent(new URL("native.c", import.meta.url).pathname);
+    const source = decodeURIComponent(url.pathname);
     const args = ["-O2", "-pthread", "-o", `${directory}/native`, source];
     try {
       const { success, stderr } = new Deno.Command("cc", { args }).outputSync();
@@ -31,11 +36,16 @@ export class NativeProgram implements Disposable {
   /**
    * Runs it.
    *
-   * @param args Its arguments: see `native.c`.
-   * @returns Nanoseconds.
+   * @param args Its arguments: see its source.
+   * @returns What it prints.
    */
+  run(...args: (string | number)[]): Promise<string> {
+    return output(`${this.#directory}/native`, args.map(String));
+  }
+
+  /** Runs one that prints nanoseconds. */
   async measure(...args: (string | number)[]): Promise<number> {
-    return Number(await output(`${this.#directory}/native`, args.map(String)));
+    return Number(await this.run(...args));
   }
 
   /** Removes it. */

@@ -7,7 +7,8 @@ import { hasMembarrier, membarrier } from "../../../ffi/barrier.ts";
 import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { pageSize } from "../../../ffi/memory.ts";
-import { openUserfaultfd, scanPagemap } from "../../../ffi/probe.ts";
+import { openPagemap, scanPages } from "../../../ffi/pagemap.ts";
+import { openUserfaultfd, openWriteProtection } from "../../../ffi/userfaultfd.ts";
 import { Permissions } from "../../permissions.ts";
 import { Backing } from "./backing.ts";
 import { mapAll } from "./map_memory.ts";
@@ -30,6 +31,8 @@ export interface Capabilities {
   readonly options: Readonly<Record<OptionName, Capability>>;
   /** System calls that other parts of this library need. */
   readonly calls: Readonly<Record<CallName, Capability>>;
+  /** What `@vmm/guest-memory/snapshot` has to find out what was written. */
+  readonly trackers: Readonly<Record<TrackerName, Capability>>;
 }
 
 /** The backings that are tried. */
@@ -55,6 +58,9 @@ export type OptionName =
 
 /** The calls that are tried. */
 export type CallName = "membarrier" | "userfaultfd" | "pagemapScan";
+
+/** The trackers of writes that are tried. */
+export type TrackerName = "writeTracker" | "writtenSinceRestore";
 
 /**
  * Finds out what works on this host, with the limits of this process: by trying each, on a few pages
@@ -106,9 +112,25 @@ export function capabilities(): Capabilities {
         membarrier();
       }),
       userfaultfd: attempt(() => closeDescriptor(openUserfaultfd())),
-      pagemapScan: attempt(scanPagemap),
+      pagemapScan: attempt(scanNothing),
+    },
+    trackers: {
+      writeTracker: attempt(() => {
+        scanNothing();
+        closeDescriptor(openWriteProtection());
+      }),
+      writtenSinceRestore: attempt(scanNothing),
     },
   };
+}
+
+function scanNothing(): void {
+  const pagemap = openPagemap();
+  try {
+    scanPages(pagemap, { address: 0, length: 0 });
+  } finally {
+    closeDescriptor(pagemap);
+  }
 }
 
 function tryMapping(options: MmapOptions, size: number = pageSize()): Capability {

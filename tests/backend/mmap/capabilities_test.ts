@@ -27,7 +27,7 @@ linuxTest("capabilities() agrees with what mapping does, and leaves nothing mapp
   const before = [left(), descriptors()];
   capabilities();
   assertEquals([left(), descriptors()], before);
-  const { backings, options, calls } = capabilities();
+  const { backings, options, calls, trackers } = capabilities();
   const tries: [Capability, MmapOptions, number][] = [
     [backings.anonymous, {}, HUGE],
     [backings.anonymousShared, { backing: Backing.anonymous({ shared: true }) }, HUGE],
@@ -58,7 +58,9 @@ linuxTest("capabilities() agrees with what mapping does, and leaves nothing mapp
   }
   assertEquals(tries.length, Object.keys({ ...backings, ...options }).length);
   assertEquals(Object.keys(calls), ["membarrier", "userfaultfd", "pagemapScan"]);
-  for (const { available, reason } of Object.values(calls)) {
+  assertEquals(Object.keys(trackers), ["writeTracker", "writtenSinceRestore"]);
+  assertEquals(trackers.writtenSinceRestore, calls.pagemapScan);
+  for (const { available, reason } of [...Object.values(calls), ...Object.values(trackers)]) {
     assertEquals(available, reason === undefined);
   }
 });

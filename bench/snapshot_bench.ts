@@ -1,0 +1,60 @@
+/**
+ * Finding out what was written, beside a program in C that makes the same calls.
+ *
+ * Each figure is the best of several in a new process. Both sides take turns.
+ */
+import { called, isWanted, print } from "./measure.ts";
+import { NativeProgram, output } from "./start/native.ts";
+import { makeRow, type Row } from "./table.ts";
+import { takeTurns } from "./vs_rust/compare/rounds.ts";
+import { GIB, sizeName } from "./workload.ts";
+
+/** Takes in a process. */
+const TAKES = 20;
+
+const title = "Tracking writes, at best";
+const size = called.gib * GIB;
+
+const available = await measure(["probe"]);
+if (available.writeTracker) await benchTracker();
+else console.error("snapshot: the kernel has no tracking of writes");
+
+async function benchTracker(): Promise<void> {
+  using native = NativeProgram.compile(new URL("snapshot/native.c", import.meta.url));
+  const rows: Row[] = [];
+  // Pages of 1000 that are written before each take: single ones, at equal distances.
+  for (const dirty of [0, 10, 100]) {
+    const arming = `start, ${sizeName(size)}`;
+    const taking = `collect, ${sizeName(size)}, ${dirty / 10} % of pages written`;
+    if (!isWanted(title, taking) && !(dirty === 0 && isWanted(title, arming))) continue;
+    const args = ["take", size, dirty, TAKES].map(String);
+    const takes = [() => measure(args), ...(native ? [() => measureNative(native, args)] : [])];
+    const [here, c] = await takeTurns(
+      called.rounds,
+      takes.map((take) => ({ name: "", take })),
+      () => {},
+    );
+    const add = (name: string, figure: string, rival: string, its: string) => {
+      if (!isWanted(title, name)) return;
+      const times = here!.map((figures) => figures[figure]!);
+      const beside = c && { name: rival, times: c.map((figures) => figures[its]!) };
+      rows.push(makeRow({ name, times }, beside, (times) => Math.min(...times)));
+    };
+    if (dirty === 0) add(arming, "arm", "C", "arm");
+    add(taking, "take", "C, marks a bitmap too", "marked");
+    if (dirty > 0) add(`${taking}, again`, "take", "C, the call alone", "bare");
+  }
+  print(title, rows);
+}
+
+type Figures = Readonly<Record<string, number>>;
+
+async function measure(args: string[]): Promise<Figures> {
+  const file = new URL("snapshot/process.ts", import.meta.url).href;
+  const deno = ["run", "--quiet", "--no-prompt", "--allow-all", file, ...args];
+  return JSON.parse(await output(Deno.execPath(), deno)) as Figures;
+}
+
+async function measureNative(native: NativeProgram, args: string[]): Promise<Figures> {
+  return JSON.parse(await native.run(...args)) as Figures;
+}

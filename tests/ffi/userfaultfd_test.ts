@@ -1,0 +1,78 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { openPagemap, PAGE, SCAN, scanPages } from "../../ffi/pagemap.ts";
+import {
+  openUserfaultfd,
+  openWriteProtection,
+  protectRegistered,
+  registerMemory,
+} from "../../ffi/userfaultfd.ts";
+import { capabilities, pageSize, SystemError } from "../../mod.ts";
+import { isCloseOnExec, NOT_OPEN } from "../support/descriptors.ts";
+import { mapPages } from "../support/mapped_pages.ts";
+import { trackerTest } from "../snapshot/tracking.ts";
+
+trackerTest("openUserfaultfd() and openWriteProtection() open descriptors for this program", () => {
+  for (const fd of [openUserfaultfd(), openWriteProtection()]) {
+    assertEquals(isCloseOnExec(fd), true);
+    assertEquals(Deno.readLinkSync(`/proc/self/fd/${fd}`), "anon_inode:[userfaultfd]");
+    closeDescriptor(fd);
+  }
+});
+
+trackerTest("registered memory is protected by a scan, and by the first write no more", () => {
+  using memory = mapPages(4);
+  const { address, length, bytes } = memory;
+  const fd = openWriteProtection();
+  const pagemap = openPagemap();
+  registerMemory(fd, address, length);
+  registerMemory(fd, address, length);
+  const written = () => {
+    const pages: number[] = [];
+    scanPages(pagemap, { address, length, mask: PAGE.written }, (offset, count) => {
+      for (let at = 0; at < count; at += pageSize()) pages.push((offset + at) / pageSize());
+    });
+    return pages;
+  };
+  assertEquals(written(), [0, 1, 2, 3]);
+  scanPages(pagemap, { address, length, flags: SCAN.protect | SCAN.checkProtection });
+  assertEquals([bytes[0], written()], [0, []]);
+  bytes[2 * pageSize()] = 1;
+  assertEquals(written(), [2]);
+  const other = openWriteProtection();
+  const error = assertThrows(() => registerMemory(other, address, length), SystemError);
+  assertEquals(error.code, "EBUSY");
+  for (const each of [fd, other, pagemap]) closeDescriptor(each);
+});
+
+trackerTest("protectRegistered() protects what was registered", () => {
+  using memory = mapPages(4, { shared: true });
+  const { address, length, bytes } = memory;
+  const fd = openWriteProtection();
+  const error = assertThrows(() => protectRegistered(fd, address, length), SystemError);
+  assertEquals(error.code, "ENOENT");
+  registerMemory(fd, address, length);
+  protectRegistered(fd, address, length);
+  bytes[pageSize()] = 1;
+  const pagemap = openPagemap();
+  const runs: number[][] = [];
+  scanPages(pagemap, { address, length, mask: PAGE.written }, (...run) => runs.push(run));
+  assertEquals(runs, [[pageSize(), pageSize(), 0]]);
+  for (const each of [fd, pagemap]) closeDescriptor(each);
+});
+
+trackerTest("registerMemory() throws what the kernel says", () => {
+  using memory = mapPages(1);
+  const { address, length } = memory;
+  const fd = openWriteProtection();
+  const cases: [number, number, number, string][] = [
+    [fd, address + 1, length, "EINVAL"],
+    [fd, address, 0, "EINVAL"],
+    [NOT_OPEN, address, length, "EBADF"],
+  ];
+  for (const [fd, address, length, code] of cases) {
+    assertEquals(assertThrows(() => registerMemory(fd, address, length), SystemError).code, code);
+  }
+  closeDescriptor(fd);
+  assert(capabilities().trackers.writeTracker.available);
+});
