@@ -29,13 +29,13 @@ import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from ".
  * Marks in the regions' bitmaps what anybody has written through the mappings of this process, pages
  * at a time: the library, raw views, code that has a host address, system calls that read into
  * memory, other threads, guests on KVM. The kernel protects the pages, takes the protection away at
- * the first write, and tells which pages have none (`UFFD_FEATURE_WP_ASYNC` and `PAGEMAP_SCAN`). It
+ * the first write, and says which pages have none (`UFFD_FEATURE_WP_ASYNC` and `PAGEMAP_SCAN`). It
  * takes Linux 6.7 and no privilege.
  *
  * {@linkcode WriteTracker.collect} adds to what the regions' bitmaps have already.
  * {@linkcode takeDirty}, `dirtyRuns` and `merge` are used as ever.
  *
- * What it tells is exact in whole pages: those of the host, or huge pages of hugetlbfs. Reading is
+ * It is exact in whole pages: those of the host, or huge pages of hugetlbfs. Reading is
  * never a write, and what is written again with the same bytes is. The first write to a page after
  * each `collect` takes the kernel about a microsecond, all others nothing. What else there is to know:
  *
@@ -93,7 +93,7 @@ export class WriteTracker implements Disposable {
   }
 
   /**
-   * Starts tracking. What was written before is not told.
+   * Starts tracking. What was written before is not reported.
    *
    * @param memory The memory, or some regions. Each is mapped by this library and has a bitmap.
    * @returns The tracker. Close it, or the pages stay protected.
@@ -133,7 +133,7 @@ export class WriteTracker implements Disposable {
 
   /**
    * Marks what was written since the last call, or the start, in the regions' bitmaps, and protects it
-   * again, in one step: a write that other threads make meanwhile is told now or by the next call.
+   * again, in one step: a write that other threads make meanwhile is found now or by the next call.
    *
    * @returns Bytes that were written, in whole pages, as far as these are in the regions.
    * @throws {DescriptorClosed} The tracker is closed.
@@ -156,7 +156,7 @@ export class WriteTracker implements Disposable {
     return bytes;
   }
 
-  /** Ends tracking. What was written since the last `collect` is not told. Does nothing again. */
+  /** Ends tracking. What was written since the last `collect` is not reported. Closing again does nothing. */
   close(): void {
     try {
       this.#userfaultfd.close();
