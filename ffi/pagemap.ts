@@ -55,7 +55,7 @@ export interface PageScan {
   readonly inverted?: number;
   /** What a page has to be some of, after `inverted`. */
   readonly anyOf?: number;
-  /** What is told of each run. */
+  /** What is returned of each run. */
   readonly returned?: number;
   /** Bits of {@linkcode SCAN}. */
   readonly flags?: number;
@@ -96,7 +96,7 @@ export const RUN_WORDS = 6;
 // Lent to one scan at a time.
 let free: Uint32Array<ArrayBuffer> | undefined;
 
-/** What a scan has found, as the kernel tells it: `struct page_region`. */
+/** What a scan has found, as the kernel returns it: `struct page_region`. */
 export interface PageRuns {
   /**
    * Six words for each run: the host addresses where it begins and ends, and what its pages are; of
@@ -114,7 +114,7 @@ export function wide(words: Uint32Array, at: number): number {
 
 /**
  * Finds pages of a range, in as many calls of `PAGEMAP_SCAN` as their runs need: see
- * {@linkcode scanPages}, which joins what this tells. V8 puts large numbers on the heap to pass them
+ * {@linkcode scanPages}, which joins what this returns. V8 puts large numbers on the heap to pass them
  * to a callback, which takes longer than the kernel; this is for loops without.
  *
  * @param pagemap Of {@linkcode openPagemap}, in this process.
@@ -162,7 +162,7 @@ export function scanPageRuns(
  * @param onRun Called with each run, by rising offset. Adjacent runs differ in their categories.
  * Without it, pages are only protected, which is faster.
  * @throws {SystemError} A call failed: `ENOTTY` before Linux 6.7; `EPERM`, see
- * {@linkcode SCAN.checkProtection}. Not all runs were told then.
+ * {@linkcode SCAN.checkProtection}. Not all runs were reported then.
  */
 export function scanPages(pagemap: number, scan: PageScan, onRun?: OnPageRun): void {
   if (onRun === undefined) return scanPageRuns(pagemap, scan);

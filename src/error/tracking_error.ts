@@ -1,5 +1,5 @@
 /**
- * Why writes to memory cannot be told by the kernel.
+ * Why the kernel cannot report writes to memory.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export class TrackingUnavailable extends TrackingError {
   }
 }
 
-/** A region is of a kind whose writes the kernel cannot tell, or somebody else tracks it. */
+/** The kernel cannot report the writes to a region of this kind, or somebody else tracks it. */
 export class RegionNotTrackable extends TrackingError {
   /**
    * Makes the error.

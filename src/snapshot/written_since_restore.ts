@@ -28,7 +28,7 @@ import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from ".
  * @returns The runs by rising address, across adjacent regions as if they were one. Made during
  * iteration, a region at a time, of which each is as it is then.
  * @throws {RegionNotTrackable} A region is no private mapping of a file, or a write tracker has it.
- * @throws {TrackingUnavailable} The kernel cannot tell.
+ * @throws {TrackingUnavailable} The kernel does not list its pages.
  * @throws {MemoryClosed} The memory is closed, before or during the iteration.
  *
  * @example The pages of a clone that a diff has to have
