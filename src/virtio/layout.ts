@@ -31,7 +31,7 @@ export interface VirtqueueState {
   readonly unsignalled?: number;
 }
 
-/** A chain goes on at `next`: `VIRTQ_DESC_F_NEXT`, section 2.7.5. */
+/** The chain continues at `next`: `VIRTQ_DESC_F_NEXT`, section 2.7.5. */
 export const DESC_NEXT = 1;
 /** The device may only write: `VIRTQ_DESC_F_WRITE`. */
 export const DESC_WRITE = 2;

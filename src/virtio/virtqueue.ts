@@ -79,7 +79,7 @@ export class Virtqueue implements Disposable {
   #wantsNotification = true;
 
   /**
-   * Takes a queue into use, as it was set up by the driver, or goes on with one from a saved state.
+   * Takes a queue into use as the driver has set it up, or continues one from a saved state.
    * Nothing is written.
    *
    * @param memory The memory, or the address space to take its map from.
@@ -117,7 +117,7 @@ export class Virtqueue implements Disposable {
   }
 
   /**
-   * What a queue that goes on later begins with, on this machine or another one. Chains that were
+   * What a queue is made of that continues this one, on this machine or another. Chains that were
    * taken and not given back are not in it: finish them before.
    */
   get state(): Required<VirtqueueState> {
