@@ -16,6 +16,7 @@ import {
   u8,
   VolatileSlice,
 } from "../mod.ts";
+import { MockDriver, Virtqueue } from "../src/virtio/mod.ts";
 import { gpa } from "./support/values.ts";
 
 // With all permissions there is nothing to refuse.
@@ -30,6 +31,17 @@ Deno.test("heap memory reads and writes without permission", () => {
     assertEquals(memory.load(u64, gpa(24)), 7n);
     assertThrows(() => memory.readObj(u8, gpa(32)), InvalidGuestAddress);
   }
+});
+
+Deno.test("a virtqueue works over heap memory without permission", () => {
+  using memory = GuestMemoryHeap.fromRanges([[gpa(0), 0x1000]]);
+  const driver = new MockDriver(memory, { size: 4, base: gpa(0), length: 0x1000 });
+  using queue = new Virtqueue(memory, driver.state);
+  const head = driver.add([Uint8Array.of(5)], [1])!;
+  const chain = queue.pop()!;
+  chain.writable.writeObj(u8, chain.readable.readObj(u8) + 1);
+  queue.addUsed(chain, 1);
+  assertEquals(driver.takeUsed(), { head, written: Uint8Array.of(6) });
 });
 
 Deno.test("heap memory reads and writes structures without permission", () => {
