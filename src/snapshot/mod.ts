@@ -1,13 +1,23 @@
 /**
- * What was written to a guest's memory, by whomever: for snapshots and migration.
+ * Snapshots of a guest's memory, and what was written to it, by whomever.
  *
  * | Item | What it is |
  * | --- | --- |
+ * | {@linkcode writeSnapshot} | writes all memory to a file |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
  * | {@linkcode writtenSinceRestore} | what was written to a copy-on-write mapping of a file |
  *
  * @module
  */
+export {
+  SnapshotError,
+  SnapshotFailed,
+  SnapshotMismatch,
+  SnapshotRefused,
+} from "../error/snapshot_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
+export type { SkippedPages } from "./content.ts";
+export type { TransferOptions, TransferProgress } from "./transfer.ts";
+export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
 export { writtenSinceRestore } from "./written_since_restore.ts";
