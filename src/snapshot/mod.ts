@@ -4,6 +4,7 @@
  * | Item | What it is |
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
+ * | {@linkcode restore} | makes memory of such a file, or many that share it |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
  * | {@linkcode writtenSinceRestore} | what was written to a copy-on-write mapping of a file |
  *
@@ -17,6 +18,12 @@ export {
 } from "../error/snapshot_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
 export type { SkippedPages } from "./content.ts";
+export {
+  type CopyOnWriteOptions,
+  type EagerOptions,
+  restore,
+  type RestoreRange,
+} from "./restore.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
 export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
