@@ -5,6 +5,8 @@
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
+ * | {@linkcode writeDiff} | writes what was changed since |
+ * | {@linkcode applyDiff} | brings a snapshot up to date |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
  * | {@linkcode writtenSinceRestore} | what was written to a copy-on-write mapping of a file |
  *
@@ -17,6 +19,7 @@ export {
   SnapshotRefused,
 } from "../error/snapshot_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
+export { applyDiff } from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
 export {
   type CopyOnWriteOptions,
@@ -25,6 +28,7 @@ export {
   type RestoreRange,
 } from "./restore.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
+export { writeDiff } from "./write_diff.ts";
 export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
 export { writtenSinceRestore } from "./written_since_restore.ts";
