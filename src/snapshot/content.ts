@@ -13,6 +13,7 @@ import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.t
 import { forNonZeroRuns } from "../../ffi/pages.ts";
 import { LibcUnavailable, SystemError } from "../../ffi/system_error.ts";
 import type { MemoryRegionAddress } from "../address.ts";
+import type { Descriptor } from "../backend/mmap/descriptor.ts";
 import { GuestRegionMmap } from "../backend/mmap/guest_region_mmap.ts";
 import { MappedMemory, mappingOf } from "../backend/mmap/mapped_memory.ts";
 import type { Mapping } from "../backend/mmap/mapping.ts";
@@ -51,6 +52,8 @@ export class Contents implements Disposable {
   /** One for each region, in the order of the file. */
   readonly all: readonly Content[];
   readonly #opened: number[] = [];
+  // Thousands of regions may be of one file.
+  readonly #files = new Map<Descriptor, number | undefined>();
 
   /**
    * Asks the regions.
@@ -77,10 +80,11 @@ export class Contents implements Disposable {
   #fileOf({ descriptor }: Mapping): number | undefined {
     // Opening a device once more may do anything.
     if (descriptor === undefined || !fileStatus(descriptor.fd).isRegular) return undefined;
-    return this.#open(() => {
+    if (!this.#files.has(descriptor)) {
       descriptor.ensureSameFile();
-      return reopenFile(descriptor.fd);
-    });
+      this.#files.set(descriptor, this.#open(() => reopenFile(descriptor.fd)));
+    }
+    return this.#files.get(descriptor);
   }
 
   // What cannot be opened does without: all pages are written then.
@@ -90,7 +94,8 @@ export class Contents implements Disposable {
       this.#opened.push(fd);
       return fd;
     } catch (error) {
-      if (error instanceof SystemError || error instanceof LibcUnavailable) return undefined;
+      if (error instanceof LibcUnavailable) return undefined;
+      if (error instanceof SystemError && MISSING.includes(error.code)) return undefined;
       throw error;
     }
   }
@@ -100,6 +105,9 @@ export class Contents implements Disposable {
     for (const fd of this.#opened.splice(0)) closeDescriptor(fd);
   }
 }
+
+// There is no /proc, or none for this user, or the kernel has no such call.
+const MISSING = ["ENOENT", "EACCES", "EPERM", "ENOTTY", "EINVAL", "ENOSYS"];
 
 // Kernels before Linux 6.7 have the file, but no such call.
 function openWorkingPagemap(): number {
@@ -218,15 +226,18 @@ class ForeignContent implements Content {
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {
     const buffer = new Uint8Array(Math.min(to - from, BUFFER));
-    for (let at = from; at < to; at += buffer.length) {
-      const bytes = buffer.subarray(0, Math.min(buffer.length, to - at));
+    for (let at = from; at < to; at += BUFFER) {
+      const count = Math.min(BUFFER, to - at);
+      const bytes = buffer.subarray(0, count);
       this.#region.readSlice(bytes, at as MemoryRegionAddress);
+      // The region may be the caller's, and have transferred the buffer.
+      if (bytes.length !== count) throw new TypeError("Cannot save the region: it took the buffer");
       const address = addressOf(bytes);
       const write = (offset: number, length: number) => {
         output.write(address + offset, length, this.position + at + offset);
       };
-      if (skip === "zero") forNonZeroRuns(address, bytes.length, pageSize(), write);
-      else write(0, bytes.length);
+      if (skip === "zero") forNonZeroRuns(address, count, pageSize(), write);
+      else write(0, count);
     }
   }
 }

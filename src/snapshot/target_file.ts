@@ -5,6 +5,7 @@
  */
 import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import { accessMode, type FileStatus, fileStatus, isAppending } from "../../ffi/file.ts";
+import { readSystemFile } from "../../ffi/process.ts";
 import { FileOffset } from "../backend/mmap/file_offset.ts";
 import { GuestRegionMmap } from "../backend/mmap/guest_region_mmap.ts";
 import { mappingOf } from "../backend/mmap/mapped_memory.ts";
@@ -39,17 +40,39 @@ export class TargetFile implements Disposable {
   }
 
   /**
-   * Refuses a file that regions consist of: it would be changed while it is read.
+   * Refuses a file whose content cannot be replaced: one that regions consist of, as it would be
+   * changed while it is read, and one that this process maps, as accesses would end it (`SIGBUS`).
    *
-   * @throws {SnapshotRefused} A region maps it.
+   * @throws {SnapshotRefused} It is such a file.
    */
-  ensureNotOf(regions: Iterable<GuestMemoryRegion>): void {
+  ensureReplaceable(regions: Iterable<GuestMemoryRegion>): void {
+    this.#ensureNotOf(regions);
+    this.#ensureNotMapped();
+  }
+
+  #ensureNotOf(regions: Iterable<GuestMemoryRegion>): void {
     const { device, inode } = this.status;
     for (const region of regions) {
       if (!(region instanceof GuestRegionMmap)) continue;
       const identity = mappingOf(memoryOf(region.mmap)).descriptor?.identity;
       if (identity?.file !== `${device}:${inode}`) continue;
       throw new SnapshotRefused(`the region at ${hex(region.startAddr)} maps it`);
+    }
+  }
+
+  // As far as the kernel says, under the number of the device that stat(2) has: some file systems have
+  // several.
+  #ensureNotMapped(): void {
+    const { size, device, inode } = this.status;
+    // Nothing is truncated.
+    if (size === 0) return;
+    const major = device >> 8n & 0xfffn | device >> 32n & 0xffff_f000n;
+    const minor = device & 0xffn | device >> 12n & 0xffff_ff00n;
+    const [first, second] = [major, minor].map((n) => n.toString(16).padStart(2, "0"));
+    // 7f0000000000-7f0000001000 rw-p 00000000 fe:00 1234   /path
+    const isOfFile = new RegExp(` ${first}:${second} ${inode}(?: |$)`, "m");
+    if (isOfFile.test(readSystemFile("/proc/self/maps") ?? "")) {
+      throw new SnapshotRefused("this process maps it, and would be ended by truncating it");
     }
   }
 

@@ -94,7 +94,7 @@ async function write(
   const layout = layoutOf(memory);
   using contents = new Contents(layout.places);
   using target = new TargetFile(file);
-  target.ensureNotOf(layout.places.map(({ range }) => range));
+  target.ensureReplaceable(layout.places.map(({ range }) => range));
   // Both are powers of two.
   const granule = Math.max(pageSize(), target.status.blockSize);
   const runs = widen(filePartsOf(dirty, layout), granule, layout.length);

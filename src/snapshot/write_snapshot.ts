@@ -47,11 +47,13 @@ export interface SnapshotReport {
  * error if the memory is closed meanwhile.
  *
  * @param memory The memory, or some regions.
- * @param file A regular file, open to write. What it has is replaced: no other memory may map it.
- * Neither its position counts, nor is it moved.
+ * @param file A regular file, open to write. What it has is replaced, so no other process may map it:
+ * truncating it ends that. Better use a new file, and rename it afterwards. Its position does not
+ * count, and is not moved.
  * @param options How.
  * @returns What was written.
- * @throws {SnapshotRefused} The file cannot take a snapshot, or a region maps it. It is as before.
+ * @throws {SnapshotRefused} The file cannot take a snapshot, or a region maps it, or other memory
+ * of this process does and it is not empty. It is as before.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
  * file is incomplete.
  * @throws {MemoryClosed} The memory is closed.
@@ -91,7 +93,7 @@ export async function writeSnapshot(
   const { places, length } = layoutOf(memory);
   using contents = new Contents(places);
   using target = new TargetFile(file);
-  target.ensureNotOf(places.map(({ range }) => range));
+  target.ensureReplaceable(places.map(({ range }) => range));
   const output = new Output(target.fd);
   await transfer("write the snapshot", plan, length, output, pieces());
   return { bytes: length, written: output.written };

@@ -6,7 +6,9 @@ import {
   Backing,
   GuestMemoryHeap,
   GuestMemoryMmap,
+  GuestMemoryRegion,
   MemoryClosed,
+  NoBitmap,
   Permissions,
   SystemError,
   u8,
@@ -382,3 +384,81 @@ Deno.test({
     assertEquals(openDescriptors(), descriptors);
   },
 });
+
+linuxTest("writeSnapshot() of many regions of one file opens it once", async () => {
+  const ranges = Array.from({ length: 200 }, (_, i) => [2 * i * PAGE, PAGE] as const);
+  using memory = memoryOf("memfd", ranges);
+  memory.writeObj(u8, 1, gpa(2 * 150 * PAGE));
+  using file = scratchFile();
+  const before = openDescriptors();
+  let during = 0;
+  const onProgress = () => {
+    during = Math.max(during, openDescriptors());
+  };
+  assertEquals((await writeSnapshot(memory, file.fd, { onProgress })).written, PAGE);
+  // The file, the list of pages, and the target.
+  assertEquals(during, before + 3);
+  assertEquals(file.content[150 * PAGE], 1);
+});
+
+linuxTest(
+  "writeSnapshot() of a region that takes the buffer, or closes memory, is an error",
+  async () => {
+    class Taking extends GuestMemoryRegion {
+      readonly startAddr = gpa(0);
+      readonly len = 2 * MIB + 5;
+      readonly bitmap = NoBitmap;
+      constructor(readonly take: (buf: Uint8Array) => void) {
+        super();
+      }
+      override read(buf: Uint8Array): number {
+        const { length } = buf;
+        buf.fill(7);
+        this.take(buf);
+        return length;
+      }
+    }
+    using file = scratchFile();
+    const transferring = new Taking((buf) => void (buf.buffer as ArrayBuffer).transfer());
+    await assertRejects(() => writeSnapshot([transferring], file.fd), TypeError, "took the buffer");
+    const mapped = memoryOf("anonymous", [[2 ** 32, MIB]]);
+    const regions = [new Taking(() => mapped[Symbol.dispose]()), ...mapped];
+    await assertRejects(() => writeSnapshot(regions, file.fd), MemoryClosed);
+    const { written } = await writeSnapshot([new Taking(() => {})], file.fd);
+    assertEquals(written, 2 * MIB + 5);
+    assertEquals(file.content, new Uint8Array(2 * MIB + 5).fill(7));
+  },
+);
+
+Deno.test({
+  name: `writeSnapshot() writes all where there is no /proc${
+    mounted ? "" : " (ignored: not root)"
+  }`,
+  ignore: !mounted,
+  async fn() {
+    const script = new URL("without_proc.ts", import.meta.url).pathname;
+    const deno = [Deno.execPath(), "run", "--allow-all", "--no-check", script];
+    const { success, stdout, stderr } = await new Deno.Command("unshare", {
+      args: ["--mount", ...deno],
+    }).output();
+    const text = new TextDecoder();
+    assertEquals([success, text.decode(stdout)], [true, "same\n"], text.decode(stderr));
+  },
+});
+
+for (const folder of ["/dev/shm", undefined]) {
+  const place = folder ?? "the folder for temporary files";
+  linuxTest(`writeSnapshot() refuses a file that other memory maps: ${place}`, async () => {
+    using memory = memoryOf("anonymous", [[0, PAGE]]);
+    using file = scratchFile(folder);
+    Deno.writeFileSync(file.path, new Uint8Array(4 * PAGE).fill(5));
+    {
+      using clone = GuestMemoryMmap.fromRanges([[gpa(0), PAGE]], {
+        backing: Backing.file(file.fd, { private: true }),
+      });
+      await assertRejects(() => writeSnapshot(memory, file.fd), SnapshotRefused, "truncating");
+      assertEquals(clone.readObj(u8, gpa(0)), 5);
+    }
+    assertEquals((await writeSnapshot(memory, file.fd)).bytes, PAGE);
+  });
+}
