@@ -57,4 +57,19 @@ export class SnapshotMismatch extends SnapshotError {
   }
 }
 
-nameErrors({ SnapshotError, SnapshotRefused, SnapshotFailed, SnapshotMismatch });
+/** What is given as the manifest of a snapshot is none, or not for this host. */
+export class InvalidManifest extends SnapshotError {
+  /**
+   * Makes the error.
+   *
+   * @param reason Why, in a few words.
+   */
+  constructor(readonly reason: string) {
+    super(`Cannot use the manifest: ${reason}`);
+  }
+}
+
+nameErrors({
+  ...{ SnapshotError, SnapshotRefused, SnapshotFailed, SnapshotMismatch },
+  ...{ InvalidManifest },
+});

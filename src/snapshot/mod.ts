@@ -5,6 +5,7 @@
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
+ * | {@linkcode snapshotManifest} | describes that file, for `restore` |
  * | {@linkcode writeDiff} | writes what was changed since |
  * | {@linkcode applyDiff} | brings a snapshot up to date |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
@@ -13,6 +14,7 @@
  * @module
  */
 export {
+  InvalidManifest,
   SnapshotError,
   SnapshotFailed,
   SnapshotMismatch,
@@ -21,6 +23,7 @@ export {
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
 export { applyDiff } from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
+export { type SnapshotManifest, snapshotManifest, type SnapshotRegion } from "./manifest.ts";
 export {
   type CopyOnWriteOptions,
   type EagerOptions,

@@ -22,6 +22,7 @@ import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
 import { AccessDenied } from "../error/volatile_memory_error.ts";
 import { checkCount, shown } from "../text/argument.ts";
 import { layoutOf } from "./layout.ts";
+import { rangesOfManifest, type SnapshotManifest } from "./manifest.ts";
 
 /** A range of a guest, with the bytes that it had when the snapshot was written. */
 export type RestoreRange = readonly [startAddr: GuestAddress, size: GuestUsize];
@@ -56,13 +57,14 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
  * Nothing is marked dirty.
  *
  * @param ranges Each region's start and size in bytes, by rising start: those of the memory that was
- * written.
+ * written. Or its {@linkcode snapshotManifest}, from anywhere.
  * @param file A regular file or a memfd, open to read. It may be closed afterwards. Its position does
  * not count, and is not moved.
  * @param options Which way, and how the memory is mapped.
  * @returns The memory.
  * @throws {SnapshotMismatch} The file does not have exactly the bytes of the ranges.
  * @throws {SnapshotRefused} It is no regular file.
+ * @throws {InvalidManifest} The manifest is none, or not for this host.
  * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
  * @throws {OptionRefused} An option cannot be had.
  * @throws {AccessDenied} The memory is to be filled, and `protection` does not allow it.
@@ -90,7 +92,7 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
  * ```
  */
 export function restore<B extends Bitmap = Bitmap>(
-  ranges: Iterable<RestoreRange>,
+  ranges: Iterable<RestoreRange> | SnapshotManifest,
   file: Deno.FsFile | number,
   options: CopyOnWriteOptions<B> | EagerOptions<B>,
 ): GuestMemoryMmap<B> {
@@ -104,7 +106,11 @@ export function restore<B extends Bitmap = Bitmap>(
   if (mode === "eager" && lease !== undefined) {
     throw new TypeError("Cannot lease the file: eager memory does not need it afterwards");
   }
-  const own = [...ranges].map(([startAddr, size]): RestoreRange => {
+  const isList = typeof (ranges as Iterable<RestoreRange>)?.[Symbol.iterator] === "function";
+  const list = isList
+    ? ranges as Iterable<RestoreRange>
+    : rangesOfManifest(ranges as SnapshotManifest);
+  const own = [...list].map(([startAddr, size]): RestoreRange => {
     checkCount(startAddr, "startAddr");
     checkCount(size, "size");
     return [startAddr, size];

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  InvalidManifest,
   SnapshotError,
   SnapshotFailed,
   SnapshotMismatch,
@@ -34,4 +35,11 @@ Deno.test("SnapshotMismatch says what was asked and what is there", () => {
   assert(error instanceof SnapshotError);
   assertEquals([error.name, error.expected, error.found], ["SnapshotMismatch", 4096, 5]);
   assertEquals(error.message, "Cannot use the diff: it has 5 bytes, not 4096");
+});
+
+Deno.test("InvalidManifest says why", () => {
+  const error = new InvalidManifest("it has no list of regions");
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.reason], ["InvalidManifest", "it has no list of regions"]);
+  assertEquals(error.message, "Cannot use the manifest: it has no list of regions");
 });
