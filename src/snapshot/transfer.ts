@@ -74,7 +74,8 @@ export class Output {
    */
   write(address: number, length: number, position: number): void {
     for (let done = 0; done < length;) {
-      done += this.add(writeAt(this.fd, address + done, length - done, position + done), position);
+      const at = position + done;
+      done += this.add(writeAt(this.fd, address + done, length - done, at), at);
     }
   }
 

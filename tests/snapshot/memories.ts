@@ -110,14 +110,29 @@ export function naiveBytes(memory: Iterable<GuestMemoryRegion>): Uint8Array {
   return all;
 }
 
+/** A file system that is unmounted at the end. */
+export interface Disk extends Disposable {
+  /** Where it is mounted. */
+  readonly path: string;
+}
+
 /** Mounts a file system in memory that has few bytes: for root only. */
-export function smallDisk(bytes: number): Disposable & { readonly path: string } {
+export function smallDisk(bytes: number): Disk {
+  return mount("tmpfs", `size=${bytes}`);
+}
+
+/** Mounts a file system in memory that does not know its holes: for root only. */
+export function diskWithoutHoles(): Disk {
+  return mount("ramfs", "mode=700");
+}
+
+function mount(type: string, options: string): Disk {
   const path = Deno.makeTempDirSync();
   const run = (command: string, ...args: string[]) => {
     const { success, stderr } = new Deno.Command(command, { args }).outputSync();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
   };
-  run("mount", "-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", path);
+  run("mount", "-t", type, "-o", options, type, path);
   return {
     path,
     [Symbol.dispose]() {

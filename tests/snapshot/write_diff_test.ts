@@ -24,7 +24,7 @@ import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { open } from "../support/posix.ts";
 import { gpa } from "../support/values.ts";
-import { naiveBytes, PAGE, scratchFile, smallDisk } from "./memories.ts";
+import { diskWithoutHoles, naiveBytes, PAGE, scratchFile, smallDisk } from "./memories.ts";
 import { takePages } from "./tracking.ts";
 
 const MIB = 2 ** 20;
@@ -143,6 +143,8 @@ linuxTest("writeDiff() of nothing is a file of one hole, which changes nothing",
   takePages(memory);
   using dirty = takeDirty(memory);
   using diff = scratchFile();
+  // Old content is no part of it.
+  Deno.writeFileSync(diff.path, new Uint8Array(20 * PAGE).fill(5));
   assertEquals(await writeDiff(memory, diff.fd, dirty), { bytes: 9 * PAGE, written: 0 });
   assertEquals([diff.stored, diff.content], [0, new Uint8Array(9 * PAGE)]);
   const before = base.content;
@@ -239,7 +241,7 @@ Deno.test({
     const failed = () => writeDiff(memory, full.fd, takeDirty(memory));
     const error = await assertRejects(failed, SnapshotFailed);
     assert(error.cause instanceof SystemError && error.cause.code === "ENOSPC");
-    assert(error.bytes > 8 * MIB && error.bytes <= 10 * MIB, String(error.bytes));
+    assertEquals(error.bytes, 8 * MIB + full.stored);
     assertEquals(takePages(memory).length, 4 * MIB / PAGE);
     mark();
     using diff = scratchFile();
@@ -249,6 +251,26 @@ Deno.test({
     const applying = () => applyDiff(full.fd, diff.fd);
     const another = await assertRejects(applying, SnapshotFailed, "Cannot apply the diff");
     assert(another.cause instanceof SystemError && another.cause.code === "ENOSPC");
+  },
+});
+
+Deno.test({
+  name: `writeDiff() refuses a file system without holes${isRoot ? "" : " (ignored: not root)"}`,
+  ignore: !isRoot,
+  async fn() {
+    using disk = diskWithoutHoles();
+    using memory = tracked("anonymous", [[0, 16 * PAGE]], PAGE);
+    for (const pages of [[0, 1, 2], [0, 5], [5], [15]]) {
+      using file = scratchFile(disk.path);
+      for (const page of pages) memory.write(Uint8Array.of(1), gpa(page * PAGE));
+      const refused = () => writeDiff(memory, file.fd, takeDirty(memory));
+      await assertRejects(refused, SnapshotRefused, "holes");
+      assertEquals(takePages(memory), pages.map((page) => page * PAGE));
+    }
+    // Where there is nothing between, holes do not matter.
+    memory.write(new Uint8Array(16 * PAGE).fill(1), gpa(0));
+    using file = scratchFile(disk.path);
+    assertEquals((await writeDiff(memory, file.fd, takeDirty(memory))).written, 16 * PAGE);
   },
 });
 
