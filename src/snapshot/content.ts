@@ -169,10 +169,10 @@ class MappedContent implements Content {
         ? new MemoryClosed(this.#mmap.constructor.name)
         : new AccessDenied("read");
     }
+    if (skip === "nothing") return output.write(start, to - from, this.position + from);
     const write = (offset: number, length: number) => {
       output.write(start + offset, length, this.position + from + offset);
     };
-    if (skip === "nothing") return write(0, to - from);
     this.#list(start, from, to, (offset, length, mayBeZero) => {
       if (skip !== "zero" && !mayBeZero) return write(offset, length);
       forNonZeroRuns(start + offset, length, pageSize(), (at, count) => write(offset + at, count));

@@ -73,7 +73,7 @@ export async function writeDiff(
 ): Promise<SnapshotReport> {
   if (!(dirty instanceof DirtySet)) throw wrongKind("dirty", dirty, "what takeDirty() returned");
   try {
-    return await write(memory, file, [...dirty], options);
+    return await write(memory, file, dirty, options);
   } catch (error) {
     dirty.putBack();
     throw error;
@@ -83,7 +83,7 @@ export async function writeDiff(
 async function write(
   memory: Iterable<GuestMemoryRegion>,
   file: Deno.FsFile | number,
-  dirty: readonly GuestDirtyRun[],
+  dirty: DirtySet,
   options: TransferOptions,
 ): Promise<SnapshotReport> {
   if (typeof memory?.[Symbol.iterator] !== "function") {
@@ -97,7 +97,7 @@ async function write(
   target.ensureReplaceable(layout.places.map(({ range }) => range));
   // Both are powers of two.
   const granule = Math.max(pageSize(), target.status.blockSize);
-  const runs = widen(filePartsOf(dirty, layout), granule, layout.length);
+  const runs = fileRunsOf(dirty, layout, granule);
   const output = new Output(target.fd);
   await transfer("write the diff", plan, layout.length, output, pieces());
   return { bytes: layout.length, written: output.written };
@@ -106,15 +106,26 @@ async function write(
     if (target.status.size > 0) setFileLength(target.fd, 0);
     setFileLength(target.fd, layout.length);
     let room = PIECE;
-    for (const { content, from, to } of partsIn(contents.all, runs)) {
-      for (let at = from; at < to;) {
-        const end = Math.min(to, at + room);
-        content.save(output, at, end, "nothing");
-        room -= end - at;
-        at = end;
+    let index = 0;
+    for (let run = 0; run < runs.length; run += 2) {
+      const end = runs[run + 1]!;
+      for (let at = runs[run]!; at < end;) {
+        let content = contents.all[index];
+        while (content !== undefined && content.position + content.length <= at) {
+          content = contents.all[++index];
+        }
+        if (content === undefined) break;
+        const { position, length } = content;
+        // A run may begin or end between two regions.
+        const from = Math.max(at - position, 0);
+        const to = Math.min(end - position, length, from + room);
+        if (from >= to) break;
+        content.save(output, from, to, "nothing");
+        at = position + to;
+        room -= to - from;
         if (room > 0) continue;
         room = PIECE;
-        yield content.position + at;
+        yield at;
       }
     }
     ensureHoles(target.fd, runs, layout.length);
@@ -123,18 +134,18 @@ async function write(
   }
 }
 
-/** A part of the file. */
-type FilePart = [start: number, end: number];
-
-// Where dirty bytes are in the file, by rising position.
-function filePartsOf(
-  dirty: readonly GuestDirtyRun[],
-  { places }: Layout<GuestMemoryRegion>,
-): FilePart[] {
-  const parts: FilePart[] = [];
+// Where dirty bytes are in the file: the start and the end of each run, by rising position. Arrays of
+// two would take longer than the kernel. Runs are widened to whole blocks: smaller parts of one would
+// take zeros along.
+function fileRunsOf(
+  dirty: Iterable<GuestDirtyRun>,
+  { places, length }: Layout<GuestMemoryRegion>,
+  granule: number,
+): number[] {
+  const runs: number[] = [];
   let index = 0;
-  for (const [addr, length] of dirty) {
-    for (let at: number = addr; at < addr + length;) {
+  for (const [addr, count] of dirty) {
+    for (let at: number = addr; at < addr + count;) {
       let place = places[index];
       while (place !== undefined && place.range.startAddr + place.range.len <= at) {
         place = places[++index];
@@ -143,54 +154,21 @@ function filePartsOf(
         throw new InvalidGuestAddress(at as GuestAddress);
       }
       const { range: { startAddr, len }, position } = place;
-      const end = Math.min(addr + length, startAddr + len);
-      parts.push([position + at - startAddr, position + end - startAddr]);
+      const end = Math.min(addr + count, startAddr + len);
+      const first = Math.floor((position + at - startAddr) / granule) * granule;
+      const last = Math.min(Math.ceil((position + end - startAddr) / granule) * granule, length);
+      if (runs.length > 0 && first <= runs.at(-1)!) runs[runs.length - 1] = last;
+      else runs.push(first, last);
       at = end;
     }
   }
-  return parts;
-}
-
-// A smaller part of a block would take zeros along.
-function widen(parts: readonly FilePart[], granule: number, length: number): FilePart[] {
-  const wide: FilePart[] = [];
-  for (const [start, end] of parts) {
-    const from = Math.floor(start / granule) * granule;
-    const to = Math.min(Math.ceil(end / granule) * granule, length);
-    const last = wide.at(-1);
-    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
-    else wide.push([from, to]);
-  }
-  return wide;
-}
-
-// The parts of each content that are in some parts of the file.
-function* partsIn<C extends { readonly position: number; readonly length: number }>(
-  contents: readonly C[],
-  parts: readonly FilePart[],
-): Generator<{ content: C; from: number; to: number }, void, void> {
-  let index = 0;
-  for (const [start, end] of parts) {
-    for (let at = start; at < end;) {
-      let content = contents[index];
-      while (content !== undefined && content.position + content.length <= at) {
-        content = contents[++index];
-      }
-      if (content === undefined) break;
-      const { position, length } = content;
-      const from = Math.max(at - position, 0);
-      const to = Math.min(end - position, length);
-      if (from < to) yield { content, from, to };
-      at = position + to;
-      if (to < length) break;
-    }
-  }
+  return runs;
 }
 
 // Where holes are not known, a diff would have zeros for all that is not dirty.
-function ensureHoles(fd: number, parts: readonly FilePart[], length: number): void {
-  const end = parts[0]?.[0] === 0 ? parts[0][1] : 0;
-  const next = parts[end === 0 ? 0 : 1]?.[0] ?? length;
+function ensureHoles(fd: number, runs: readonly number[], length: number): void {
+  const end = runs[0] === 0 ? runs[1]! : 0;
+  const next = runs[end === 0 ? 0 : 2] ?? length;
   if (end >= next) return;
   let opened;
   try {
