@@ -126,6 +126,24 @@ export function diskWithoutHoles(): Disk {
   return mount("ramfs", "mode=700");
 }
 
+/** Why this process cannot mount anything; `undefined` where it can. */
+export const whyNoMount: string | undefined = (() => {
+  if (Deno.build.os !== "linux") return "needs Linux";
+  if (Deno.uid() !== 0) return "not root";
+  try {
+    smallDisk(4096)[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message.trim();
+  }
+})();
+
+/** A test that mounts file systems: ignored, and its name says why, where it cannot. */
+export function mountTest(name: string, fn: () => Promise<void>): void {
+  const ignore = whyNoMount !== undefined;
+  Deno.test({ name: ignore ? `${name} (ignored: ${whyNoMount})` : name, ignore, fn });
+}
+
 function mount(type: string, options: string): Disk {
   const path = Deno.makeTempDirSync();
   const run = (command: string, ...args: string[]) => {

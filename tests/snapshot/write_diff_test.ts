@@ -24,7 +24,14 @@ import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { open } from "../support/posix.ts";
 import { gpa } from "../support/values.ts";
-import { diskWithoutHoles, naiveBytes, PAGE, scratchFile, smallDisk } from "./memories.ts";
+import {
+  diskWithoutHoles,
+  mountTest,
+  naiveBytes,
+  PAGE,
+  scratchFile,
+  smallDisk,
+} from "./memories.ts";
 import { takePages } from "./tracking.ts";
 
 const MIB = 2 ** 20;
@@ -228,50 +235,41 @@ linuxTest("writeDiff() puts the marks back when it is aborted, refused or fails"
   await assertRejects(() => writeDiff(memory, file.fd, [] as never), TypeError, "as dirty");
 });
 
-const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
-Deno.test({
-  name: `writeDiff() and applyDiff() on a full disk${isRoot ? "" : " (ignored: not root)"}`,
-  ignore: !isRoot,
-  async fn() {
-    using small = smallDisk(2 * MIB);
-    using memory = tracked("anonymous", [[0, 16 * MIB]], PAGE);
-    const mark = () => memory.write(new Uint8Array(4 * MIB).fill(1), gpa(8 * MIB));
-    mark();
-    using full = scratchFile(small.path);
-    const failed = () => writeDiff(memory, full.fd, takeDirty(memory));
-    const error = await assertRejects(failed, SnapshotFailed);
-    assert(error.cause instanceof SystemError && error.cause.code === "ENOSPC");
-    assertEquals(error.bytes, 8 * MIB + full.stored);
-    assertEquals(takePages(memory).length, 4 * MIB / PAGE);
-    mark();
-    using diff = scratchFile();
-    await writeDiff(memory, diff.fd, takeDirty(memory));
-    Deno.truncateSync(full.path, 0);
-    Deno.truncateSync(full.path, 16 * MIB);
-    const applying = () => applyDiff(full.fd, diff.fd);
-    const another = await assertRejects(applying, SnapshotFailed, "Cannot apply the diff");
-    assert(another.cause instanceof SystemError && another.cause.code === "ENOSPC");
-  },
+mountTest("writeDiff() and applyDiff() on a full disk", async () => {
+  using small = smallDisk(2 * MIB);
+  using memory = tracked("anonymous", [[0, 16 * MIB]], PAGE);
+  const mark = () => memory.write(new Uint8Array(4 * MIB).fill(1), gpa(8 * MIB));
+  mark();
+  using full = scratchFile(small.path);
+  const failed = () => writeDiff(memory, full.fd, takeDirty(memory));
+  const error = await assertRejects(failed, SnapshotFailed);
+  assert(error.cause instanceof SystemError && error.cause.code === "ENOSPC");
+  assertEquals(error.bytes, 8 * MIB + full.stored);
+  assertEquals(takePages(memory).length, 4 * MIB / PAGE);
+  mark();
+  using diff = scratchFile();
+  await writeDiff(memory, diff.fd, takeDirty(memory));
+  Deno.truncateSync(full.path, 0);
+  Deno.truncateSync(full.path, 16 * MIB);
+  const applying = () => applyDiff(full.fd, diff.fd);
+  const another = await assertRejects(applying, SnapshotFailed, "Cannot apply the diff");
+  assert(another.cause instanceof SystemError && another.cause.code === "ENOSPC");
 });
 
-Deno.test({
-  name: `writeDiff() refuses a file system without holes${isRoot ? "" : " (ignored: not root)"}`,
-  ignore: !isRoot,
-  async fn() {
-    using disk = diskWithoutHoles();
-    using memory = tracked("anonymous", [[0, 16 * PAGE]], PAGE);
-    for (const pages of [[0, 1, 2], [0, 5], [5], [15]]) {
-      using file = scratchFile(disk.path);
-      for (const page of pages) memory.write(Uint8Array.of(1), gpa(page * PAGE));
-      const refused = () => writeDiff(memory, file.fd, takeDirty(memory));
-      await assertRejects(refused, SnapshotRefused, "holes");
-      assertEquals(takePages(memory), pages.map((page) => page * PAGE));
-    }
-    // Where there is nothing between, holes do not matter.
-    memory.write(new Uint8Array(16 * PAGE).fill(1), gpa(0));
+mountTest("writeDiff() refuses a file system without holes", async () => {
+  using disk = diskWithoutHoles();
+  using memory = tracked("anonymous", [[0, 16 * PAGE]], PAGE);
+  for (const pages of [[0, 1, 2], [0, 5], [5], [15]]) {
     using file = scratchFile(disk.path);
-    assertEquals((await writeDiff(memory, file.fd, takeDirty(memory))).written, 16 * PAGE);
-  },
+    for (const page of pages) memory.write(Uint8Array.of(1), gpa(page * PAGE));
+    const refused = () => writeDiff(memory, file.fd, takeDirty(memory));
+    await assertRejects(refused, SnapshotRefused, "holes");
+    assertEquals(takePages(memory), pages.map((page) => page * PAGE));
+  }
+  // Where there is nothing between, holes do not matter.
+  memory.write(new Uint8Array(16 * PAGE).fill(1), gpa(0));
+  using file = scratchFile(disk.path);
+  assertEquals((await writeDiff(memory, file.fd, takeDirty(memory))).written, 16 * PAGE);
 });
 
 linuxTest("applyDiff() reports progress, and can be aborted", async () => {

@@ -30,6 +30,7 @@ import {
   type Kind,
   KINDS,
   memoryOf,
+  mountTest,
   naiveBytes,
   PAGE,
   scratchFile,
@@ -362,30 +363,23 @@ linuxTest("writeSnapshot() goes on when the caller closes the file", async () =>
   assertEquals(file.content[32 * MIB - 1], 7);
 });
 
-const mounted = Deno.build.os === "linux" && Deno.uid() === 0;
-Deno.test({
-  name: `writeSnapshot() says how far it came on a full disk${
-    mounted ? "" : " (ignored: not root)"
-  }`,
-  ignore: !mounted,
-  async fn() {
-    using small = smallDisk(4 * MIB);
-    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 64 * MIB]], {
-      bitmap: (length) => new AtomicBitmap(length, PAGE),
-    });
-    memory.fill(gpa(20 * MIB), 8 * MIB, 1);
-    using file = scratchFile(small.path);
-    const descriptors = openDescriptors();
-    const error = await assertRejects(() => writeSnapshot(memory, file.fd), SnapshotFailed);
-    assert(error.cause instanceof SystemError);
-    assertEquals([error.cause.call, error.cause.code], ["pwrite", "ENOSPC"]);
-    assertEquals(error.total, 64 * MIB);
-    // All that has room, and the last call was cut off.
-    assertEquals(error.bytes, 20 * MIB + file.stored);
-    assertEquals(file.stored, 4 * MIB);
-    assertEquals(takePages(memory).length, 8 * MIB / PAGE);
-    assertEquals(openDescriptors(), descriptors);
-  },
+mountTest("writeSnapshot() says how far it came on a full disk", async () => {
+  using small = smallDisk(4 * MIB);
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 64 * MIB]], {
+    bitmap: (length) => new AtomicBitmap(length, PAGE),
+  });
+  memory.fill(gpa(20 * MIB), 8 * MIB, 1);
+  using file = scratchFile(small.path);
+  const descriptors = openDescriptors();
+  const error = await assertRejects(() => writeSnapshot(memory, file.fd), SnapshotFailed);
+  assert(error.cause instanceof SystemError);
+  assertEquals([error.cause.call, error.cause.code], ["pwrite", "ENOSPC"]);
+  assertEquals(error.total, 64 * MIB);
+  // All that has room, and the last call was cut off.
+  assertEquals(error.bytes, 20 * MIB + file.stored);
+  assertEquals(file.stored, 4 * MIB);
+  assertEquals(takePages(memory).length, 8 * MIB / PAGE);
+  assertEquals(openDescriptors(), descriptors);
 });
 
 linuxTest("writeSnapshot() of many regions of one file opens it once", async () => {
@@ -433,20 +427,14 @@ linuxTest(
   },
 );
 
-Deno.test({
-  name: `writeSnapshot() writes all where there is no /proc${
-    mounted ? "" : " (ignored: not root)"
-  }`,
-  ignore: !mounted,
-  async fn() {
-    const script = new URL("without_proc.ts", import.meta.url).pathname;
-    const deno = [Deno.execPath(), "run", "--allow-all", "--no-check", script];
-    const { success, stdout, stderr } = await new Deno.Command("unshare", {
-      args: ["--mount", ...deno],
-    }).output();
-    const text = new TextDecoder();
-    assertEquals([success, text.decode(stdout)], [true, "same\n"], text.decode(stderr));
-  },
+mountTest("writeSnapshot() writes all where there is no /proc", async () => {
+  const script = new URL("without_proc.ts", import.meta.url).pathname;
+  const deno = [Deno.execPath(), "run", "--allow-all", "--no-check", script];
+  const { success, stdout, stderr } = await new Deno.Command("unshare", {
+    args: ["--mount", ...deno],
+  }).output();
+  const text = new TextDecoder();
+  assertEquals([success, text.decode(stdout)], [true, "same\n"], text.decode(stderr));
 });
 
 for (const folder of ["/dev/shm", undefined]) {
