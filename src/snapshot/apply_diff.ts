@@ -43,7 +43,7 @@ export async function applyDiff(
   if (to.device === from.device && to.inode === from.inode) {
     throw new SnapshotRefused("base and diff are the same");
   }
-  if (to.size !== from.size) throw new SnapshotMismatch("the diff", to.size, from.size);
+  if (to.size !== from.size) throw mismatch();
   const output = new Output(target.fd);
   const copy = new Copier(source.fd, output);
   await transfer("apply the diff", plan, to.size, output, pieces());
@@ -58,9 +58,7 @@ export async function applyDiff(
       for (const [first, length] of runs) {
         for (let at = first; at < first + length;) {
           const count = copy.once(at, Math.min(first + length - at, room));
-          if (count === 0) {
-            throw new SnapshotMismatch("the diff", to.size, fileStatus(source.fd).size);
-          }
+          if (count === 0) throw mismatch();
           at += count;
           room -= count;
           if (room > 0) continue;
@@ -69,8 +67,14 @@ export async function applyDiff(
         }
       }
     }
+    // What was cut off meanwhile looks like holes.
+    if (fileStatus(source.fd).size !== to.size) throw mismatch();
     if (plan.sync) syncFile(target.fd);
     yield to.size;
+  }
+
+  function mismatch(): SnapshotMismatch {
+    return new SnapshotMismatch("the diff", to.size, fileStatus(source.fd).size);
   }
 }
 

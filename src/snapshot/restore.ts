@@ -154,6 +154,8 @@ function fill(memory: GuestMemoryMmap, fd: number): void {
       if (opened === undefined) read(position, len);
       else forDataRuns(opened, position, position + len, read);
     }
+    // What was cut off meanwhile looks like holes.
+    ensureFits(fd, length);
   } finally {
     if (opened !== undefined) closeDescriptor(opened);
   }

@@ -7,6 +7,7 @@ import {
   AtomicBitmap,
   GuestMemoryMmap,
   GuestRegionCollectionError,
+  MappingPastEof,
   OptionRefused,
   Permissions,
   SystemError,
@@ -221,4 +222,20 @@ restoreTest("restore() reads only what is no hole, beyond 2 GiB too", async () =
   for (const at of places) assertEquals(restored.readObj(u8, gpa(at)), 7);
   const resident = restored.residentRanges().reduce((sum, [, length]) => sum + length, 0);
   assert(resident <= 10 * 2 * 2 ** 20, String(resident));
+});
+
+linuxTest("restore() refuses a file that is truncated meanwhile", () => {
+  using file = snapshotFile();
+  const cut = (length: number) => (size: number) => {
+    Deno.truncateSync(file.path, length);
+    return new AtomicBitmap(size, PAGE);
+  };
+  for (const length of [0, 5 * PAGE + 1, 11 * PAGE - 1]) {
+    Deno.writeFileSync(file.path, file.content);
+    const eager = () => restore(RANGES, file.fd, { mode: "eager", bitmap: cut(length) });
+    assertEquals(assertThrows(eager, SnapshotMismatch).found, length);
+    Deno.writeFileSync(file.path, file.content);
+    const bitmap = cut(length);
+    assertThrows(() => restore(RANGES, file.fd, { mode: "copyOnWrite", bitmap }), MappingPastEof);
+  }
 });

@@ -319,3 +319,15 @@ linuxTest("applyDiff() refuses files that do not fit, and changes nothing then",
   assertEquals(base.content, new Uint8Array(2 * PAGE).fill(1));
   assertEquals(openDescriptors(), descriptors);
 });
+
+linuxTest("applyDiff() refuses a diff that is truncated meanwhile", async () => {
+  for (const length of [0, 16 * MIB, 17 * MIB + 1]) {
+    using base = scratchFile();
+    using diff = scratchFile();
+    Deno.truncateSync(base.path, 32 * MIB);
+    Deno.writeFileSync(diff.path, new Uint8Array(32 * MIB).fill(1));
+    const onProgress = () => Deno.truncateSync(diff.path, length);
+    const applying = () => applyDiff(base.fd, diff.fd, { onProgress });
+    assertEquals((await assertRejects(applying, SnapshotMismatch)).found, length);
+  }
+});
