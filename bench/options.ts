@@ -29,13 +29,13 @@ one access takes. All benchmarks take about 2.5 minutes. Their names:
   streams        Buffers and files as streams
   backends       The same accesses on every kind of memory
   start          Import and first mapping; prefault and discard (needs cc for C)
-  snapshot       Finding out what was written, beside the same calls in C
+  snapshot       What was written, and snapshots, beside the same calls in C
 
 Options:
   --filter TEXT  Measure only rows with TEXT in their name or their title
   --rounds N     How many rounds; 5 by default
   --time MS      How long to measure a row in each round; 20 by default
-  --gib N        What "start" prefaults and "snapshot" tracks; 1 GiB by default
+  --gib N        What "start" prefaults and "snapshot" takes; 1 GiB by default
   --json         Print times in nanoseconds as JSON, one table in each line
   -h, --help     Show this text`;
 

@@ -1,5 +1,5 @@
 /**
- * Finding out what was written, beside a program in C that makes the same calls.
+ * Finding out what was written, and snapshots, beside a program in C that makes the same calls.
  *
  * Each figure is the best of several in a new process. Both sides take turns.
  */
@@ -11,16 +11,23 @@ import { GIB, sizeName } from "./workload.ts";
 
 /** Takes in a process. */
 const TAKES = 20;
+/** Snapshots in a process, and memories of a snapshot. */
+const SAVES = 4;
+const CLONES = 200;
 
 const title = "Tracking writes, at best";
 const size = called.gib * GIB;
 
 const available = await measure(["probe"]);
-if (available.writeTracker) await benchTracker();
-else console.error("snapshot: the kernel has no tracking of writes");
-
-async function benchTracker(): Promise<void> {
+{
   using native = NativeProgram.compile(new URL("snapshot/native.c", import.meta.url));
+  if (available.writeTracker) {
+    await benchTracker(native);
+    await benchSnapshots(native);
+  } else console.error("snapshot: the kernel has no tracking of writes");
+}
+
+async function benchTracker(native: NativeProgram | undefined): Promise<void> {
   const rows: Row[] = [];
   // Pages of 1000 that are written before each take: single ones, at equal distances.
   for (const dirty of [0, 10, 100]) {
@@ -43,6 +50,36 @@ async function benchTracker(): Promise<void> {
     if (dirty === 0) add(arming, "arm", "C", "arm");
     add(taking, "take", "C, marks a bitmap too", "marked");
     if (dirty > 0) add(`${taking}, again`, "take", "C, the call alone", "bare");
+  }
+  print(title, rows);
+}
+
+// To and from files in /dev/shm. A tenth of the pages is present, in runs of one.
+async function benchSnapshots(native: NativeProgram | undefined): Promise<void> {
+  const title = "Snapshots, at best";
+  const rows: Row[] = [];
+  const cases = [
+    { name: "writeSnapshot, 10% of pages present", what: "save", its: "save", present: 100 },
+    { name: "writeDiff, 10% of pages dirty", what: "diff", its: "save", present: 100 },
+    { name: "restore by copy-on-write, first access", what: "clone", its: "clone", present: 0 },
+  ];
+  for (const { name, what, its, present } of cases) {
+    const row = `${name}, ${sizeName(size)}`;
+    if (!isWanted(title, row)) continue;
+    const args = [size, present, what === "clone" ? CLONES : SAVES].map(String);
+    const takes = [
+      () => measure([what, ...args]),
+      ...(native ? [() => measureNative(native, [its, ...args])] : []),
+    ];
+    const [here, c] = await takeTurns(
+      called.rounds,
+      takes.map((take) => ({ name: "", take })),
+      () => {},
+    );
+    const times = here!.map((figures) => figures[its]!);
+    const rival = what === "clone" ? "C, mmap" : "C, by runs";
+    const beside = c && { name: rival, times: c.map((figures) => figures[its]!) };
+    rows.push(makeRow({ name: row, times }, beside, (times) => Math.min(...times)));
   }
   print(title, rows);
 }

@@ -17,6 +17,8 @@ export interface FileStatus {
   readonly stored: number;
   /** The device that the file is on, as `st_dev` of `stat(2)` has it. */
   readonly device: bigint;
+  /** Bytes of a block for transfers: a multiple of what its holes consist of. */
+  readonly blockSize: number;
   /** Inode number: with `device`, the identity of the file while anything keeps it open. */
   readonly inode: bigint;
 }
@@ -37,7 +39,7 @@ export function fileStatus(fd: number): FileStatus {
   if (calls.statx !== null) return statx(fd, "", AT_EMPTY_PATH, { fd });
   const view = new DataView(new ArrayBuffer(256));
   // struct stat of macOS with 64-bit inodes: st_dev i32 at 0, st_mode u16 at 4, st_ino u64 at 8,
-  // st_size i64 at 96, st_blocks i64 at 104.
+  // st_size i64 at 96, st_blocks i64 at 104, st_blksize i32 at 112.
   // SAFETY: struct stat has 144 bytes there.
   const status = (calls.fstat64 ?? calls.fstat)?.(fd, view);
   if (status !== 0) throw lastError("fstat", { fd });
@@ -45,6 +47,7 @@ export function fileStatus(fd: number): FileStatus {
     ...typeOf(view.getUint16(4, true)),
     size: Number(view.getBigUint64(96, true)),
     stored: Number(view.getBigUint64(104, true)) * BLOCK,
+    blockSize: view.getInt32(112, true),
     device: BigInt(view.getInt32(0, true)),
     inode: view.getBigUint64(8, true),
   };
@@ -65,8 +68,8 @@ function statx(
   flags: number,
   args: Record<string, unknown>,
 ): FileStatus {
-  // struct statx of linux/stat.h: stx_mode u16 at 28, stx_ino u64 at 32, stx_size u64 at 40,
-  // stx_blocks u64 at 48, stx_dev_major and stx_dev_minor u32 at 136 and 140.
+  // struct statx of linux/stat.h: stx_blksize u32 at 4, stx_mode u16 at 28, stx_ino u64 at 32,
+  // stx_size u64 at 40, stx_blocks u64 at 48, stx_dev_major and stx_dev_minor u32 at 136 and 140.
   const view = new DataView(new ArrayBuffer(256));
   const name = new TextEncoder().encode(`${path}\0`);
   // SAFETY: the path ends with a zero byte, and the view has 256 bytes, as struct statx has.
@@ -76,6 +79,7 @@ function statx(
     ...typeOf(view.getUint16(28, true)),
     size: Number(view.getBigUint64(40, true)),
     stored: Number(view.getBigUint64(48, true)) * BLOCK,
+    blockSize: view.getUint32(4, true),
     device: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
     inode: view.getBigUint64(32, true),
   };
@@ -118,6 +122,21 @@ export function accessMode(fd: number): AccessMode {
 // fcntl.h: the same on Linux and macOS
 const F_GETFL = 3;
 const O_ACCMODE = 3;
+
+/**
+ * Whether all that is written through a descriptor goes to the end of its file (`O_APPEND`), whatever
+ * the position.
+ *
+ * @param fd An open file descriptor.
+ * @throws {SystemError} The call failed: `EBADF` when `fd` is not open.
+ */
+export function isAppending(fd: number): boolean {
+  // SAFETY: F_GETFL takes no argument and touches no memory.
+  const flags = fileCalls().fcntl(fd, F_GETFL);
+  if (flags < 0) throw lastError("fcntl", { fd });
+  // fcntl.h of Linux, and of macOS.
+  return (flags & (libc().platform.systemCalls === undefined ? 0x8 : 0o2000)) !== 0;
+}
 
 /**
  * Bytes of the huge pages that a file consists of, or `undefined` where it is of ordinary pages.

@@ -1,10 +1,26 @@
 /**
- * The room that a part of a file takes.
+ * The room that a part of a file takes: its holes, its length, its copies.
  *
  * @module
  */
-import { fileCalls, lastError } from "./libc.ts";
+import { fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { LibcUnavailable } from "./system_error.ts";
+
+const calls = lazily(
+  {
+    // int fdatasync(int fd);
+    fdatasync: { parameters: ["i32"], result: "i32", optional: true },
+    // int fsync(int fd);
+    fsync: { parameters: ["i32"], result: "i32" },
+    // ssize_t copy_file_range(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len,
+    //                         unsigned int flags);  Linux
+    copy_file_range: {
+      parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"],
+      result: "isize",
+      optional: true,
+    },
+  } as const,
+);
 
 // linux/falloc.h
 const FALLOC_FL_KEEP_SIZE = 1;
@@ -38,3 +54,104 @@ function changeFile(fd: number, mode: number, offset: number, length: number): v
     throw lastError("fallocate", { fd, mode, offset, length });
   }
 }
+
+/**
+ * `ftruncate(2)`: sets the length of a file. What is added is a hole.
+ *
+ * @throws {SystemError} The call failed.
+ */
+export function setFileLength(fd: number, length: number): void {
+  if (fileCalls().ftruncate(fd, BigInt(length)) !== 0) throw lastError("ftruncate", { fd, length });
+}
+
+/**
+ * `fdatasync(2)`: waits until the storage has what was written. Where there is no such call, `fsync(2)`.
+ *
+ * @throws {SystemError} The call failed.
+ */
+export function syncFile(fd: number): void {
+  const { fdatasync, fsync } = calls();
+  if ((fdatasync ?? fsync)(fd) !== 0) {
+    throw lastError(fdatasync === null ? "fsync" : "fdatasync", { fd });
+  }
+}
+
+// unistd.h of Linux. macOS has the two numbers the other way round.
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+// errno-base.h
+const ENXIO = 6;
+
+/**
+ * The parts of a file that are not holes, by `SEEK_DATA` and `SEEK_HOLE` of `lseek(2)`. A file system
+ * that does not know its holes has none. Other platforms than Linux are not asked.
+ *
+ * @param fd A descriptor whose position nobody needs: it is moved.
+ * @param start Where to begin in the file.
+ * @param end Where to end.
+ * @param onRun Called with where a part begins in the file, and its bytes, by rising offset.
+ * @throws {SystemError} The call failed.
+ */
+export function forDataRuns(
+  fd: number,
+  start: number,
+  end: number,
+  onRun: (start: number, length: number) => void,
+): void {
+  if (libc().platform.systemCalls === undefined) {
+    if (start < end) onRun(start, end - start);
+    return;
+  }
+  const { lseek } = fileCalls();
+  for (let at = start; at < end;) {
+    // SAFETY: touches no memory.
+    const data = Number(lseek(fd, BigInt(at), SEEK_DATA));
+    if (data < 0) {
+      if (libc().errno[0] === ENXIO) return;
+      throw lastError("lseek", { fd, offset: at });
+    }
+    if (data >= end) return;
+    // SAFETY: touches no memory.
+    const hole = Number(lseek(fd, BigInt(data), SEEK_HOLE));
+    if (hole < 0) {
+      // Somebody has truncated it since.
+      if (libc().errno[0] === ENXIO) return;
+      throw lastError("lseek", { fd, offset: data });
+    }
+    // What cannot seek, such as a device, answers with any number.
+    at = hole > data && data >= at ? Math.min(hole, end) : end;
+    onRun(data, at - data);
+  }
+}
+
+/** Whether the platform has `copy_file_range(2)`. */
+export function canCopyRanges(): boolean {
+  return calls().copy_file_range !== null;
+}
+
+/**
+ * `copy_file_range(2)`: copies within the kernel. Neither descriptor's position counts or is moved.
+ *
+ * @param from The descriptor of the file that is read.
+ * @param to The descriptor of the file that is written.
+ * @param position Where, in both.
+ * @param length Bytes.
+ * @returns Bytes copied, fewer perhaps; 0 at the end of the file that is read.
+ * @throws {SystemError} The call failed: `EXDEV`, `EOPNOTSUPP`, `ENOSYS` or `EINVAL` where it cannot
+ * copy between these files.
+ */
+export function copyRange(from: number, to: number, position: number, length: number): number {
+  const { copy_file_range } = calls();
+  const [source, target] = [BigInt64Array.of(BigInt(position)), BigInt64Array.of(BigInt(position))];
+  for (;;) {
+    // SAFETY: both offsets are 64-bit integers, and no other memory is touched.
+    const done = copy_file_range!(from, source, to, target, BigInt(length), 0);
+    if (done >= 0n) return Number(done);
+    if (libc().errno[0] !== EINTR) {
+      throw lastError("copy_file_range", { from, to, position, length });
+    }
+  }
+}
+
+// errno-base.h
+const EINTR = 4;

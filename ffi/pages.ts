@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { contentCalls, functionAddress, lastError, libc, pageOptionCalls } from "./libc.ts";
+import { contentCalls, functionAddress, lastError, libc, pageOptionCalls, u64 } from "./libc.ts";
 import { SystemError } from "./system_error.ts";
 
 // SAFETY, for all functions here: the range is in a live mapping of the caller.
@@ -73,6 +73,39 @@ export function isZeroMemory(address: number, length: number): boolean {
   for (let i = 0; i < head; i++) if (view.getUint8(i) !== 0) return false;
   return length === head ||
     contentCalls().memcmp(BigInt(address), BigInt(address + head), BigInt(length - head)) === 0;
+}
+
+/**
+ * The runs of pages that are not all zero.
+ *
+ * @param length Bytes, of which the last page may have fewer.
+ * @param page Bytes of a page.
+ * @param onRun Called with the offset of each run, and its bytes, by rising offset.
+ */
+export function forNonZeroRuns(
+  address: number,
+  length: number,
+  page: number,
+  onRun: (offset: number, length: number) => void,
+): void {
+  const view = new Deno.UnsafePointerView(Deno.UnsafePointer.create(BigInt(address))!);
+  const { memcmp } = contentCalls();
+  let start = -1;
+  for (let offset = 0; offset < length; offset += page) {
+    const count = Math.min(page, length - offset);
+    // Most pages that are not zero are so from the start.
+    const isZero = count < 8
+      ? isZeroMemory(address + offset, count)
+      : view.getUint32(offset) === 0 && view.getUint32(offset + 4) === 0 &&
+        memcmp(u64(address + offset), u64(address + offset + 8), u64(count - 8)) === 0;
+    if (!isZero) {
+      if (start < 0) start = offset;
+    } else if (start >= 0) {
+      onRun(start, offset - start);
+      start = -1;
+    }
+  }
+  if (start >= 0) onRun(start, length - start);
 }
 
 const ADVISE = {

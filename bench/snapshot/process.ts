@@ -4,6 +4,9 @@
  *
  *     process.ts probe                     says which trackers the kernel has, 1 or 0
  *     process.ts take BYTES DIRTY ROUNDS   tracks, writes DIRTY pages of 1000, takes them: the best
+ *     process.ts save BYTES PRESENT ROUNDS writes PRESENT pages of 1000, then a snapshot: the best
+ *     process.ts diff BYTES DIRTY ROUNDS   the same, marked in a bitmap, as a diff
+ *     process.ts clone BYTES 0 ROUNDS      restores by copy-on-write, and reads a byte: the best
  *
  * @module
  */
@@ -13,18 +16,30 @@ import {
   GuestAddress,
   GuestMemoryMmap,
   pageSize,
+  takeDirty,
+  u8,
 } from "@vmm/guest-memory";
-import { WriteTracker } from "@vmm/guest-memory/snapshot";
+import { closeSync, ftruncateSync, openSync } from "node:fs";
+import { restore, writeDiff, writeSnapshot, WriteTracker } from "@vmm/guest-memory/snapshot";
 
 const [what, ...numbers] = Deno.args;
-console.log(JSON.stringify(measured(...numbers.map(Number))));
+console.log(JSON.stringify(await measured(...numbers.map(Number))));
 
-function measured(size = 0, dirty = 0, rounds = 1): Record<string, number> {
+function measured(
+  size = 0,
+  dirty = 0,
+  rounds = 1,
+): Record<string, number> | Promise<Record<string, number>> {
   switch (what) {
     case "probe":
       return { writeTracker: Number(capabilities().trackers.writeTracker.available) };
     case "take":
       return take(size, dirty, rounds);
+    case "save":
+    case "diff":
+      return save(size, dirty, rounds, what === "diff");
+    case "clone":
+      return clone(size, rounds);
     default:
       throw new TypeError(`Cannot measure ${what}: it is not known`);
   }
@@ -54,4 +69,57 @@ function take(size: number, dirty: number, rounds: number): Record<string, numbe
     if (found !== pages * page) throw new Error(`${found} bytes were found of ${pages} pages`);
   }
   return { arm, take: best };
+}
+
+function scratch(): number {
+  const path = Deno.makeTempFileSync({ dir: "/dev/shm" });
+  const fd = openSync(path, "r+");
+  Deno.removeSync(path);
+  return fd;
+}
+
+async function save(
+  size: number,
+  present: number,
+  rounds: number,
+  isDiff: boolean,
+): Promise<Record<string, number>> {
+  const page = pageSize();
+  using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), size]], {
+    bitmap: (length) => new AtomicBitmap(length, page),
+  });
+  for (let at = 0; at < size; at += Math.floor(page * 1000 / present)) {
+    memory.writeObj(u8, 1, GuestAddress(at));
+  }
+  const file = scratch();
+  let best = Infinity;
+  for (let round = 0; round < rounds; round++) {
+    ftruncateSync(file, 0);
+    const begin = performance.now();
+    if (isDiff) {
+      using dirty = takeDirty(memory);
+      await writeDiff(memory, file, dirty);
+      best = Math.min(best, 1e6 * (performance.now() - begin));
+      dirty.putBack();
+    } else {
+      await writeSnapshot(memory, file);
+      best = Math.min(best, 1e6 * (performance.now() - begin));
+    }
+  }
+  closeSync(file);
+  return { save: best };
+}
+
+function clone(size: number, rounds: number): Record<string, number> {
+  const file = scratch();
+  ftruncateSync(file, size);
+  let best = Infinity;
+  for (let round = 0; round < rounds; round++) {
+    const begin = performance.now();
+    using memory = restore([[GuestAddress(0), size]], file, { mode: "copyOnWrite" });
+    memory.readObj(u8, GuestAddress(size / 2));
+    best = Math.min(best, 1e6 * (performance.now() - begin));
+  }
+  closeSync(file);
+  return { clone: best };
 }

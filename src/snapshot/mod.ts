@@ -1,13 +1,37 @@
 /**
- * What was written to a guest's memory, by whomever: for snapshots and migration.
+ * Snapshots of a guest's memory, and what was written to it, by whomever.
  *
  * | Item | What it is |
  * | --- | --- |
+ * | {@linkcode writeSnapshot} | writes all memory to a file |
+ * | {@linkcode restore} | makes memory of such a file, or many that share it |
+ * | {@linkcode snapshotManifest} | describes that file, for `restore` |
+ * | {@linkcode writeDiff} | writes what was changed since |
+ * | {@linkcode applyDiff} | brings a snapshot up to date |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
  * | {@linkcode writtenSinceRestore} | what was written to a copy-on-write mapping of a file |
  *
  * @module
  */
+export {
+  InvalidManifest,
+  SnapshotError,
+  SnapshotFailed,
+  SnapshotMismatch,
+  SnapshotRefused,
+} from "../error/snapshot_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
+export { applyDiff } from "./apply_diff.ts";
+export type { SkippedPages } from "./content.ts";
+export { type SnapshotManifest, snapshotManifest, type SnapshotRegion } from "./manifest.ts";
+export {
+  type CopyOnWriteOptions,
+  type EagerOptions,
+  restore,
+  type RestoreRange,
+} from "./restore.ts";
+export type { TransferOptions, TransferProgress } from "./transfer.ts";
+export { writeDiff } from "./write_diff.ts";
+export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
 export { writtenSinceRestore } from "./written_since_restore.ts";

@@ -1,7 +1,15 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
-import { allocateFile, punchHole } from "../../ffi/file_space.ts";
+import {
+  allocateFile,
+  canCopyRanges,
+  copyRange,
+  forDataRuns,
+  punchHole,
+  setFileLength,
+  syncFile,
+} from "../../ffi/file_space.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { NOT_OPEN } from "../support/descriptors.ts";
 import { mapPages } from "../support/mapped_pages.ts";
@@ -49,4 +57,54 @@ linuxTest("punchHole() refuses a file that is open to read only", () => {
   using reading = open(file.path, "r");
   const error = assertThrows(() => punchHole(reading.fd, 0, PAGE), SystemError);
   assertEquals([error.code, file.content[0]], ["EBADF", 7]);
+});
+
+linuxTest("forDataRuns() finds what is no hole, within its limits", () => {
+  using made = memfd({ size: 16 * PAGE });
+  allocateFile(made.fd, 2 * PAGE, PAGE);
+  using memory = mapPages(16, { fd: made.fd });
+  for (const page of [3, 4, 5, 9, 15]) memory.bytes[page * PAGE] = 1;
+  const runs = (start: number, end: number) => {
+    const found: [number, number][] = [];
+    forDataRuns(made.fd, start, end, (...run) => found.push(run));
+    return found.map(([start, length]) => [start / PAGE, length / PAGE]);
+  };
+  assertEquals(runs(3 * PAGE, 16 * PAGE), [[3, 3], [9, 1], [15, 1]]);
+  assertEquals(runs(4 * PAGE, 5 * PAGE), [[4, 1]]);
+  assertEquals(runs(6 * PAGE, 9 * PAGE), []);
+  assertEquals(runs(10 * PAGE, 40 * PAGE), [[15, 1]]);
+  assertEquals(runs(PAGE, PAGE), []);
+  const error = assertThrows(() => forDataRuns(NOT_OPEN, 0, 1, () => {}), SystemError);
+  assertEquals([error.call, error.code], ["lseek", "EBADF"]);
+});
+
+linuxTest("forDataRuns() takes all of a device as data", () => {
+  using device = open("/dev/zero", "r");
+  const found: number[] = [];
+  forDataRuns(device.fd, PAGE, 3 * PAGE, (...run) => found.push(...run));
+  assertEquals(found.at(-1)! + found.at(-2)!, 3 * PAGE);
+});
+
+linuxTest("setFileLength() adds a hole or cuts off, and syncFile() syncs", () => {
+  using file = openFile(new Uint8Array(5).fill(1));
+  setFileLength(file.fd, 7);
+  assertEquals(file.content, Uint8Array.of(1, 1, 1, 1, 1, 0, 0));
+  setFileLength(file.fd, 2);
+  syncFile(file.fd);
+  assertEquals(file.content, Uint8Array.of(1, 1));
+  for (const run of [() => setFileLength(NOT_OPEN, 1), () => syncFile(NOT_OPEN)]) {
+    assertEquals(assertThrows(run, SystemError).code, "EBADF");
+  }
+});
+
+linuxTest("copyRange() copies at a position of both files, and moves neither", () => {
+  using from = openFile(Uint8Array.of(1, 2, 3, 4, 5));
+  using to = openFile(new Uint8Array(4));
+  assertEquals(canCopyRanges(), true);
+  assertEquals(copyRange(from.fd, to.fd, 1, 2), 2);
+  assertEquals(to.content, Uint8Array.of(0, 2, 3, 0));
+  assertEquals(copyRange(from.fd, to.fd, 5, 2), 0);
+  assertEquals([from.position, to.position], [0, 0]);
+  const error = assertThrows(() => copyRange(from.fd, NOT_OPEN, 0, 1), SystemError);
+  assertEquals([error.call, error.code], ["copy_file_range", "EBADF"]);
 });

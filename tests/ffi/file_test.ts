@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { lstatSync, statSync } from "node:fs";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { makeEventFd } from "../../ffi/event_fd.ts";
-import { accessMode, fileStatus, hugePageSize, pathStatus } from "../../ffi/file.ts";
+import { accessMode, fileStatus, hugePageSize, isAppending, pathStatus } from "../../ffi/file.ts";
 import { SystemError } from "../../mod.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { open, openFile, pipe } from "../support/posix.ts";
@@ -10,10 +10,11 @@ import { open, openFile, pipe } from "../support/posix.ts";
 linuxTest("fileStatus() knows a regular file's size, device and inode", () => {
   for (const size of [0, 1, 0x1234]) {
     using file = openFile(new Uint8Array(size));
-    const { dev: device, ino: inode, blocks } = statSync(file.path, { bigint: true });
+    const { dev: device, ino: inode, blocks, blksize } = statSync(file.path, { bigint: true });
+    const blockSize = Number(blksize);
     const stored = Number(blocks) * 512;
     const kind = { isRegular: true, hasType: true };
-    assertEquals(fileStatus(file.fd), { ...kind, size, stored, device, inode });
+    assertEquals(fileStatus(file.fd), { ...kind, size, stored, blockSize, device, inode });
   }
 });
 
@@ -36,6 +37,16 @@ linuxTest("accessMode() is what a descriptor was opened for", () => {
   assertEquals(modes, ["read", "write", "write", both, both, both]);
   const error = assertThrows(() => accessMode(2 ** 31 - 1), SystemError);
   assertEquals([error.call, error.code], ["fcntl", "EBADF"]);
+});
+
+linuxTest("isAppending() is what a descriptor was opened for", () => {
+  using file = openFile(new Uint8Array(1));
+  const appending = (["r", "w", "a", "r+", "w+", "a+"] as const).filter((flags) => {
+    using opened = open(file.path, flags);
+    return isAppending(opened.fd);
+  });
+  assertEquals(appending, ["a", "a+"]);
+  assertThrows(() => isAppending(2 ** 31 - 1), SystemError);
 });
 
 linuxTest("fileStatus() of a file that is larger than memory has all of its size", () => {

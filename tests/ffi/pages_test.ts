@@ -5,6 +5,7 @@ import { forResidentRuns, pageSize } from "../../ffi/memory.ts";
 import {
   adviseOnPool,
   fillMemory,
+  forNonZeroRuns,
   isZeroMemory,
   lockMemory,
   placeMemory,
@@ -157,4 +158,28 @@ Deno.test("reasonOf() says in a few words why a call failed", () => {
   assertEquals(reasonOf(new SystemError("mlock", 12, "ENOMEM", {})), "mlock failed with ENOMEM");
   assertEquals(reasonOf(new LibcUnavailable("none here")), "none here");
   assertEquals(reasonOf("text"), "text");
+});
+
+linuxTest("forNonZeroRuns() finds pages with a byte that is not zero, wherever it is", () => {
+  using memory = mapPages(8);
+  const { bytes, address } = memory;
+  const runs = (start: number, length: number, page: number) => {
+    const found: number[][] = [];
+    forNonZeroRuns(address + start, length, page, (...run) => found.push(run));
+    return found;
+  };
+  assertEquals(runs(0, bytes.length, 4096), []);
+  for (const at of [0, 3, 4, 7, 8, 100, 4095]) {
+    bytes[4096 + at] = 1;
+    assertEquals(runs(0, 3 * 4096, 4096), [[4096, 4096]], String(at));
+    bytes[4096 + at] = 0;
+  }
+  for (const at of [0, 1, 3, 6]) bytes[at * 4096 + 4095] = 1;
+  assertEquals(runs(0, 7 * 4096, 4096), [[0, 2 * 4096], [3 * 4096, 4096], [6 * 4096, 4096]]);
+  // The last page may be short, also shorter than a word.
+  assertEquals(runs(5 * 4096, 2 * 4096 - 1, 4096), []);
+  bytes[5 * 4096 + 2] = 1;
+  assertEquals(runs(4 * 4096, 4096 + 3, 4096), [[4096, 3]]);
+  assertEquals(runs(4 * 4096, 4096 + 2, 4096), []);
+  assertEquals(runs(0, 0, 4096), []);
 });

@@ -23,6 +23,8 @@ export type BackingPlan =
     readonly start: number;
     readonly private: boolean;
     readonly lease: OnLeaseBreak | undefined;
+    /** Whether it may be a memfd though the mapping is private. */
+    readonly isTemplate: boolean;
   }
   | { readonly kind: "foreign"; readonly hostAddress: bigint };
 
@@ -67,6 +69,17 @@ export interface FileBackingOptions {
 // The plans that the functions of Backing have checked: no others make one.
 const checked = new WeakSet<BackingPlan>();
 let make: (plan: BackingPlan) => Backing;
+
+/**
+ * A file whose pages are copied when they are written, which may be a memfd: memory that many copies
+ * share is taken once. For use in this library.
+ *
+ * @param fd Its descriptor.
+ * @param lease As of {@linkcode FileBackingOptions}.
+ */
+export function templateBacking(fd: number, lease: OnLeaseBreak | undefined): Backing {
+  return make(filePlan(fd, { private: true, ...lease !== undefined && { lease } }, true));
+}
 
 /**
  * What mapped memory consists of: memory of the kernel, a file, or somebody else's mapping.
@@ -134,15 +147,7 @@ export class Backing {
    * @param options Which kind.
    */
   static file(file: FileOffset | Deno.FsFile | number, options: FileBackingOptions = {}): Backing {
-    const { private: isPrivate = false, lease } = options;
-    checkFlag("private", isPrivate);
-    if (lease !== undefined && typeof lease !== "function") {
-      throw wrongKind("lease", lease, "a function");
-    }
-    const place = file instanceof FileOffset ? file : new FileOffset(file);
-    // Checked as they are read: they can be changed from JavaScript.
-    const { fd, start } = new FileOffset(place.fd, place.start);
-    return make({ kind: "file", file: place, fd, start, private: isPrivate, lease });
+    return make(filePlan(file, options, false));
   }
 
   /**
@@ -163,6 +168,21 @@ export class Backing {
     }
     return backing.#plan;
   }
+}
+
+function filePlan(
+  file: FileOffset | Deno.FsFile | number,
+  { private: isPrivate = false, lease }: FileBackingOptions,
+  isTemplate: boolean,
+): BackingPlan {
+  checkFlag("private", isPrivate);
+  if (lease !== undefined && typeof lease !== "function") {
+    throw wrongKind("lease", lease, "a function");
+  }
+  const place = file instanceof FileOffset ? file : new FileOffset(file);
+  // Checked as they are read: they can be changed from JavaScript.
+  const { fd, start } = new FileOffset(place.fd, place.start);
+  return { kind: "file", file: place, fd, start, private: isPrivate, lease, isTemplate };
 }
 
 function checkHugePages(size: number | undefined): number | undefined {

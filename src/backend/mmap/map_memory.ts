@@ -113,7 +113,7 @@ function measureAll(requests: readonly MappingRequest[]): Part[] {
     ends.set(backing, offset + part.pages);
     if (backing.kind === "file") {
       checkFile(backing.fd, offset, part.size);
-      if (backing.private) ensureNoMemfd(backing.fd);
+      if (backing.private && !backing.isTemplate) ensureNoMemfd(backing.fd);
     }
     return part;
   });

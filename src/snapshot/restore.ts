@@ -1,0 +1,172 @@
+/**
+ * Memory of a snapshot.
+ *
+ * @module
+ */
+import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { fileStatus } from "../../ffi/file.ts";
+import { reopenFile } from "../../ffi/file_lease.ts";
+import { forDataRuns } from "../../ffi/file_space.ts";
+import { readAt } from "../../ffi/io.ts";
+import { SystemError } from "../../ffi/system_error.ts";
+import type { GuestAddress, GuestUsize } from "../address.ts";
+import { templateBacking } from "../backend/mmap/backing.ts";
+import type { OnLeaseBreak } from "../backend/mmap/file_lease.ts";
+import { FileOffset } from "../backend/mmap/file_offset.ts";
+import { GuestMemoryMmap } from "../backend/mmap/guest_memory_mmap.ts";
+import { MappedMemory } from "../backend/mmap/mapped_memory.ts";
+import type { MmapOptions } from "../backend/mmap/mmap_options.ts";
+import { memoryOf } from "../backend/mmap/mmap_region.ts";
+import type { Bitmap } from "../bitmap/bitmap.ts";
+import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
+import { AccessDenied } from "../error/volatile_memory_error.ts";
+import { checkCount, shown } from "../text/argument.ts";
+import { layoutOf } from "./layout.ts";
+import { rangesOfManifest, type SnapshotManifest } from "./manifest.ts";
+
+/** A range of a guest, with the bytes that it had when the snapshot was written. */
+export type RestoreRange = readonly [startAddr: GuestAddress, size: GuestUsize];
+
+/** How memory is mapped over a snapshot. */
+export interface CopyOnWriteOptions<B extends Bitmap = Bitmap>
+  extends Omit<MmapOptions<B>, "backing"> {
+  /** Pages are the file's until they are written. */
+  readonly mode: "copyOnWrite";
+  /** Takes a read lease of the file: see {@linkcode FileBackingOptions.lease}. */
+  readonly lease?: OnLeaseBreak;
+}
+
+/** How memory is filled from a snapshot. */
+export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOptions<B>, "backing"> {
+  /** All is read now, but for the holes. The file is not needed afterwards. */
+  readonly mode: "eager";
+}
+
+/**
+ * Makes memory of a file that {@linkcode writeSnapshot} wrote, or another program in the same flat
+ * layout, such as Firecracker.
+ *
+ * `"copyOnWrite"` maps the file, which takes microseconds whatever its size: pages are read when they
+ * are touched, and copied when they are written. The file never changes, and any number of memories,
+ * of other processes too, share its pages. Nobody may change or truncate it meanwhile: use a lease, or
+ * a sealed memfd. {@linkcode writtenSinceRestore} lists what a guest has written.
+ *
+ * `"eager"` reads it into anonymous memory, and blocks the thread meanwhile. The memory has to be
+ * writable.
+ *
+ * Nothing is marked dirty.
+ *
+ * @param ranges Each region's start and size in bytes, by rising start: those of the memory that was
+ * written. Or its {@linkcode snapshotManifest}, from anywhere.
+ * @param file A regular file or a memfd, open to read. It may be closed afterwards. Its position does
+ * not count, and is not moved.
+ * @param options Which way, and how the memory is mapped.
+ * @returns The memory.
+ * @throws {SnapshotMismatch} The file does not have exactly the bytes of the ranges.
+ * @throws {SnapshotRefused} It is no regular file.
+ * @throws {InvalidManifest} The manifest is none, or not for this host.
+ * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
+ * @throws {OptionRefused} An option cannot be had.
+ * @throws {AccessDenied} The memory is to be filled, and `protection` does not allow it.
+ * @throws {SystemError} A call failed.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryMmap, u32 } from "@vmm/guest-memory";
+ * import { restore, writeSnapshot } from "@vmm/guest-memory/snapshot";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const ranges = [[GuestAddress(0x1_0000), 2 ** 20]] as const;
+ * const path = Deno.makeTempFileSync();
+ * {
+ *   using memory = GuestMemoryMmap.fromRanges(ranges);
+ *   memory.writeObj(u32, 42, GuestAddress(0x1_0000));
+ *   using file = Deno.openSync(path, { write: true });
+ *   await writeSnapshot(memory, file);
+ * }
+ * using file = Deno.openSync(path);
+ * using first = restore(ranges, file, { mode: "copyOnWrite" });
+ * using second = restore(ranges, file, { mode: "copyOnWrite" });
+ * first.writeObj(u32, 43, GuestAddress(0x1_0000));
+ * assertEquals(second.readObj(u32, GuestAddress(0x1_0000)), 42);
+ * ```
+ */
+export function restore<B extends Bitmap = Bitmap>(
+  ranges: Iterable<RestoreRange> | SnapshotManifest,
+  file: Deno.FsFile | number,
+  options: CopyOnWriteOptions<B> | EagerOptions<B>,
+): GuestMemoryMmap<B> {
+  const { mode, lease, backing: _, ...rest } = options as MmapOptions<B> & {
+    readonly mode: string;
+    readonly lease?: OnLeaseBreak;
+  };
+  if (mode !== "copyOnWrite" && mode !== "eager") {
+    throw new TypeError(`Cannot restore in mode ${shown(mode)}: it is "copyOnWrite" or "eager"`);
+  }
+  if (mode === "eager" && lease !== undefined) {
+    throw new TypeError("Cannot lease the file: eager memory does not need it afterwards");
+  }
+  const isList = typeof (ranges as Iterable<RestoreRange>)?.[Symbol.iterator] === "function";
+  const list = isList
+    ? ranges as Iterable<RestoreRange>
+    : rangesOfManifest(ranges as SnapshotManifest);
+  const own = [...list].map(([startAddr, size]): RestoreRange => {
+    checkCount(startAddr, "startAddr");
+    checkCount(size, "size");
+    return [startAddr, size];
+  });
+  const { fd } = new FileOffset(file);
+  ensureFits(fd, layoutOf(own.map(([startAddr, len]) => ({ startAddr, len }))).length);
+  if (mode === "copyOnWrite") {
+    return GuestMemoryMmap.fromRanges(own, { ...rest, backing: templateBacking(fd, lease) });
+  }
+  const memory = GuestMemoryMmap.fromRanges(own, rest);
+  try {
+    fill(memory, fd);
+    return memory;
+  } catch (error) {
+    memory.close();
+    throw error;
+  }
+}
+
+function ensureFits(fd: number, length: number): void {
+  const { isRegular, size } = fileStatus(fd);
+  if (!isRegular) throw new SnapshotRefused("it is no regular file");
+  if (size !== length) throw new SnapshotMismatch("the snapshot", length, size);
+}
+
+function fill(memory: GuestMemoryMmap, fd: number): void {
+  const { places, length } = layoutOf(memory);
+  const opened = openAgain(fd);
+  try {
+    for (const { range: { mmap, len }, position } of places) {
+      const target = memoryOf(mmap);
+      const read = (at: number, count: number) => {
+        const address = MappedMemory.locate(target, at - position, count, "write");
+        if (address < 0) throw new AccessDenied("write");
+        for (let done = 0; done < count;) {
+          const now = readAt(fd, address + done, count - done, at + done);
+          if (now === 0) throw new SnapshotMismatch("the snapshot", length, fileStatus(fd).size);
+          done += now;
+        }
+      };
+      if (opened === undefined) read(position, len);
+      else forDataRuns(opened, position, position + len, read);
+    }
+    // What was cut off meanwhile looks like holes.
+    ensureFits(fd, length);
+  } finally {
+    if (opened !== undefined) closeDescriptor(opened);
+  }
+}
+
+// With a position that nobody else needs.
+function openAgain(fd: number): number | undefined {
+  try {
+    return reopenFile(fd);
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The whole memory of a guest in a file.
+ *
+ * @module
+ */
+import { setFileLength, syncFile } from "../../ffi/file_space.ts";
+import type { GuestMemoryRegion } from "../guest/region.ts";
+import { shown, wrongKind } from "../text/argument.ts";
+import { Contents, type SkippedPages } from "./content.ts";
+import { layoutOf } from "./layout.ts";
+import { TargetFile } from "./target_file.ts";
+import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+
+/** How a snapshot is written. */
+export interface SnapshotOptions extends TransferOptions {
+  /**
+   * Which pages become holes of the file: `"absent"`, by default, those that nobody has written since
+   * the memory was mapped or discarded; `"zero"` pages of zeros too, which takes reading them all;
+   * `"nothing"` none.
+   */
+  readonly skip?: SkippedPages;
+}
+
+/** What was written. */
+export interface SnapshotReport {
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** Bytes that were written to it. The others are holes. */
+  readonly written: number;
+}
+
+/**
+ * Writes the memory of a guest to a file, in the flat layout that Firecracker uses: one region after
+ * the other by rising address, each from a multiple of the page size on. Data goes straight from guest
+ * memory to the file.
+ *
+ * What the guest never wrote becomes holes, which neither take storage nor host memory. The kernel says
+ * what that is (`PAGEMAP_SCAN`, Linux 6.7) for private memory, and the holes of its file for shared
+ * memory. All is written where it cannot be known: anonymous shared memory, memory on the heap, older
+ * kernels. `skip: "zero"` finds the zeros there too.
+ *
+ * Pause the guest, or what is written meanwhile may be in the file or not. With a bitmap, take the
+ * marks before, and write those that follow with {@linkcode writeDiff}. Marks are neither read nor
+ * changed here.
+ *
+ * The transfer is made in pieces of up to 16 MiB, between which the event loop runs. It ends with an
+ * error if the memory is closed meanwhile.
+ *
+ * @param memory The memory, or some regions.
+ * @param file A regular file, open to write. What it has is replaced, so no other process may map it:
+ * truncating it ends that. Better use a new file, and rename it afterwards. Its position does not
+ * count, and is not moved.
+ * @param options How.
+ * @returns What was written.
+ * @throws {SnapshotRefused} The file cannot take a snapshot, or a region maps it, or other memory
+ * of this process does and it is not empty. It is as before.
+ * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
+ * file is incomplete.
+ * @throws {MemoryClosed} The memory is closed.
+ * @throws {AccessDenied} The memory cannot be read.
+ * @throws The reason of the signal.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
+ * import { writeSnapshot } from "@vmm/guest-memory/snapshot";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 2 ** 20], [GuestAddress(2 ** 32), 2 ** 20]]);
+ * memory.write(Uint8Array.of(1, 2, 3), GuestAddress(2 ** 32 + pageSize()));
+ *
+ * const path = Deno.makeTempFileSync();
+ * using file = Deno.openSync(path, { write: true });
+ * const { bytes } = await writeSnapshot(memory, file);
+ * assertEquals(bytes, 2 ** 21);
+ * assertEquals(Deno.readFileSync(path)[2 ** 20 + pageSize() + 2], 3);
+ * ```
+ */
+export async function writeSnapshot(
+  memory: Iterable<GuestMemoryRegion>,
+  file: Deno.FsFile | number,
+  options: SnapshotOptions = {},
+): Promise<SnapshotReport> {
+  if (typeof memory?.[Symbol.iterator] !== "function") {
+    throw wrongKind("memory", memory, "a guest memory or a list of regions");
+  }
+  const { skip = "absent" } = options;
+  if (!["absent", "zero", "nothing"].includes(skip)) {
+    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
+  }
+  const plan = readTransferOptions(options);
+  plan.signal?.throwIfAborted();
+  const { places, length } = layoutOf(memory);
+  using contents = new Contents(places);
+  using target = new TargetFile(file);
+  target.ensureReplaceable(places.map(({ range }) => range));
+  const output = new Output(target.fd);
+  await transfer("write the snapshot", plan, length, output, pieces());
+  return { bytes: length, written: output.written };
+
+  function* pieces(): Generator<number, void, void> {
+    // Old content would show through the holes.
+    if (target.status.size > 0) setFileLength(target.fd, 0);
+    setFileLength(target.fd, length);
+    for (const content of contents.all) {
+      for (let from = 0; from < content.length; from += PIECE) {
+        const to = Math.min(from + PIECE, content.length);
+        content.save(output, from, to, skip);
+        yield content.position + to;
+      }
+    }
+    if (plan.sync) syncFile(target.fd);
+  }
+}

@@ -1,0 +1,45 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  InvalidManifest,
+  SnapshotError,
+  SnapshotFailed,
+  SnapshotMismatch,
+  SnapshotRefused,
+} from "../../src/snapshot/mod.ts";
+
+Deno.test("SnapshotFailed says how far it came, and why it ended", () => {
+  const cause = new Error("Cannot pwrite: ENOSPC");
+  const error = new SnapshotFailed("write the snapshot", 5, 7, cause);
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.bytes, error.total, error.cause], [
+    "SnapshotFailed",
+    5,
+    7,
+    cause,
+  ]);
+  assertEquals(
+    error.message,
+    "Cannot write the snapshot: it came to byte 5 of 7: Cannot pwrite: ENOSPC",
+  );
+});
+
+Deno.test("SnapshotRefused says why", () => {
+  const error = new SnapshotRefused("it is open to append");
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.reason], ["SnapshotRefused", "it is open to append"]);
+  assertEquals(error.message, "Cannot use the file for a snapshot: it is open to append");
+});
+
+Deno.test("SnapshotMismatch says what was asked and what is there", () => {
+  const error = new SnapshotMismatch("the diff", 4096, 5);
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.expected, error.found], ["SnapshotMismatch", 4096, 5]);
+  assertEquals(error.message, "Cannot use the diff: it has 5 bytes, not 4096");
+});
+
+Deno.test("InvalidManifest says why", () => {
+  const error = new InvalidManifest("it has no list of regions");
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.reason], ["InvalidManifest", "it has no list of regions"]);
+  assertEquals(error.message, "Cannot use the manifest: it has no list of regions");
+});
