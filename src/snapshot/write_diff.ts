@@ -39,6 +39,7 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * @returns What was written.
  * @throws {SnapshotRefused} The file cannot take it, or a region maps it.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. The file is incomplete.
+ * @throws {SnapshotMismatch} Somebody else has changed the length of the file meanwhile.
  * @throws {InvalidGuestAddress} A dirty byte is in no region of the memory.
  * @throws {MemoryClosed} The memory is closed.
  * @throws {AccessDenied} The memory cannot be read.
@@ -128,6 +129,7 @@ async function write(
         yield at;
       }
     }
+    target.ensureLength(layout.length);
     ensureHoles(target.fd, runs, layout.length);
     if (plan.sync) syncFile(target.fd);
     yield layout.length;

@@ -16,6 +16,7 @@ import {
 import {
   type SkippedPages,
   SnapshotFailed,
+  SnapshotMismatch,
   SnapshotRefused,
   type TransferProgress,
   writeSnapshot,
@@ -453,3 +454,15 @@ for (const folder of ["/dev/shm", undefined]) {
     assertEquals((await writeSnapshot(memory, file.fd)).bytes, PAGE);
   });
 }
+
+linuxTest("writeSnapshot() finds out that the file was cut off meanwhile", async () => {
+  using memory = memoryOf("anonymous", [[0, 64 * MIB]]);
+  memory.writeObj(u8, 1, gpa(0));
+  using file = scratchFile();
+  const onProgress = () => Deno.truncateSync(file.path, 0);
+  const error = await assertRejects(
+    () => writeSnapshot(memory, file.fd, { onProgress }),
+    SnapshotMismatch,
+  );
+  assertEquals([error.expected, error.found], [64 * MIB, 0]);
+});
