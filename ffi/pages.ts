@@ -4,6 +4,7 @@
  * @module
  */
 import { contentCalls, functionAddress, lastError, libc, pageOptionCalls, u64 } from "./libc.ts";
+import { adviseMemory } from "./memory.ts";
 import { SystemError } from "./system_error.ts";
 
 // SAFETY, for all functions here: the range is in a live mapping of the caller.
@@ -64,6 +65,23 @@ export function placeMemory(
 /** `memset(3)`. */
 export function fillMemory(address: number, length: number, value: number): void {
   contentCalls().memset(BigInt(address), value, BigInt(length));
+}
+
+/**
+ * `madvise(2)` with `MADV_POPULATE_READ`: reads pages in. Those that no access can read, such as
+ * broken ones of the host's RAM, are an error then, not the end of the process. Kernels before Linux
+ * 5.14 and other platforms do nothing.
+ *
+ * @throws {SystemError} A page cannot be read: `EFAULT`, or `EHWPOISON` where the RAM is broken.
+ */
+export function readInMemory(address: number, length: number): void {
+  try {
+    if (libc().platform.advice["populate-read"] === undefined) return;
+    adviseMemory(address, length, "populate-read");
+  } catch (error) {
+    // Nor has memory of a device such pages.
+    if (!(error instanceof SystemError && error.code === "EINVAL")) throw error;
+  }
 }
 
 /** Whether bytes are all zero: the first few, then each with those before it by `memcmp(3)`. */

@@ -102,11 +102,18 @@ export interface TakenPart {
   readonly from: AtomicBitmap | BitmapSlice;
 }
 
+/** Another set of the same marks, which the end of the first one does not empty. */
+export let sameMarks: (set: DirtySet) => DirtySet;
+
 /**
  * Dirty bytes of a guest that {@linkcode takeDirty} took: runs by rising address, across adjacent
  * regions as if they were one.
  */
 export class DirtySet implements Iterable<GuestDirtyRun>, Disposable {
+  static {
+    sameMarks = (set) => new DirtySet(set.#parts);
+  }
+
   #parts: readonly TakenPart[];
 
   /**

@@ -25,7 +25,7 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * @param diff What {@linkcode writeDiff} wrote, with its holes: a regular file, open to read.
  * @param options How.
  * @returns Bytes of the files, and bytes that were copied.
- * @throws {SnapshotMismatch} The files differ in their length.
+ * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile.
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
@@ -69,6 +69,7 @@ export async function applyDiff(
     }
     // What was cut off meanwhile looks like holes.
     if (fileStatus(source.fd).size !== to.size) throw mismatch();
+    target.ensureLength(to.size);
     if (plan.sync) syncFile(target.fd);
     yield to.size;
   }

@@ -10,7 +10,7 @@ import { forDataRuns } from "../../ffi/file_space.ts";
 import { addressOf } from "../../ffi/io.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.ts";
-import { forNonZeroRuns } from "../../ffi/pages.ts";
+import { forNonZeroRuns, readInMemory } from "../../ffi/pages.ts";
 import { LibcUnavailable, SystemError } from "../../ffi/system_error.ts";
 import type { MemoryRegionAddress } from "../address.ts";
 import type { Descriptor } from "../backend/mmap/descriptor.ts";
@@ -64,8 +64,8 @@ export class Contents implements Disposable {
   constructor(places: readonly Place<GuestMemoryRegion>[]) {
     try {
       let pagemap: number | undefined;
-      this.all = places.map(({ range: region, position }) => {
-        if (!(region instanceof GuestRegionMmap)) return new ForeignContent(region, position);
+      this.all = places.map(({ range: region, len, position }) => {
+        if (!(region instanceof GuestRegionMmap)) return new ForeignContent(region, len, position);
         const { mmap } = region;
         pagemap ??= this.#open(openWorkingPagemap);
         return new MappedContent(mmap, position, pagemap, (mapping) => this.#fileOf(mapping));
@@ -173,8 +173,13 @@ class MappedContent implements Content {
     const write = (offset: number, length: number) => {
       output.write(start + offset, length, this.position + from + offset);
     };
+    const { kind, shared } = this.#mapping.shape;
+    const areListed = kind === "anonymous" && !shared && this.#pagemap !== undefined;
     this.#list(start, from, to, (offset, length, mayBeZero) => {
       if (skip !== "zero" && !mayBeZero) return write(offset, length);
+      // Other than the kernel's, an access of this process to a page that cannot be read ends it.
+      // Pages that are there can be read.
+      if (mayBeZero || !areListed) readInMemory(start + offset, length);
       forNonZeroRuns(start + offset, length, pageSize(), (at, count) => write(offset + at, count));
     });
   }
@@ -218,9 +223,9 @@ class ForeignContent implements Content {
   readonly position: number;
   readonly #region: GuestMemoryRegion;
 
-  constructor(region: GuestMemoryRegion, position: number) {
+  constructor(region: GuestMemoryRegion, length: number, position: number) {
     this.#region = region;
-    this.length = region.len;
+    this.length = length;
     this.position = position;
   }
 

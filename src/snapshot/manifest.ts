@@ -60,8 +60,8 @@ export function snapshotManifest(memory: Iterable<GuestMemoryRegion>): SnapshotM
     throw wrongKind("memory", memory, "a guest memory or a list of regions");
   }
   const { places, length } = layoutOf(memory);
-  const regions = places.map(({ range: { startAddr, len }, position }) => {
-    return { startAddr: startAddr as number, len, position };
+  const regions = places.map(({ startAddr, len, position }) => {
+    return { startAddr, len, position };
   });
   return { version: 1, pageSize: pageSize(), length, regions };
 }

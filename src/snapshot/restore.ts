@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
 import { forDataRuns } from "../../ffi/file_space.ts";
@@ -115,18 +115,24 @@ export function restore<B extends Bitmap = Bitmap>(
     checkCount(size, "size");
     return [startAddr, size];
   });
-  const { fd } = new FileOffset(file);
-  ensureFits(fd, layoutOf(own.map(([startAddr, len]) => ({ startAddr, len }))).length);
-  if (mode === "copyOnWrite") {
-    return GuestMemoryMmap.fromRanges(own, { ...rest, backing: templateBacking(fd, lease) });
-  }
-  const memory = GuestMemoryMmap.fromRanges(own, rest);
+  const { length } = layoutOf(own.map(([startAddr, len]) => ({ startAddr, len })));
+  // Bitmaps are made by the caller's code, which may close the file.
+  const fd = duplicate(new FileOffset(file).fd);
   try {
-    fill(memory, fd);
-    return memory;
-  } catch (error) {
-    memory.close();
-    throw error;
+    ensureFits(fd, length);
+    if (mode === "copyOnWrite") {
+      return GuestMemoryMmap.fromRanges(own, { ...rest, backing: templateBacking(fd, lease) });
+    }
+    const memory = GuestMemoryMmap.fromRanges(own, rest);
+    try {
+      fill(memory, fd);
+      return memory;
+    } catch (error) {
+      memory.close();
+      throw error;
+    }
+  } finally {
+    closeDescriptor(fd);
   }
 }
 

@@ -10,7 +10,7 @@ import { FileOffset } from "../backend/mmap/file_offset.ts";
 import { GuestRegionMmap } from "../backend/mmap/guest_region_mmap.ts";
 import { mappingOf } from "../backend/mmap/mapped_memory.ts";
 import { memoryOf } from "../backend/mmap/mmap_region.ts";
-import { SnapshotRefused } from "../error/snapshot_error.ts";
+import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { hex } from "../text/number_format.ts";
 
@@ -37,6 +37,17 @@ export class TargetFile implements Disposable {
   /** What the kernel says of it now. */
   get status(): FileStatus {
     return fileStatus(this.fd);
+  }
+
+  /**
+   * Finds out whether somebody has cut the file off, or enlarged it, while it was written.
+   *
+   * @param length Bytes that it should have.
+   * @throws {SnapshotMismatch} It has others.
+   */
+  ensureLength(length: number): void {
+    const { size } = this.status;
+    if (size !== length) throw new SnapshotMismatch("the written file", length, size);
   }
 
   /**

@@ -12,7 +12,7 @@ import type { GuestAddress } from "../address.ts";
 import { InvalidGuestAddress } from "../error/guest_memory_error.ts";
 import { SnapshotRefused } from "../error/snapshot_error.ts";
 import type { GuestDirtyRun } from "../guest/dirty_runs.ts";
-import { DirtySet } from "../guest/dirty_set.ts";
+import { DirtySet, sameMarks } from "../guest/dirty_set.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { wrongKind } from "../text/argument.ts";
 import { Contents } from "./content.ts";
@@ -28,8 +28,7 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * Bytes are written in whole pages and blocks of the file system, as holes consist of those: what
  * surrounds a small run is written as it is. Dirty pages that read zero are written too.
  *
- * If it fails, or is aborted, the marks are put back: the next diff has them. So `dirty` has to live
- * until the promise is settled.
+ * If it fails, or is aborted, the marks are put back: the next diff has them.
  *
  * @param memory The memory whose marks were taken, with the regions that the snapshot has.
  * @param file A regular file, open to write, of a file system that knows holes: see
@@ -39,6 +38,7 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * @returns What was written.
  * @throws {SnapshotRefused} The file cannot take it, or a region maps it.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. The file is incomplete.
+ * @throws {SnapshotMismatch} Somebody else has changed the length of the file meanwhile.
  * @throws {InvalidGuestAddress} A dirty byte is in no region of the memory.
  * @throws {MemoryClosed} The memory is closed.
  * @throws {AccessDenied} The memory cannot be read.
@@ -72,10 +72,13 @@ export async function writeDiff(
   options: TransferOptions = {},
 ): Promise<SnapshotReport> {
   if (!(dirty instanceof DirtySet)) throw wrongKind("dirty", dirty, "what takeDirty() returned");
+  // The caller may end the set before the promise is settled.
+  const marks = sameMarks(dirty);
   try {
-    return await write(memory, file, dirty, options);
+    return await write(memory, file, marks, options);
   } catch (error) {
     dirty.putBack();
+    marks.putBack();
     throw error;
   }
 }
@@ -128,6 +131,7 @@ async function write(
         yield at;
       }
     }
+    target.ensureLength(layout.length);
     ensureHoles(target.fd, runs, layout.length);
     if (plan.sync) syncFile(target.fd);
     yield layout.length;
@@ -147,13 +151,13 @@ function fileRunsOf(
   for (const [addr, count] of dirty) {
     for (let at: number = addr; at < addr + count;) {
       let place = places[index];
-      while (place !== undefined && place.range.startAddr + place.range.len <= at) {
+      while (place !== undefined && place.startAddr + place.len <= at) {
         place = places[++index];
       }
-      if (place === undefined || at < place.range.startAddr) {
+      if (place === undefined || at < place.startAddr) {
         throw new InvalidGuestAddress(at as GuestAddress);
       }
-      const { range: { startAddr, len }, position } = place;
+      const { startAddr, len, position } = place;
       const end = Math.min(addr + count, startAddr + len);
       const first = Math.floor((position + at - startAddr) / granule) * granule;
       const last = Math.min(Math.ceil((position + end - startAddr) / granule) * granule, length);

@@ -56,6 +56,7 @@ export interface SnapshotReport {
  * of this process does and it is not empty. It is as before.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
  * file is incomplete.
+ * @throws {SnapshotMismatch} Somebody else has changed the length of the file meanwhile.
  * @throws {MemoryClosed} The memory is closed.
  * @throws {AccessDenied} The memory cannot be read.
  * @throws The reason of the signal.
@@ -109,6 +110,7 @@ export async function writeSnapshot(
         yield content.position + to;
       }
     }
+    target.ensureLength(length);
     if (plan.sync) syncFile(target.fd);
   }
 }

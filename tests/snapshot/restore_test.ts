@@ -239,3 +239,38 @@ linuxTest("restore() refuses a file that is truncated meanwhile", () => {
     assertThrows(() => restore(RANGES, file.fd, { mode: "copyOnWrite", bitmap }), MappingPastEof);
   }
 });
+
+linuxTest("restore() reads the file that it was given, though bitmaps close or change it", () => {
+  const [start, length] = [gpa(0), 8 * PAGE];
+  using other = scratchFile();
+  Deno.writeFileSync(other.path, new Uint8Array(length).fill(2));
+  for (const mode of MODES) {
+    using file = scratchFile();
+    Deno.writeFileSync(file.path, new Uint8Array(length).fill(1));
+    const given = open(file.path, "r");
+    const reused: Disposable[] = [];
+    using memory = restore([[start, length]], given.fd, {
+      mode,
+      bitmap: (bytes: number) => {
+        given[Symbol.dispose]();
+        // One of them has the number of the other.
+        for (let i = 0; i < 4; i++) reused.push(open(other.path, "r"));
+        return new AtomicBitmap(bytes);
+      },
+    });
+    for (const opened of reused) opened[Symbol.dispose]();
+    assertEquals(memory.readObj(u8, start), 1, mode);
+  }
+  using file = scratchFile();
+  Deno.writeFileSync(file.path, new Uint8Array(length).fill(1));
+  const descriptors = openDescriptors();
+  const bitmap = (bytes: number) => {
+    Deno.truncateSync(file.path, PAGE);
+    return new AtomicBitmap(bytes);
+  };
+  assertThrows(
+    () => restore([[start, length]], file.fd, { mode: "eager", bitmap }),
+    SnapshotMismatch,
+  );
+  assertEquals(openDescriptors(), descriptors);
+});

@@ -331,3 +331,47 @@ linuxTest("applyDiff() refuses a diff that is truncated meanwhile", async () => 
     assertEquals((await assertRejects(applying, SnapshotMismatch)).found, length);
   }
 });
+
+linuxTest("writeDiff() and applyDiff() find out that a file was cut off meanwhile", async () => {
+  const length = 64 * MIB;
+  using memory = tracked("anonymous", [[0, length]], PAGE);
+  memory.write(new Uint8Array(20 * MIB).fill(1), gpa(0));
+  using diff = scratchFile();
+  using base = scratchFile();
+  const cut = (path: string, size: number) => ({ onProgress: () => Deno.truncateSync(path, size) });
+  using dirty = takeDirty(memory);
+  const { bytes } = dirty;
+  await assertRejects(
+    () => writeDiff(memory, diff.fd, dirty, cut(diff.path, MIB)),
+    SnapshotMismatch,
+  );
+  using again = takeDirty(memory);
+  assertEquals(again.bytes, bytes);
+  await writeDiff(memory, diff.fd, again);
+  Deno.truncateSync(base.path, length);
+  await assertRejects(() => applyDiff(base.fd, diff.fd, cut(base.path, MIB)), SnapshotMismatch);
+  Deno.truncateSync(base.path, length);
+  // What was cut off looks like a hole.
+  await assertRejects(
+    () => applyDiff(base.fd, diff.fd, cut(diff.path, 20 * MIB)),
+    SnapshotMismatch,
+  );
+});
+
+linuxTest(
+  "writeDiff() puts the marks back although the set was disposed of meanwhile",
+  async () => {
+    using memory = tracked("anonymous", [[0, 64 * MIB]], PAGE);
+    memory.write(new Uint8Array(40 * MIB).fill(1), gpa(0));
+    using diff = scratchFile();
+    const controller = new AbortController();
+    const pending = () => {
+      using dirty = takeDirty(memory);
+      const onProgress = () => controller.abort(new Error("enough"));
+      return writeDiff(memory, diff.fd, dirty, { signal: controller.signal, onProgress });
+    };
+    await assertRejects(pending, Error, "enough");
+    using again = takeDirty(memory);
+    assertEquals(again.bytes, 40 * MIB);
+  },
+);

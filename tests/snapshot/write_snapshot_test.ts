@@ -16,6 +16,7 @@ import {
 import {
   type SkippedPages,
   SnapshotFailed,
+  SnapshotMismatch,
   SnapshotRefused,
   type TransferProgress,
   writeSnapshot,
@@ -453,3 +454,34 @@ for (const folder of ["/dev/shm", undefined]) {
     assertEquals((await writeSnapshot(memory, file.fd)).bytes, PAGE);
   });
 }
+
+linuxTest("writeSnapshot() finds out that the file was cut off meanwhile", async () => {
+  using memory = memoryOf("anonymous", [[0, 64 * MIB]]);
+  memory.writeObj(u8, 1, gpa(0));
+  using file = scratchFile();
+  const onProgress = () => Deno.truncateSync(file.path, 0);
+  const error = await assertRejects(
+    () => writeSnapshot(memory, file.fd, { onProgress }),
+    SnapshotMismatch,
+  );
+  assertEquals([error.expected, error.found], [64 * MIB, 0]);
+});
+
+restoreTest("writeSnapshot() fails at pages that cannot be read", async () => {
+  const libc = Deno.dlopen("libc.so.6", {
+    madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  });
+  // linux/mman.h: accesses end the process. Linux 6.13 or later, for all but private memory 6.15.
+  const MADV_GUARD_INSTALL = 102;
+  for (const kind of ["anonymous", "memfd"] as const) {
+    for (const skip of ["absent", "zero"] as const) {
+      using memory = memoryOf(kind, [[0, 8 * PAGE]]);
+      memory.write(new Uint8Array(8 * PAGE).fill(1), gpa(0));
+      const address = memory.findRegion(gpa(0))!.getHostAddress((3 * PAGE) as never) as bigint;
+      if (libc.symbols.madvise(address, BigInt(PAGE), MADV_GUARD_INSTALL) !== 0) continue;
+      using file = scratchFile();
+      await assertRejects(() => writeSnapshot(memory, file.fd, { skip }), SnapshotFailed);
+    }
+  }
+  libc.close();
+});
