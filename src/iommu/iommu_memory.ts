@@ -304,7 +304,7 @@ export class IommuMemory<M extends GuestMemory = GuestMemory> extends IoMemory {
     const { pageSize } = this.#cache;
     const start = iova - iova % pageSize;
     const isInPage = Number.isSafeInteger(iova) && iova >= 0 && length > 0 &&
-      iova + length <= start + pageSize;
+      length <= pageSize - (iova - start);
     if (!isInPage) return undefined;
     // The range itself first: what fails, and what the IOMMU reports of it, is about the range.
     this.#translate(iova as GuestAddress, length, permissions);

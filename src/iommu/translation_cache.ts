@@ -72,7 +72,8 @@ export class TranslationCache {
   find(iova: number, length: number, permissions: Permissions): TranslatedPage | undefined {
     const slots = permissions === Permissions.Read ? this.#readable : this.#writable;
     const page = slots[iova * this.#pagesPerByte & SLOTS - 1];
-    const isInside = page !== undefined && iova >= page.iova && iova + length <= page.end;
+    // A difference: a sum beyond 2^53 would be rounded.
+    const isInside = page !== undefined && iova >= page.iova && length <= page.end - iova;
     return isInside && length > 0 && Number.isInteger(iova) ? page : undefined;
   }
 

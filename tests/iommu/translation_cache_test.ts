@@ -72,6 +72,19 @@ Deno.test("IommuMemory translates a page once as long as the generation stays th
   assertEquals(content(physical, 41, 6), count(6));
 });
 
+Deno.test("IommuMemory refuses a range beyond 2^53 that begins in a remembered page", () => {
+  const start = 2 ** 53 - 16;
+  const iommu = new CountingIommu().map(start, 32);
+  const memory = new IommuMemory(physicalMemory(), iommu, { pageSize: 16 });
+  for (let i = 0; i < 3; i++) {
+    assertEquals(memory.write(count(6), gpa(start + 10)), 6);
+    assertEquals(memory.read(new Uint8Array(6), gpa(start + 10)), 6);
+    // The sum of address and length would be rounded to 2^53.
+    assertThrows(() => memory.write(count(7), gpa(start + 10)), IommuError);
+    assertThrows(() => memory.read(new Uint8Array(7), gpa(start + 10)), IommuError);
+  }
+});
+
 Deno.test("IommuMemory without a generation remembers nothing", () => {
   const iommu = new TableIommu().map(0x1000, 32);
   const memory = new IommuMemory(physicalMemory(), iommu, { pageSize: 16 });
