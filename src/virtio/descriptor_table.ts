@@ -104,7 +104,6 @@ export class DescriptorTable {
       index = link >>> 16;
     }
     segments.head = head;
-    segments.count = count;
     segments.readableCount = readableCount;
     segments.readableBytes = readableBytes;
     segments.writableBytes = bytes - readableBytes;

@@ -22,8 +22,6 @@ export class Segments {
    * integers, because addresses in a Float64Array take V8 2 ns each to make integers of them again.
    */
   words: Uint32Array = new Uint32Array(4 * 4);
-  /** How many there are. */
-  count = 0;
   /** How many are to be read. */
   readableCount = 0;
   /** Their bytes. */
