@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { fileCalls, lastError, lazily, libc } from "./libc.ts";
+import { EINTR, fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { FCNTL } from "./linux.ts";
 
 const calls = lazily(
@@ -14,9 +14,6 @@ const calls = lazily(
     ioctl: { parameters: ["i32", "u64"], result: "i32" },
   } as const,
 );
-
-// errno-base.h
-const EINTR = 4;
 
 /**
  * Closes a descriptor that the caller owns, such as one that {@linkcode UnixSocket} received. A

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { fileCalls, lastError, lazily, libc } from "./libc.ts";
+import { EINTR, fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { LibcUnavailable } from "./system_error.ts";
 
 const calls = lazily(
@@ -152,6 +152,3 @@ export function copyRange(from: number, to: number, position: number, length: nu
     }
   }
 }
-
-// errno-base.h
-const EINTR = 4;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { ioCalls, lastError, libc, u64 } from "./libc.ts";
+import { EINTR, ioCalls, lastError, libc, u64 } from "./libc.ts";
 
 // SAFETY, for all functions here: the memory is that of slices, which the caller keeps alive and
 // has checked.
@@ -141,9 +141,6 @@ export function transferVector(
     ensureInterrupted(`${position === undefined ? "" : "p"}${direction}v`, fd);
   }
 }
-
-// The same on every platform.
-const EINTR = 4;
 
 // Throws the error of the call that has just failed, unless a signal interrupted it.
 function ensureInterrupted(call: string, fd: number): void {

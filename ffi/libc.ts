@@ -302,6 +302,9 @@ export function lastError(call: string, args: Record<string, unknown> = {}): Sys
   return systemError(call, libc().errno[0]!, args);
 }
 
+/** A signal interrupted a call. The same number on every platform. */
+export const EINTR = 4;
+
 /**
  * The error of a call, by the errno that was read right after it. Making an object for `args` may
  * collect garbage first, and waiting for V8's threads changes errno.
