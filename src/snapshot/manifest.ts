@@ -7,7 +7,8 @@ import { pageSize } from "../../ffi/memory.ts";
 import type { GuestAddress } from "../address.ts";
 import { InvalidManifest } from "../error/snapshot_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
-import { shown, wrongKind } from "../text/argument.ts";
+import { shown } from "../text/argument.ts";
+import { checkRegions } from "./check_regions.ts";
 import { layoutOf } from "./layout.ts";
 
 /** The regions of a snapshot: numbers and text alone, for JSON. */
@@ -56,9 +57,7 @@ export interface SnapshotRegion {
  * ```
  */
 export function snapshotManifest(memory: Iterable<GuestMemoryRegion>): SnapshotManifest {
-  if (typeof memory?.[Symbol.iterator] !== "function") {
-    throw wrongKind("memory", memory, "a guest memory or a list of regions");
-  }
+  checkRegions(memory);
   const { places, length } = layoutOf(memory);
   const regions = places.map(({ startAddr, len, position }) => {
     return { startAddr, len, position };

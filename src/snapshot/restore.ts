@@ -5,10 +5,8 @@
  */
 import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
-import { reopenFile } from "../../ffi/file_lease.ts";
 import { forDataRuns } from "../../ffi/file_space.ts";
 import { readAt } from "../../ffi/io.ts";
-import { SystemError } from "../../ffi/system_error.ts";
 import type { GuestAddress, GuestUsize } from "../address.ts";
 import { templateBacking } from "../backend/mmap/backing.ts";
 import type { OnLeaseBreak } from "../backend/mmap/file_lease.ts";
@@ -23,6 +21,7 @@ import { AccessDenied } from "../error/volatile_memory_error.ts";
 import { checkCount, shown } from "../text/argument.ts";
 import { layoutOf } from "./layout.ts";
 import { rangesOfManifest, type SnapshotManifest } from "./manifest.ts";
+import { openAgain } from "./open_again.ts";
 
 /** A range of a guest, with the bytes that it had when the snapshot was written. */
 export type RestoreRange = readonly [startAddr: GuestAddress, size: GuestUsize];
@@ -164,15 +163,5 @@ function fill(memory: GuestMemoryMmap, fd: number): void {
     ensureFits(fd, length);
   } finally {
     if (opened !== undefined) closeDescriptor(opened);
-  }
-}
-
-// With a position that nobody else needs.
-function openAgain(fd: number): number | undefined {
-  try {
-    return reopenFile(fd);
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
   }
 }

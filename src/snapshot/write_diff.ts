@@ -4,10 +4,8 @@
  * @module
  */
 import { closeDescriptor } from "../../ffi/descriptor.ts";
-import { reopenFile } from "../../ffi/file_lease.ts";
 import { forDataRuns, setFileLength, syncFile } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
-import { SystemError } from "../../ffi/system_error.ts";
 import type { GuestAddress } from "../address.ts";
 import { InvalidGuestAddress } from "../error/guest_memory_error.ts";
 import { SnapshotRefused } from "../error/snapshot_error.ts";
@@ -15,8 +13,10 @@ import type { GuestDirtyRun } from "../guest/dirty_runs.ts";
 import { DirtySet, sameMarks } from "../guest/dirty_set.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { wrongKind } from "../text/argument.ts";
+import { checkRegions } from "./check_regions.ts";
 import { Contents } from "./content.ts";
 import { type Layout, layoutOf } from "./layout.ts";
+import { openAgain } from "./open_again.ts";
 import { TargetFile } from "./target_file.ts";
 import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
 import type { SnapshotReport } from "./write_snapshot.ts";
@@ -89,9 +89,7 @@ async function write(
   dirty: DirtySet,
   options: TransferOptions,
 ): Promise<SnapshotReport> {
-  if (typeof memory?.[Symbol.iterator] !== "function") {
-    throw wrongKind("memory", memory, "a guest memory or a list of regions");
-  }
+  checkRegions(memory);
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   const layout = layoutOf(memory);
@@ -174,14 +172,8 @@ function ensureHoles(fd: number, runs: readonly number[], length: number): void 
   const end = runs[0] === 0 ? runs[1]! : 0;
   const next = runs[end === 0 ? 0 : 2] ?? length;
   if (end >= next) return;
-  let opened;
-  try {
-    opened = reopenFile(fd);
-  } catch (error) {
-    // It may not be read, or there is no /proc.
-    if (error instanceof SystemError) return;
-    throw error;
-  }
+  const opened = openAgain(fd);
+  if (opened === undefined) return;
   try {
     forDataRuns(opened, end, next, () => {
       throw new SnapshotRefused("its file system does not know holes");

@@ -5,7 +5,8 @@
  */
 import { setFileLength, syncFile } from "../../ffi/file_space.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
-import { shown, wrongKind } from "../text/argument.ts";
+import { shown } from "../text/argument.ts";
+import { checkRegions } from "./check_regions.ts";
 import { Contents, type SkippedPages } from "./content.ts";
 import { layoutOf } from "./layout.ts";
 import { TargetFile } from "./target_file.ts";
@@ -82,9 +83,7 @@ export async function writeSnapshot(
   file: Deno.FsFile | number,
   options: SnapshotOptions = {},
 ): Promise<SnapshotReport> {
-  if (typeof memory?.[Symbol.iterator] !== "function") {
-    throw wrongKind("memory", memory, "a guest memory or a list of regions");
-  }
+  checkRegions(memory);
   const { skip = "absent" } = options;
   if (!["absent", "zero", "nothing"].includes(skip)) {
     throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);

@@ -21,7 +21,7 @@ import { type Bitmap, forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { RegionNotTrackable } from "../error/tracking_error.ts";
 import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
-import { wrongKind } from "../text/argument.ts";
+import { checkRegions } from "./check_regions.ts";
 import { FoundPages } from "./found_pages.ts";
 import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from "./mapped_region.ts";
 
@@ -104,9 +104,7 @@ export class WriteTracker implements Disposable {
    * @throws {SystemError} A call failed for another reason.
    */
   static start(memory: Iterable<GuestMemoryRegion>): WriteTracker {
-    if (typeof memory?.[Symbol.iterator] !== "function") {
-      throw wrongKind("memory", memory, "a guest memory or a list of regions");
-    }
+    checkRegions(memory);
     const targets = [...memory].map(targetOf).sort((a, b) => a.start - b.start);
     const userfaultfd = ensureAvailable(openWriteProtection);
     let pagemap: number | undefined;

@@ -11,7 +11,7 @@ import { RegionNotTrackable, TrackingUnavailable } from "../error/tracking_error
 import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestDirtyRun } from "../guest/dirty_runs.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
-import { wrongKind } from "../text/argument.ts";
+import { checkRegions } from "./check_regions.ts";
 import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from "./mapped_region.ts";
 
 /**
@@ -53,9 +53,7 @@ import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from ".
 export function writtenSinceRestore(
   memory: Iterable<GuestMemoryRegion>,
 ): Generator<GuestDirtyRun, void, void> {
-  if (typeof memory?.[Symbol.iterator] !== "function") {
-    throw wrongKind("memory", memory, "a guest memory or a list of regions");
-  }
+  checkRegions(memory);
   const regions = [...memory].map(mappedRegion);
   withPagemap((pagemap) => {
     for (const region of regions) ensureListable(pagemap, region);
