@@ -12,7 +12,7 @@ import { median } from "./vs_rust/compare/statistics.ts";
 import { takeTurns } from "./vs_rust/compare/rounds.ts";
 import { GIB, MIB, sizeName } from "./workload.ts";
 
-/** A mapping takes milliseconds, of which a collection of garbage may be half: many tell more. */
+/** Several, as a collection of garbage may be half of the milliseconds that a mapping takes. */
 const PROCESSES_IN_ROUND = 4;
 const DISCARDS = 500;
 

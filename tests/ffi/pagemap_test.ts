@@ -45,33 +45,36 @@ linuxTest("openPagemap() opens a descriptor that other programs do not get", () 
   assertEquals(parseInt(flags!, 8) & 0o2000000, 0o2000000);
 });
 
-pagemapTest("scanPages() finds pages by mask, inverted and anyOf, and tells what they are", () => {
-  using memory = mapPages(16);
-  const { address, length, bytes } = memory;
-  const page = pageSize();
-  bytes[3 * page] = 1;
-  bytes[4 * page] = 1;
-  assertEquals(bytes[9 * page], 0);
-  const { present, swapped, zero, file } = PAGE;
-  const range = { address, length };
-  assertEquals(runsOf({ ...range, mask: present, returned: present }), [
-    [3, 2, present],
-    [9, 1, present],
-  ]);
-  assertEquals(runsOf({ ...range, mask: present, returned: zero }), [[3, 2, 0], [9, 1, zero]]);
-  assertEquals(runsOf({ ...range, mask: present | zero, inverted: zero }), [[3, 2, 0]]);
-  assertEquals(runsOf({ ...range, mask: file, inverted: file, anyOf: present | swapped }), [
-    [3, 2, 0],
-    [9, 1, 0],
-  ]);
-  assertEquals(runsOf({ ...range, returned: present }), [
-    [0, 3, 0],
-    [3, 2, present],
-    [5, 4, 0],
-    [9, 1, present],
-    [10, 6, 0],
-  ]);
-});
+pagemapTest(
+  "scanPages() finds pages by mask, inverted and anyOf, and returns what they are",
+  () => {
+    using memory = mapPages(16);
+    const { address, length, bytes } = memory;
+    const page = pageSize();
+    bytes[3 * page] = 1;
+    bytes[4 * page] = 1;
+    assertEquals(bytes[9 * page], 0);
+    const { present, swapped, zero, file } = PAGE;
+    const range = { address, length };
+    assertEquals(runsOf({ ...range, mask: present, returned: present }), [
+      [3, 2, present],
+      [9, 1, present],
+    ]);
+    assertEquals(runsOf({ ...range, mask: present, returned: zero }), [[3, 2, 0], [9, 1, zero]]);
+    assertEquals(runsOf({ ...range, mask: present | zero, inverted: zero }), [[3, 2, 0]]);
+    assertEquals(runsOf({ ...range, mask: file, inverted: file, anyOf: present | swapped }), [
+      [3, 2, 0],
+      [9, 1, 0],
+    ]);
+    assertEquals(runsOf({ ...range, returned: present }), [
+      [0, 3, 0],
+      [3, 2, present],
+      [5, 4, 0],
+      [9, 1, present],
+      [10, 6, 0],
+    ]);
+  },
+);
 
 pagemapTest("scanPages() finds what is in its range only, in whole pages", () => {
   using memory = mapPages(8);

@@ -350,7 +350,7 @@ linuxTest("writeSnapshot() ends when the memory is closed or cannot be read", as
   await assertRejects(() => writeSnapshot(hidden, file.fd), AccessDenied);
 });
 
-linuxTest("writeSnapshot() goes on when the caller closes the file", async () => {
+linuxTest("writeSnapshot() continues when the caller closes the file", async () => {
   using memory = memoryOf("anonymous", [[0, 32 * MIB]]);
   memory.writeObj(u8, 7, gpa(32 * MIB - 1));
   using file = scratchFile();

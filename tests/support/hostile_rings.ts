@@ -99,7 +99,7 @@ export class HostileDriver {
       case 3:
         return this.#pokeAddress(at, this.#address());
       case 4:
-        // A loop, or a chain that goes on in another one.
+        // A loop, or a chain that leads into another one.
         this.#poke(at + 12, 2, DESC_NEXT | choices.of([0, DESC_WRITE]));
         return this.#poke(at + 14, 2, choices.below(size));
       case 5: {

@@ -208,7 +208,7 @@ Deno.test("a part stops at a hole, and throws where it begins in one", () => {
   assertThrows(() => writable.write(count(1)), InvalidGuestAddress);
   assertThrows(() => writable.readVolatileFrom(new Cursor(count(9))), InvalidGuestAddress);
   assertEquals(writable.remaining, 8);
-  // A device may go on behind the hole.
+  // A device may continue behind the hole.
   writable.skip(4);
   writable.writeSlice(count(4, 7));
   assertEquals([...content(memory, BUFFERS, 4)], [7, 8, 9, 10]);

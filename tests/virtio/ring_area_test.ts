@@ -127,7 +127,7 @@ Deno.test("Virtqueue works behind an IOMMU, with the permissions that each area 
   }
 });
 
-Deno.test("Virtqueue goes on when the protection of its memory changes, and throws when closed", () => {
+Deno.test("Virtqueue continues when the protection of its memory changes, and throws when closed", () => {
   const options = { bitmap: (length: number) => new AtomicBitmap(length, 0x1000) };
   using memory = GuestMemoryMmap.fromRanges([[gpa(0x1000), LENGTH]], options);
   const region = memory.findRegion(gpa(0x1000))!;

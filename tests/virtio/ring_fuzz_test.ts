@@ -60,7 +60,7 @@ function serve(world: World, choices: Choices, tally: Map<string, number>): void
   while (pair.pending.length > 0) pair.finishOne();
   pair.needsNotification();
   pair.ensureSame();
-  // The queue goes on with what is right.
+  // The queue still takes what is right.
   const [[addr]] = world.runs as [World["runs"][number]];
   driver.addValid(pair.reference.nextAvail, addr, 4);
   world.copyIn();

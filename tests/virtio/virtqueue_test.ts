@@ -209,7 +209,7 @@ Deno.test("Virtqueue asks for a notification when it finds the ring empty", () =
   }
 });
 
-Deno.test("Virtqueue.state goes on where the queue was", () => {
+Deno.test("Virtqueue.state continues where the queue was", () => {
   const { memory, driver, queue } = pair({ eventIdx: true, indirect: true });
   const heads = [0, 1, 2].map(() => driver.add([count(3)], [], { indirect: true })!);
   queue.addUsed(queue.pop()!, 0);
