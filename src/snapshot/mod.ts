@@ -5,6 +5,8 @@
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
+ * | {@linkcode FaultHandler} | loads the pages of such memory when they are touched |
+ * | {@linkcode FaultServer} | does so for another process |
  * | {@linkcode snapshotManifest} | describes that file, for `restore` |
  * | {@linkcode writeDiff} | writes what was changed since |
  * | {@linkcode applyDiff} | brings a snapshot up to date |
@@ -20,13 +22,24 @@ export {
   SnapshotMismatch,
   SnapshotRefused,
 } from "../error/snapshot_error.ts";
+export {
+  LazyRestoreUnavailable,
+  NotRestoring,
+  PageLoadFailed,
+  RestoreUnfinished,
+} from "../error/fault_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
 export { applyDiff } from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
+export { FaultHandler, type FaultRange, type LazyOptions } from "./lazy/fault_handler.ts";
+export { FaultServer } from "./lazy/fault_server.ts";
+export type { LoadOptions } from "./lazy/loading.ts";
+export type { WorkingSet } from "./lazy/working_set.ts";
 export { type SnapshotManifest, snapshotManifest, type SnapshotRegion } from "./manifest.ts";
 export {
   type CopyOnWriteOptions,
   type EagerOptions,
+  type LazyRestoreOptions,
   restore,
   type RestoreRange,
 } from "./restore.ts";

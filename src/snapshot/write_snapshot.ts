@@ -9,6 +9,7 @@ import { shown } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
 import { Contents, type SkippedPages } from "./content.ts";
 import { layoutOf } from "./layout.ts";
+import { ensureLoaded } from "./lazy/ensure_loaded.ts";
 import { TargetFile } from "./target_file.ts";
 import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
 
@@ -58,6 +59,7 @@ export interface SnapshotReport {
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
  * file is incomplete.
  * @throws {SnapshotMismatch} Somebody else has changed the length of the file meanwhile.
+ * @throws {RestoreUnfinished} Pages of the memory are still to be loaded: see {@linkcode FaultHandler}.
  * @throws {MemoryClosed} The memory is closed.
  * @throws {AccessDenied} The memory cannot be read.
  * @throws The reason of the signal.
@@ -91,6 +93,7 @@ export async function writeSnapshot(
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   const { places, length } = layoutOf(memory);
+  ensureLoaded(places);
   using contents = new Contents(places);
   using target = new TargetFile(file);
   target.ensureReplaceable(places.map(({ range }) => range));
