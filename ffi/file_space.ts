@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { EINTR, fileCalls, lastError, lazily, libc } from "./libc.ts";
+import { EINTR, fileCalls, lastError, lazily, libc, systemError } from "./libc.ts";
 import { LibcUnavailable } from "./system_error.ts";
 
 const calls = lazily(
@@ -103,20 +103,25 @@ export function forDataRuns(
     return;
   }
   const { lseek } = fileCalls();
+  const { errno } = libc();
   for (let at = start; at < end;) {
     // SAFETY: touches no memory.
-    const data = Number(lseek(fd, BigInt(at), SEEK_DATA));
+    const dataFound = lseek(fd, BigInt(at), SEEK_DATA);
+    const noData = errno[0]!;
+    const data = Number(dataFound);
     if (data < 0) {
-      if (libc().errno[0] === ENXIO) return;
-      throw lastError("lseek", { fd, offset: at });
+      if (noData === ENXIO) return;
+      throw systemError("lseek", noData, { fd, offset: at });
     }
     if (data >= end) return;
     // SAFETY: touches no memory.
-    const hole = Number(lseek(fd, BigInt(data), SEEK_HOLE));
+    const holeFound = lseek(fd, BigInt(data), SEEK_HOLE);
+    const noHole = errno[0]!;
+    const hole = Number(holeFound);
     if (hole < 0) {
       // Somebody has truncated it since.
-      if (libc().errno[0] === ENXIO) return;
-      throw lastError("lseek", { fd, offset: data });
+      if (noHole === ENXIO) return;
+      throw systemError("lseek", noHole, { fd, offset: data });
     }
     // What cannot seek, such as a device, answers with any number.
     at = hole > data && data >= at ? Math.min(hole, end) : end;
