@@ -17,6 +17,8 @@ export interface Outcome {
 /** A process that runs. */
 export interface Running extends AsyncDisposable {
   readonly child: Deno.ChildProcess;
+  /** Waits until it has printed something, or ended. */
+  said(words: string): Promise<void>;
   /** How it ended. */
   readonly ended: Promise<Outcome>;
 }
@@ -29,13 +31,27 @@ export function start(args: readonly string[]): Running {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const ended = Promise.all([
-    child.status,
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]).then(([{ code }, stdout, stderr]): Outcome => ({ code, stdout, stderr }));
+  const waiting = new Map<string, () => void>();
+  let stdout = "";
+  const reading = (async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      stdout += text;
+      for (const [words, resolve] of waiting) if (stdout.includes(words)) resolve();
+    }
+    for (const resolve of waiting.values()) resolve();
+    return stdout;
+  })();
+  const ended = Promise.all([child.status, reading, new Response(child.stderr).text()]).then((
+    [{ code }, stdout, stderr],
+  ): Outcome => ({ code, stdout, stderr }));
   return {
     child,
+    said: (words) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.set(words, resolve);
+      if (stdout.includes(words)) resolve();
+      return promise;
+    },
     ended,
     async [Symbol.asyncDispose]() {
       try {

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requestOf } from "../../../examples/firecracker_uffd/arguments.ts";
-import { until } from "../../support/until.ts";
 import { lazyTest } from "../../snapshot/lazy/lazy_memory.ts";
 import { makeFolder, start } from "./processes.ts";
 
@@ -31,7 +30,7 @@ lazyTest("the demonstration kills a handler, and another one loads the rest", as
 lazyTest("serve --no-prefetch loads what is touched, and ends with the VMM", async () => {
   using folder = makeFolder(64);
   await using handler = start(["serve", "--once", "--no-prefetch", ...folder.place]);
-  assert(await until(() => exists(folder.socket)));
+  await handler.said("listening");
   await using vmm = start(["vmm", ...folder.place]);
   assertEquals((await vmm.ended).code, 0);
   const { code, stdout, stderr } = await handler.ended;
@@ -40,10 +39,25 @@ lazyTest("serve --no-prefetch loads what is touched, and ends with the VMM", asy
   assertEquals(exists(folder.socket), false);
 });
 
+lazyTest("serve ends cleanly when the VMM is killed in the middle", async () => {
+  using folder = makeFolder(16_384);
+  for (const options of [["--no-prefetch"], []]) {
+    await using handler = start(["serve", "--once", ...options, ...folder.place]);
+    await handler.said("listening");
+    await using vmm = start(["vmm", ...folder.place]);
+    await vmm.said("% of the pages touched");
+    vmm.child.kill("SIGKILL");
+    const { code, stdout, stderr } = await handler.ended;
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, new RegExp(`^VMM ${vmm.child.pid}: ended after `, "m"));
+    if (options.length > 0) assert(!stdout.includes("64 MiB of 64 MiB loaded"), stdout);
+  }
+});
+
 lazyTest("serve removes its socket when it is interrupted", async () => {
   using folder = makeFolder(2);
   await using handler = start(["serve", ...folder.place]);
-  assert(await until(() => exists(folder.socket)));
+  await handler.said("listening");
   // Its listeners are there when it says so.
   await new Promise((resolve) => setTimeout(resolve, 100));
   handler.child.kill("SIGTERM");
