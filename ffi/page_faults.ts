@@ -143,7 +143,7 @@ export function wakePages(fd: number, address: number, length: number): void {
 export const MESSAGE_BYTES = 32;
 
 /** What a message is about. */
-export type FaultKind = "missing" | "write" | "discard" | "other";
+export type FaultKind = "missing" | "minor" | "write" | "discard" | "other";
 
 /** Takes a message: see {@linkcode forMessages}. */
 export type OnMessage = (kind: FaultKind, start: number, end: number) => void;
@@ -178,6 +178,7 @@ const EAGAIN = 11;
 const UFFD_EVENT_PAGEFAULT = 0x12;
 const UFFD_EVENT_REMOVE = 0x15;
 const UFFD_PAGEFAULT_FLAG_WP = 2;
+const UFFD_PAGEFAULT_FLAG_MINOR = 4;
 
 /**
  * Goes through messages: faults of a page each, with the address as `start` and as `end`; and ranges
@@ -191,8 +192,10 @@ export function forMessages(words: Uint32Array, count: number, onMessage: OnMess
     const event = words[at]! & 0xff;
     const address = words[at + 4]! + words[at + 5]! * 2 ** 32;
     if (event === UFFD_EVENT_PAGEFAULT) {
-      const isWrite = (words[at + 2]! & UFFD_PAGEFAULT_FLAG_WP) !== 0;
-      onMessage(isWrite ? "write" : "missing", address, address);
+      const flags = words[at + 2]!;
+      const isWrite = (flags & UFFD_PAGEFAULT_FLAG_WP) !== 0;
+      const isMinor = (flags & UFFD_PAGEFAULT_FLAG_MINOR) !== 0;
+      onMessage(isWrite ? "write" : isMinor ? "minor" : "missing", address, address);
     } else if (event === UFFD_EVENT_REMOVE) {
       onMessage("discard", words[at + 2]! + words[at + 3]! * 2 ** 32, address);
     } else onMessage("other", 0, 0);

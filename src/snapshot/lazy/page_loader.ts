@@ -165,6 +165,8 @@ export class PageLoader {
       this.#noteDiscards(count);
       forMessages(messages, count, (kind, address) => {
         if (kind === "missing") this.#answer(address);
+        // A copy cannot answer it: to wake who waits would make it fault again for ever.
+        else if (kind === "minor") this.#fail(0, "the memory is registered for minor faults");
       });
     } else if (this.#delayed.length > 0) {
       const delayed = this.#delayed;

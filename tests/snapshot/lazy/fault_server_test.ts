@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { fileCalls } from "../../../ffi/libc.ts";
 import { openUserfaultfd } from "../../../ffi/userfaultfd.ts";
 import {
   closeDescriptor,
@@ -181,6 +182,17 @@ lazyTest("a fault outside of the ranges is reported, and another server answers 
   handler.restart();
   assertEquals(await wrong, []);
   await handler.done;
+});
+
+lazyTest("a server takes a descriptor that blocks", async () => {
+  using snapshot = await snapshotOf(SMALL);
+  using memory = snapshot.restore({ thread: false });
+  const { fd, ranges } = FaultHandler.of(memory);
+  // fcntl(2), F_SETFL: a read would block the thread, and poll(2) does not wait for such.
+  fileCalls().control(fd, 4, 0);
+  using server = new FaultServer(fd, ranges, snapshot.file);
+  assertEquals(await touchAll(memory).wrong, []);
+  await server.done;
 });
 
 lazyTest("FaultServer() refuses descriptors that get no faults", async () => {
