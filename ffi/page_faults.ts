@@ -6,8 +6,8 @@
  */
 import { EINTR, lastError, lazily, libc, systemError, u64 } from "./libc.ts";
 
-// Whoever expects a call to fail takes errno[0] in the same expression as the call: functions that are
-// called in between, and loops, may make V8 compile them, and that changes errno.
+// errno is read right after each call that may fail, before any other function is called: see
+// systemError().
 
 const calls = lazily(
   {
