@@ -96,10 +96,21 @@ function typeOf(mode: number): Pick<FileStatus, "isRegular" | "hasType"> {
   return { isRegular: type === S_IFREG, hasType: type !== 0 };
 }
 
-// makedev of sys/sysmacros.h.
-function deviceNumber(major: number, minor: number): bigint {
+/** The number of a device, of its two parts: `makedev` of `sys/sysmacros.h`. */
+export function deviceNumber(major: number, minor: number): bigint {
   const [ma, mi] = [BigInt(major), BigInt(minor)];
   return (ma & 0xffff_f000n) << 32n | (ma & 0xfffn) << 8n | (mi & 0xffff_ff00n) << 12n | mi & 0xffn;
+}
+
+/**
+ * The two numbers that a device's number consists of: `major` and `minor` of `sys/sysmacros.h`.
+ *
+ * @param device As {@linkcode FileStatus} has it, on Linux.
+ */
+export function deviceParts(device: bigint): [major: number, minor: number] {
+  const major = device >> 8n & 0xfffn | device >> 32n & 0xffff_f000n;
+  const minor = device & 0xffn | device >> 12n & 0xffff_ff00n;
+  return [Number(major), Number(minor)];
 }
 
 /** What a descriptor was opened for. */

@@ -43,7 +43,10 @@ export class SnapshotFailed extends SnapshotError {
   }
 }
 
-/** A file is of other memory: it has another length than the ranges or the base. */
+/**
+ * A file has another length than the ranges or the base: it is of other memory, or was never finished.
+ * Until everything is written, no file of a snapshot has its length.
+ */
 export class SnapshotMismatch extends SnapshotError {
   /**
    * Makes the error.
@@ -53,7 +56,10 @@ export class SnapshotMismatch extends SnapshotError {
    * @param found Bytes that it has.
    */
   constructor(what: string, readonly expected: number, readonly found: number) {
-    super(`Cannot use ${what}: it has ${found} bytes, not ${expected}`);
+    super(
+      `Cannot use ${what}: it has ${found} bytes, not ${expected}: it may be unfinished, ` +
+        "or of other memory",
+    );
   }
 }
 

@@ -6,7 +6,7 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
-import { canCopyRanges, copyRange, forDataRuns, syncFile } from "../../ffi/file_space.ts";
+import { canCopyRanges, copyRange, forDataRuns } from "../../ffi/file_space.ts";
 import { addressOf, readAt } from "../../ffi/io.ts";
 import { SystemError } from "../../ffi/system_error.ts";
 import { FileOffset } from "../backend/mmap/file_offset.ts";
@@ -19,13 +19,15 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * Copies what a diff has into a snapshot: all that is no hole. Within a file system, the kernel copies
  * by itself (`copy_file_range(2)`). Linux only: elsewhere holes are not known.
  *
- * If it fails, or is aborted, the snapshot has a part of the diff: apply it again.
+ * If it fails, is aborted, or the process is killed, the snapshot has a part of the diff. It has
+ * another length then, so that {@linkcode restore} refuses it, until the same diff is applied again.
  *
  * @param base The snapshot: a regular file, open to write. No memory may map it, or it has the changes.
  * @param diff What {@linkcode writeDiff} wrote, with its holes: a regular file, open to read.
  * @param options How.
  * @returns Bytes of the files, and bytes that were copied.
- * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile.
+ * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile: one was
+ * never finished, perhaps.
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
@@ -43,17 +45,21 @@ export async function applyDiff(
   if (to.device === from.device && to.inode === from.inode) {
     throw new SnapshotRefused("base and diff are the same");
   }
-  if (to.size !== from.size) throw mismatch();
+  const length = from.size;
+  if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
+    throw new SnapshotMismatch("the diff", to.size, length);
+  }
   const output = new Output(target.fd);
   const copy = new Copier(source.fd, output);
-  await transfer("apply the diff", plan, to.size, output, pieces());
-  return { bytes: to.size, written: output.written };
+  await transfer("apply the diff", plan, length, output, pieces());
+  return { bytes: length, written: output.written };
 
   function* pieces(): Generator<number, void, void> {
     let room = PIECE;
-    for (let start = 0; start < to.size; start += WINDOW) {
+    target.beginUpdate(length, plan.sync);
+    for (let start = 0; start < length; start += WINDOW) {
       const runs: [number, number][] = [];
-      const end = Math.min(start + WINDOW, to.size);
+      const end = Math.min(start + WINDOW, length);
       forDataRuns(source.fd, start, end, (...run) => runs.push(run));
       for (const [first, length] of runs) {
         for (let at = first; at < first + length;) {
@@ -68,14 +74,13 @@ export async function applyDiff(
       }
     }
     // What was cut off meanwhile looks like holes.
-    if (fileStatus(source.fd).size !== to.size) throw mismatch();
-    target.ensureLength(to.size);
-    if (plan.sync) syncFile(target.fd);
-    yield to.size;
+    if (fileStatus(source.fd).size !== length) throw mismatch();
+    yield length;
+    target.finish(plan.sync);
   }
 
   function mismatch(): SnapshotMismatch {
-    return new SnapshotMismatch("the diff", to.size, fileStatus(source.fd).size);
+    return new SnapshotMismatch("the diff", length, fileStatus(source.fd).size);
   }
 }
 

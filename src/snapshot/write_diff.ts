@@ -4,7 +4,7 @@
  * @module
  */
 import { closeDescriptor } from "../../ffi/descriptor.ts";
-import { forDataRuns, setFileLength, syncFile } from "../../ffi/file_space.ts";
+import { forDataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import type { GuestAddress } from "../address.ts";
 import { InvalidGuestAddress } from "../error/guest_memory_error.ts";
@@ -28,7 +28,8 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * Bytes are written in whole pages and blocks of the file system, as holes consist of those: what
  * surrounds a small run is written as it is. Dirty pages that read zero are written too.
  *
- * If it fails, or is aborted, the marks are put back: the next diff has them.
+ * If it fails, or is aborted, the marks are put back: the next diff has them. What is in the file then
+ * has another length, and is refused by {@linkcode applyDiff}.
  *
  * @param memory The memory whose marks were taken, with the regions that the snapshot has.
  * @param file A regular file, open to write, of a file system that knows holes: see
@@ -104,8 +105,7 @@ async function write(
   return { bytes: layout.length, written: output.written };
 
   function* pieces(): Generator<number, void, void> {
-    if (target.status.size > 0) setFileLength(target.fd, 0);
-    setFileLength(target.fd, layout.length);
+    target.begin(layout.length);
     let room = PIECE;
     let index = 0;
     for (let run = 0; run < runs.length; run += 2) {
@@ -129,10 +129,9 @@ async function write(
         yield at;
       }
     }
-    target.ensureLength(layout.length);
     ensureHoles(target.fd, runs, layout.length);
-    if (plan.sync) syncFile(target.fd);
     yield layout.length;
+    target.finish(plan.sync);
   }
 }
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { setFileLength, syncFile } from "../../ffi/file_space.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { shown } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
@@ -51,7 +50,8 @@ export interface SnapshotReport {
  * @param memory The memory, or some regions.
  * @param file A regular file, open to write. What it has is replaced, so no other process may map it:
  * truncating it ends that. Better use a new file, and rename it afterwards. Its position does not
- * count, and is not moved.
+ * count, and is not moved. Until everything is written, it has another length than the ranges: what is
+ * left if the transfer fails, or the process is killed, is refused by {@linkcode restore}.
  * @param options How.
  * @returns What was written.
  * @throws {SnapshotRefused} The file cannot take a snapshot, or a region maps it, or other memory
@@ -102,9 +102,7 @@ export async function writeSnapshot(
   return { bytes: length, written: output.written };
 
   function* pieces(): Generator<number, void, void> {
-    // Old content would show through the holes.
-    if (target.status.size > 0) setFileLength(target.fd, 0);
-    setFileLength(target.fd, length);
+    target.begin(length);
     for (const content of contents.all) {
       for (let from = 0; from < content.length; from += PIECE) {
         const to = Math.min(from + PIECE, content.length);
@@ -112,7 +110,6 @@ export async function writeSnapshot(
         yield content.position + to;
       }
     }
-    target.ensureLength(length);
-    if (plan.sync) syncFile(target.fd);
+    target.finish(plan.sync);
   }
 }

@@ -34,7 +34,10 @@ Deno.test("SnapshotMismatch says what was asked and what is there", () => {
   const error = new SnapshotMismatch("the diff", 4096, 5);
   assert(error instanceof SnapshotError);
   assertEquals([error.name, error.expected, error.found], ["SnapshotMismatch", 4096, 5]);
-  assertEquals(error.message, "Cannot use the diff: it has 5 bytes, not 4096");
+  assertEquals(
+    error.message,
+    "Cannot use the diff: it has 5 bytes, not 4096: it may be unfinished, or of other memory",
+  );
 });
 
 Deno.test("InvalidManifest says why", () => {
