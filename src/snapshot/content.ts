@@ -45,6 +45,13 @@ export interface Content {
    * @throws {SystemError} A call failed.
    */
   save(output: Output, from: number, to: number, skip: SkippedPages): void;
+  /**
+   * Lists the parts that have content now.
+   *
+   * @param onRun Called with the offset and the bytes of each, by rising offset.
+   * @throws {SystemError} A call failed.
+   */
+  list(onRun: (offset: number, length: number) => void): void;
 }
 
 /** The contents of regions, with the descriptors that it takes to find out what they are. */
@@ -161,14 +168,22 @@ class MappedContent implements Content {
     this.#file = openFile(this.#mapping);
   }
 
-  save(output: Output, from: number, to: number, skip: SkippedPages): void {
-    // From here on no other code runs that could unmap it.
+  list(onRun: (offset: number, length: number) => void): void {
+    const { length } = this;
+    if (length > 0) this.#list(this.#locate(0, length), 0, length, onRun);
+  }
+
+  // From here on no other code may run that could unmap it.
+  #locate(from: number, to: number): number {
     const start = MappedMemory.locate(this.#memory, from, to - from, "read");
-    if (start < 0) {
-      throw this.#mapping.released
-        ? new MemoryClosed(this.#mmap.constructor.name)
-        : new AccessDenied("read");
-    }
+    if (start >= 0) return start;
+    throw this.#mapping.released
+      ? new MemoryClosed(this.#mmap.constructor.name)
+      : new AccessDenied("read");
+  }
+
+  save(output: Output, from: number, to: number, skip: SkippedPages): void {
+    const start = this.#locate(from, to);
     if (skip === "nothing") return output.write(start, to - from, this.position + from);
     const write = (offset: number, length: number) => {
       output.write(start + offset, length, this.position + from + offset);
@@ -227,6 +242,10 @@ class ForeignContent implements Content {
     this.#region = region;
     this.length = length;
     this.position = position;
+  }
+
+  list(onRun: (offset: number, length: number) => void): void {
+    if (this.length > 0) onRun(0, this.length);
   }
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {

@@ -4,6 +4,7 @@
  * | Item | What it is |
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
+ * | {@linkcode snapshotWhileRunning} | does so while the guest runs, with what it had at one moment |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
  * | {@linkcode FaultHandler} | loads the pages of such memory when they are touched |
  * | {@linkcode FaultServer} | does so for another process |
@@ -23,7 +24,7 @@ export {
   SnapshotRefused,
 } from "../error/snapshot_error.ts";
 export {
-  LazyRestoreUnavailable,
+  FaultsUnavailable,
   NotRestoring,
   PageLoadFailed,
   RestoreUnfinished,
@@ -43,6 +44,10 @@ export {
   restore,
   type RestoreRange,
 } from "./restore.ts";
+export {
+  type RunningSnapshotOptions,
+  snapshotWhileRunning,
+} from "./running/snapshot_while_running.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
 export { writeDiff } from "./write_diff.ts";
 export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";

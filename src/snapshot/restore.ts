@@ -80,7 +80,7 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  * @throws {InvalidManifest} The manifest is none, or not for this host.
  * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
  * @throws {OptionRefused} An option cannot be had.
- * @throws {LazyRestoreUnavailable} The kernel does not let this process handle page faults.
+ * @throws {FaultsUnavailable} The kernel does not let this process handle page faults.
  * @throws {InvalidGuestAddress} The working set is of other memory.
  * @throws {AccessDenied} The memory is to be filled, and `protection` does not allow it.
  * @throws {SystemError} A call failed.

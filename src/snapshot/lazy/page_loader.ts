@@ -194,7 +194,7 @@ export class PageLoader {
     const address = Math.floor(fault / pageSize) * pageSize;
     const page = this.#pageAt(address);
     if (page === undefined) return wakePages(userfaultfd, address, pageSize);
-    if (this.#state.isDone(page)) return this.#answerZero(address);
+    if (this.#state.done.has(page)) return this.#answerZero(address);
     if (this.#isHole(page)) {
       if (this.#isCutOff()) return this.#cannotAnswer(NOT_COPIED.noSource, address, page);
       this.#markDone(page, 1);
@@ -274,20 +274,20 @@ export class PageLoader {
       this.#failAt(holes[0]![0]);
       return false;
     }
-    for (const [first, count] of holes) this.#state.markDone(first, count);
+    for (const [first, count] of holes) this.#state.done.add(first, count);
     return true;
   }
 
   *#load([first, count]: PageRun): Generator<"next" | "failed", void, void> {
     const { userfaultfd, pageSize, source } = this.#setup;
-    const state = this.#state;
+    const { done } = this.#state;
     const end = first + count;
-    for (let page = state.nextLeft(first, end); page < end; page = state.nextLeft(page, end)) {
+    for (let at = first;;) {
+      const [page, missing] = done.nextMissing(at, end, CHUNK);
+      at = page;
       const place = this.#placeOf(page);
-      if (place === undefined) return;
-      const most = Math.min(CHUNK, end - page, place.rest);
-      let pages = 1;
-      while (pages < most && !state.isDone(page + pages)) pages++;
+      if (page === end || place === undefined) return;
+      const pages = Math.min(missing, place.rest);
       const [from, length] = [source + page * pageSize, pages * pageSize];
       const result = copyPages(userfaultfd, place.address, from, length, this.#isProtected);
       if (result > 0) this.#markDone(page, result / pageSize);
@@ -337,7 +337,7 @@ export class PageLoader {
   }
 
   #markDone(first: number, count: number): void {
-    const marked = this.#state.markDone(first, count);
+    const marked = this.#state.done.add(first, count);
     if (marked > 0) this.#setLeft(this.#state.left - marked);
   }
 
@@ -346,7 +346,7 @@ export class PageLoader {
     let left = 0;
     for (const [index, { position, length }] of ranges.entries()) {
       if (this.#state.isDropped(index)) continue;
-      left += this.#state.countLeft(position / pageSize, length / pageSize);
+      left += this.#state.done.countMissing(position / pageSize, length / pageSize);
     }
     this.#setLeft(left);
   }
