@@ -6,7 +6,7 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { addressOf } from "../../ffi/io.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.ts";
@@ -151,7 +151,7 @@ class MappedContent implements Content {
   readonly #memory: MappedMemory;
   readonly #mapping: Mapping;
   readonly #pagemap: number | undefined;
-  readonly #file: number | undefined;
+  readonly #file: DataRuns | undefined;
 
   constructor(
     mmap: MmapRegion,
@@ -165,7 +165,8 @@ class MappedContent implements Content {
     this.length = this.#mapping.shape.length;
     this.position = position;
     this.#pagemap = pagemap;
-    this.#file = openFile(this.#mapping);
+    const file = openFile(this.#mapping);
+    this.#file = file === undefined ? undefined : new DataRuns(file);
   }
 
   list(onRun: (offset: number, length: number) => void): void {
@@ -218,10 +219,10 @@ class MappedContent implements Content {
       scan(pagemap, OWN, 0, length);
     } else if (shared && file !== undefined) {
       // Pages that the kernel has taken back from this process are still in the file.
-      forDataRuns(file, place, place + length, (at, count) => onRun(at - place, count, false));
+      file.forEach(place, place + length, (at, count) => onRun(at - place, count, false));
     } else if (kind === "file" && !shared && file !== undefined && pagemap !== undefined) {
       let done = 0;
-      forDataRuns(file, place, place + length, (at, count) => {
+      file.forEach(place, place + length, (at, count) => {
         const offset = at - place;
         scan(pagemap, COPIES, done, offset);
         onRun(offset, count, false);

@@ -5,7 +5,7 @@
  */
 import { takeFromEvent } from "../../../ffi/event_fd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
-import { forDataRuns } from "../../../ffi/file_space.ts";
+import { DataRuns } from "../../../ffi/file_space.ts";
 import { addressOf } from "../../../ffi/io.ts";
 import {
   copyPages,
@@ -89,6 +89,7 @@ export class PageLoader {
   // Those of pages that cannot be loaded.
   #failed: number[] = [];
   #retried = 0;
+  readonly #runs: DataRuns | undefined;
   // Up to where in the file holes are known, and count as done.
   #listed = 0;
   readonly #end: number;
@@ -108,6 +109,7 @@ export class PageLoader {
     this.#setup = setup;
     this.#state = new LoadState(setup.state);
     this.#report = report;
+    this.#runs = setup.file === undefined ? undefined : new DataRuns(setup.file);
     this.#end = Math.max(...setup.ranges.map(({ position, length }) => position + length));
     this.#zeros = new Uint8Array(setup.pageSize);
     this.#zerosAddress = addressOf(this.#zeros);
@@ -237,11 +239,11 @@ export class PageLoader {
 
   // What there is to do while there is no fault. Returns after each step.
   *#work(): Generator<"next" | "failed", void, void> {
-    const { file, ranges, workingSet, prefetch, pageSize } = this.#setup;
+    const { ranges, workingSet, prefetch, pageSize } = this.#setup;
     for (const { position, length } of ranges) {
       for (let at = position; at < position + length; at += WINDOW) {
         const end = Math.min(at + WINDOW, position + length);
-        while (file !== undefined && !this.#listHoles(file, at, end)) yield "failed";
+        while (!this.#listHoles(at, end)) yield "failed";
         this.#listed = end;
         yield "next";
       }
@@ -255,7 +257,7 @@ export class PageLoader {
   }
 
   // Returns whether the file is whole: what is cut off looks like a hole.
-  #listHoles(file: number, start: number, end: number): boolean {
+  #listHoles(start: number, end: number): boolean {
     const { pageSize } = this.#setup;
     const holes: PageRun[] = [];
     let done = start;
@@ -265,7 +267,9 @@ export class PageLoader {
       const last = Math.floor(position / pageSize);
       if (first < last) holes.push([first, last - first]);
     };
-    forDataRuns(file, start, end, (at, length) => {
+    const runs = this.#runs;
+    if (runs === undefined) return true;
+    runs.forEach(start, end, (at, length) => {
       addUntil(at);
       done = at + length;
     });
@@ -301,12 +305,10 @@ export class PageLoader {
   }
 
   #isHole(page: number): boolean {
-    const { file, pageSize } = this.#setup;
-    const position = page * pageSize;
-    if (file === undefined || position < this.#listed) return false;
-    let isHole = true;
-    forDataRuns(file, position, position + pageSize, () => isHole = false);
-    return isHole;
+    const position = page * this.#setup.pageSize;
+    if (this.#runs === undefined || position < this.#listed) return false;
+    const end = position + this.#setup.pageSize;
+    return this.#runs.next(position, end) === end;
   }
 
   #isCutOff(): boolean {
