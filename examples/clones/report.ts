@@ -63,7 +63,7 @@ export async function measure(
 ): Promise<Report> {
   using kvm = new Kvm(device);
   // Before there are machines: with each, the kernel takes longer to map anything.
-  const sizes = await measureSizes([...new Set([memory, ...SIZES])]);
+  const sizes = await measureSizes([...new Set([memory, ...SIZES])].toSorted((a, b) => a - b));
   using base = await makeBase(kvm, memory);
   using stack = new DisposableStack();
   const clones: Clone[] = [];

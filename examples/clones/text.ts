@@ -31,8 +31,9 @@ export function formatReport(report: Report, paint: Paint): string[] {
     `  its memory in ${shortDuration(write)}, to a file of ${size(bytes)} ` +
     `of which ${size(stored)} are stored.`,
     "",
-    title(header("From restore to first access", ["first", "min", "median", "p95", "max"])),
+    title(header("Time from restore to", ["first", "min", "median", "p95", "max"])),
     ...timeRows(report),
+    paint("dim", "  * before there are machines: with each, the kernel takes longer to map memory"),
     "",
     title("From restore to the first exit, clones by time"),
     ...formatHistogram(report.exits, paint),
@@ -57,9 +58,9 @@ function timeRows({ times, sizes }: Report): string[] {
   const row = (text: string, { first, min, median, p95, max }: Times) =>
     header(`  ${text}`, [first, min, median, p95, max].map(shortDuration));
   return [
-    ...sizes.map(({ memory, access }) => row(`${size(memory)}, no machine`, access)),
-    row("clones, to first access", times.access),
-    row("clones, to first exit", times.exit),
+    ...sizes.map(({ memory, access }) => row(`first access, ${size(memory)} *`, access)),
+    row("first access, clones", times.access),
+    row("first exit, clones", times.exit),
     row("  machine on KVM", times.machine),
     row("  registers", times.load),
     row("  guest runs", times.run),

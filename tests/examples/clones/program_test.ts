@@ -40,7 +40,7 @@ kvmTest("clones shows times and memory of each clone, in 80 columns", async () =
   assertMatch(stdout, /^A guest of 16 MiB on KVM, and 3 clones of it\n/);
   assertStringIncludes(stdout, "The guest wrote 4 MiB in ");
   assertStringIncludes(stdout, " to a file of 16 MiB of which 4.");
-  for (const row of ["16 MiB, no machine", "4 GiB, no machine", "clones, to first exit"]) {
+  for (const row of ["first access, 4 GiB \\*", "first access, clones", "first exit, clones"]) {
     assertMatch(stdout, new RegExp(`\\n  ${row}(?: +[\\d.]+ [mµ]?s){5}\\n`));
   }
   assertMatch(stdout, /\n {2}its own +\d+ KiB +\d+ KiB +\d+ KiB\n/);
