@@ -13,8 +13,8 @@ export const USAGE: string = `Usage: deno task clones [OPTIONS]
 
 Runs a guest on KVM until it has filled a part of its memory, writes a snapshot
 of it, and starts clones that map the snapshot copy-on-write. Each continues
-where the guest was, reads what it had written, and writes a result of its own
-that depends on its number. All of them stay alive together. Their results are
+where the guest was, reads what it had written, and writes a result that
+depends on its number. All of them stay alive together. Their results are
 checked.
 
 Options:
@@ -38,7 +38,7 @@ problems }. Sizes are in bytes, times in milliseconds.
             memory. Then come the virtual machine, its registers and the guest;
             exit is all of it, from the call of restore to the first exit
   exits     the time to the first exit of each clone
-  own       { min, median, max, total }: memory of a clone that no other shares
+  own       { min, median, max, total }: private memory of a clone
   shared    { min, median, max }: memory of a clone that is the file's
   sizes     [{ memory, access }]: the same as times.access for sparse memories
             that no machine has, 100 of each size

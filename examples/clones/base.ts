@@ -5,6 +5,7 @@
  */
 import { FileOffset, type GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { type SnapshotReport, writeSnapshot } from "@vmm/guest-memory/snapshot";
+import { openUnnamedFile } from "../lib/unnamed_file.ts";
 import { enterLongMode } from "../microvm/cpu_modes.ts";
 import type { CpuidEntry } from "../microvm/cpuid.ts";
 import type { Kvm } from "../microvm/kvm.ts";
@@ -13,6 +14,9 @@ import { MicrovmError } from "../microvm/microvm_error.ts";
 import { PausedVm } from "../microvm/paused_vm.ts";
 import type { VcpuState } from "../microvm/vcpu_state.ts";
 import { CODE, PROGRAM, READY } from "./guest.ts";
+
+/** What the names of the files begin with, as long as they have one. */
+export const FILE_PREFIX = "guest-memory-clones-";
 
 /** A snapshot that clones are made of. */
 export interface Base extends Disposable {
@@ -49,7 +53,7 @@ export interface Snapshot extends SnapshotReport {
  */
 export async function makeBase(kvm: Kvm, size: number): Promise<Base> {
   using stack = new DisposableStack();
-  const file = stack.use(openUnnamedFile());
+  const file = stack.use(openUnnamedFile(FILE_PREFIX));
   const cpuid = kvm.supportedCpuid();
   const ranges = memoryRanges(size);
   const memory = GuestMemoryMmap.fromRanges(ranges);
@@ -72,14 +76,4 @@ export async function makeBase(kvm: Kvm, size: number): Promise<Base> {
   const resources = stack.move();
   const base = { kvm, cpuid, ranges, fd, state, snapshot };
   return { ...base, [Symbol.dispose]: () => resources.dispose() };
-}
-
-/** A new file that leaves nothing behind: it has no name any more. */
-export function openUnnamedFile(): Deno.FsFile {
-  const path = Deno.makeTempFileSync({ prefix: "guest-memory-clones-" });
-  try {
-    return Deno.openSync(path, { read: true, write: true });
-  } finally {
-    Deno.removeSync(path);
-  }
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { GuestAddress, type GuestMemory, u64 } from "@vmm/guest-memory";
+import { assembled, word } from "../microvm/assembled.ts";
 
 /** Where its program is. */
 export const PROGRAM: GuestAddress = GuestAddress(0x1000);
@@ -22,8 +23,8 @@ export const DONE = 2;
 const PAGE = 4096;
 const PAGES = 1024;
 const FACTOR = 0x9e37_79b1;
-/** Where the pages of a clone's own are: it writes one to sixteen of them, by its number. */
-const OWN: GuestAddress = GuestAddress(PATTERN + PAGES * PAGE);
+/** Where a clone writes one to sixteen pages more, by its number. */
+const MORE: GuestAddress = GuestAddress(PATTERN + PAGES * PAGE);
 
 /** Bytes of the pattern. */
 export const PATTERN_SIZE: number = PAGES * PAGE;
@@ -54,23 +55,23 @@ export const CODE: Uint8Array = assembled(
   [0x48, 0x0f, 0xaf, 0xda], //            imul rbx, rdx         FACTOR still
   [0x48, 0x01, 0xd8], //                  add  rax, rbx
   [0x48, 0x89, 0x04, 0x25, ...word(RESULT)], // mov [RESULT], rax
-  [0xbf, ...word(OWN)], //                mov  edi, OWN
-  // own: r8 pages
+  [0xbf, ...word(MORE)], //               mov  edi, MORE
+  // more: r8 pages
   [0x48, 0x89, 0x07], //                  mov  [rdi], rax
   [0x81, 0xc7, ...word(PAGE)], //         add  edi, PAGE
   [0x41, 0xff, 0xc8], //                  dec  r8d
-  [0x75, 0xf2], //                        jnz  own
+  [0x75, 0xf2], //                        jnz  more
   [0xb0, DONE], //                        mov  al, DONE
   [0xe6, 0x80], //                        out  PAUSE_PORT, al   the first exit of a clone
 );
 
 /** The registers in which a clone finds its number, and how many pages it shall write. */
 export function registersOf(number: number): { readonly rbx: bigint; readonly r8: bigint } {
-  return { rbx: BigInt(number), r8: BigInt(ownPages(number)) };
+  return { rbx: BigInt(number), r8: BigInt(morePages(number)) };
 }
 
-/** The pages of its own that a clone writes, beside that of its result. */
-export function ownPages(number: number): number {
+/** How many pages a clone writes beside that of its result. */
+export function morePages(number: number): number {
   return number % 16 + 1;
 }
 
@@ -88,18 +89,9 @@ export function problemOf(memory: GuestMemory, number: number): string | undefin
   const found = memory.readObj(u64, RESULT);
   if (found !== result) return `its result is ${found}, not ${result}`;
   for (let page = 0; page < 16; page++) {
-    const due = page < ownPages(number) ? result : 0n;
-    const found = memory.readObj(u64, GuestAddress(OWN + page * PAGE));
-    if (found !== due) return `page ${page} of its own begins with ${found}, not ${due}`;
+    const due = page < morePages(number) ? result : 0n;
+    const found = memory.readObj(u64, GuestAddress(MORE + page * PAGE));
+    if (found !== due) return `page ${page} after the pattern begins with ${found}, not ${due}`;
   }
   return undefined;
-}
-
-function assembled(...instructions: readonly (readonly number[])[]): Uint8Array {
-  return Uint8Array.from(instructions.flat());
-}
-
-/** The bytes of a 32-bit operand. */
-function word(value: number): number[] {
-  return [value & 0xff, value >>> 8 & 0xff, value >>> 16 & 0xff, value >>> 24];
 }

@@ -1,5 +1,5 @@
 /**
- * How much memory a clone has for itself, and how much it shares with all others.
+ * How much memory of a clone is private, and how much it shares with all others.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export class ProcessMemory {
     );
   }
 
-  /** What host addresses take, each from a start up to an end. They are mappings of their own. */
+  /** What host addresses take, each from a start up to an end. Nothing else is in their mappings. */
   usageOfRanges(ranges: readonly (readonly [start: number, end: number])[]): Usage {
     const within = this.#parts.filter((part) =>
       ranges.some(([start, end]) => part.start < end && start < part.end)

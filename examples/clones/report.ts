@@ -5,10 +5,11 @@
  */
 import { capabilities, FileOffset, GuestMemoryMmap, u64 } from "@vmm/guest-memory";
 import { restore, writeSnapshot, writtenSinceRestore } from "@vmm/guest-memory/snapshot";
+import { openUnnamedFile } from "../lib/unnamed_file.ts";
 import { Kvm } from "../microvm/kvm.ts";
 import { memoryRanges } from "../microvm/layout.ts";
 import type { Options } from "./arguments.ts";
-import { type Base, makeBase, openUnnamedFile, type Snapshot } from "./base.ts";
+import { type Base, FILE_PREFIX, makeBase, type Snapshot } from "./base.ts";
 import { type Clone, type CloneTimes, problemsOf, startClone } from "./clone.ts";
 import { PATTERN } from "./guest.ts";
 import { ProcessMemory } from "./own_memory.ts";
@@ -107,7 +108,7 @@ function disagreements(clones: readonly Clone[], owns: readonly number[]): strin
     let written = 0;
     for (const [, length] of writtenSinceRestore(memory)) written += length;
     if (written === owns[i]) return [];
-    return [`clone ${number} has ${owns[i]} bytes of its own, and has written ${written}`];
+    return [`clone ${number} has ${owns[i]} private bytes, and has written ${written}`];
   });
 }
 
@@ -133,7 +134,7 @@ async function sparseSnapshot(
   stack: DisposableStack,
 ): Promise<Pick<Base, "ranges" | "fd">> {
   const ranges = memoryRanges(size);
-  const file = stack.use(openUnnamedFile());
+  const file = stack.use(openUnnamedFile(FILE_PREFIX));
   using memory = GuestMemoryMmap.fromRanges(ranges);
   memory.writeObj(u64, 1n, PATTERN);
   await writeSnapshot(memory, file);

@@ -39,7 +39,7 @@ export function formatReport(report: Report, paint: Paint): string[] {
     ...formatHistogram(report.exits, paint),
     "",
     title(header("Memory of each clone", ["", "min", "median", "", "max"])),
-    memoryRow("its own", report.own),
+    memoryRow("private", report.own),
     memoryRow("shared with all others", report.shared),
     `  In all, ${count(clones, "clone")} of ${size(memory)} take ${size(report.own.total)}, ` +
     `and the file once.`,
@@ -95,7 +95,7 @@ function comparisons({ times, eager, own }: Report): string[] {
     `Read eagerly, a clone has its memory after ${shortDuration(eager.access)}: ` +
     `${ratio} times as long.`,
     `It exits after ${shortDuration(eager.exit)}, ` +
-    `with ${size(eager.own)} of its own in place of ${size(own.median)}.`,
+    `with ${size(eager.own)} of private memory in place of ${size(own.median)}.`,
   ];
 }
 

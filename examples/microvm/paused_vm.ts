@@ -17,7 +17,7 @@ import { PortBus } from "./port_bus.ts";
 import { RunPage } from "./run_page.ts";
 import { setVcpuState, type VcpuState, vcpuState } from "./vcpu_state.ts";
 
-/** The port that a guest writes to when it wants to pause. Where a PC has one for such ends: debugging. */
+/** The port that a guest writes to when it wants to pause: a PC has diagnostic codes there. */
 export const PAUSE_PORT = 0x80;
 
 /**

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { asSlice, GuestAddress, type GuestMemoryMmap, u32le } from "@vmm/guest-memory";
+import { GuestAddress, type GuestMemoryMmap } from "@vmm/guest-memory";
+import { assembled, word } from "../microvm/assembled.ts";
 import { enterLongMode } from "../microvm/cpu_modes.ts";
 import type { CpuidEntry } from "../microvm/cpuid.ts";
 import { Kvm } from "../microvm/kvm.ts";
@@ -12,19 +13,19 @@ import { CANVAS, COUNTER, type Counter, type CounterState, type Counting } from 
 
 const PROGRAM = GuestAddress(0x1000);
 
-const CODE = Uint8Array.from([
-  ...[0xbb, ...word(COUNTER)], //       mov  ebx, COUNTER
+const CODE = assembled(
+  [0xbb, ...word(COUNTER)], //       mov  ebx, COUNTER
   // count:
-  ...[0xff, 0x03], //                   inc  dword [rbx]
-  ...[0x8b, 0x03], //                   mov  eax, [rbx]
-  ...[0x89, 0xc7], //                   mov  edi, eax
-  ...[0x83, 0xe7, 0x3f], //             and  edi, CANVAS_PAGES - 1
-  ...[0xc1, 0xe7, 0x0c], //             shl  edi, 12
-  ...[0x24, 0x03], //                   and  al, 3
-  ...[0x88, 0x87, ...word(CANVAS)], //  mov  [rdi + CANVAS], al
-  ...[0xe6, 0x80], //                   out  PAUSE_PORT, al     exits to the host
-  ...[0xeb, 0xe8], //                   jmp  count
-]);
+  [0xff, 0x03], //                   inc  dword [rbx]
+  [0x8b, 0x03], //                   mov  eax, [rbx]
+  [0x89, 0xc7], //                   mov  edi, eax
+  [0x83, 0xe7, 0x3f], //             and  edi, CANVAS_PAGES - 1
+  [0xc1, 0xe7, 0x0c], //             shl  edi, 12
+  [0x24, 0x03], //                   and  al, 3
+  [0x88, 0x87, ...word(CANVAS)], //  mov  [rdi + CANVAS], al
+  [0xe6, 0x80], //                   out  PAUSE_PORT, al     exits to the host
+  [0xeb, 0xe8], //                   jmp  count
+);
 
 /** Counters on KVM, each in a virtual machine. */
 export class KvmCounting implements Counting {
@@ -81,8 +82,4 @@ class KvmCounter implements Counter {
     this.vm[Symbol.dispose]();
     return Promise.resolve();
   }
-}
-
-function word(value: number): Uint8Array {
-  return asSlice(u32le, value);
 }

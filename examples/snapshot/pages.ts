@@ -9,7 +9,7 @@ import { PAGE } from "./counter.ts";
 /** What is in a page: nobody has touched it, it has zeros alone, or something else. */
 export type Content = "absent" | "zero" | "data";
 
-/** Bytes of a memory, as everybody lists them. */
+/** Bytes of a memory, at least one, as everybody lists them. */
 export type Run = readonly [start: number, length: number];
 
 /**

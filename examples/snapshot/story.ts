@@ -21,6 +21,7 @@ import {
   WriteTracker,
   writtenSinceRestore,
 } from "@vmm/guest-memory/snapshot";
+import { openUnnamedFile } from "../lib/unnamed_file.ts";
 import { type CounterState, countIn, type Counting, MEMORY_SIZE, PAGE } from "./counter.ts";
 import { type Content, contentsOf, pagesIn } from "./pages.ts";
 
@@ -40,7 +41,7 @@ export interface CloneStory {
   readonly count: number;
   /** How far it should have. */
   readonly due: number;
-  /** The pages that it has a copy of its own of. */
+  /** The pages that it has private copies of. */
   readonly own: ReadonlySet<number>;
 }
 
@@ -75,8 +76,8 @@ const RANGES = [[GuestAddress(0), MEMORY_SIZE]] as const;
  */
 export async function play(counting: Counting, clones: number): Promise<Story> {
   using stack = new DisposableStack();
-  const [snapshot, other, changes] = [openFile(), openFile(), openFile()];
-  for (const file of [snapshot, other, changes]) stack.use(file);
+  const open = () => stack.use(openUnnamedFile("guest-memory-snapshot-"));
+  const [snapshot, other, changes] = [open(), open(), open()];
   const memory = GuestMemoryMmap.fromRanges(RANGES, { bitmap });
   await using guest = counting.start(memory);
 
@@ -157,14 +158,4 @@ async function written(file: Deno.FsFile, write: () => Promise<SnapshotReport>):
   const report = await write();
   const time = performance.now() - start;
   return { ...report, time, stored: (file.statSync().blocks ?? 0) * 512 };
-}
-
-// A file that leaves nothing behind: it has no name any more.
-function openFile(): Deno.FsFile {
-  const path = Deno.makeTempFileSync({ prefix: "guest-memory-snapshot-" });
-  try {
-    return Deno.openSync(path, { read: true, write: true });
-  } finally {
-    Deno.removeSync(path);
-  }
 }

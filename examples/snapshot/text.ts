@@ -52,7 +52,7 @@ export function formatStory(story: Story, what: string, paint: Paint): string[] 
     ...story.clones.map((clone, i) => cloneLine(i + 1, clone, paint)),
     `         ${
       paint("yellow", "▀ ▄ █")
-    } its own copy of a page of the first line, the second, both`,
+    } a private copy of a page of the first line, the second, both`,
     ...cloneFacts(story),
     "",
     ...verdict(story, paint),
@@ -109,7 +109,7 @@ function cloneFacts({ clones }: Story): string[] {
   const bytes = clones.reduce((sum, { own }) => sum + own.size * PAGE, 0);
   return [
     `   Restore to first access: ${shortDuration(first)} for the first one${rest}.`,
-    `   Together they have ${size(bytes)} of their own. All else is the file's.`,
+    `   Together they have ${size(bytes)} of private copies. All else is the file's.`,
   ];
 }
 

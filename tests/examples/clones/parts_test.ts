@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { GuestAddress, GuestMemoryMmap, u64 } from "@vmm/guest-memory";
 import fc from "fast-check";
-import { expectedResult, ownPages, problemOf, RESULT } from "../../../examples/clones/guest.ts";
+import { expectedResult, morePages, problemOf, RESULT } from "../../../examples/clones/guest.ts";
 import { ProcessMemory } from "../../../examples/clones/own_memory.ts";
 import { histogramOf, spreadOf } from "../../../examples/clones/statistics.ts";
 
@@ -57,7 +57,7 @@ Deno.test("expectedResult() is the sum of the pattern, and what the number adds"
   const sum = (1024n * 0x20_0000n + 4096n * (1023n * 1024n / 2n)) * 0x9e37_79b1n;
   assertEquals(expectedResult(0), BigInt.asUintN(64, sum));
   assertEquals(expectedResult(5), BigInt.asUintN(64, sum + 5n * 0x9e37_79b1n));
-  assertEquals([0, 15, 16, 99].map(ownPages), [1, 16, 1, 4]);
+  assertEquals([0, 15, 16, 99].map(morePages), [1, 16, 1, 4]);
 });
 
 Deno.test("problemOf() finds a wrong result, and pages that nobody was to write", () => {
@@ -65,9 +65,9 @@ Deno.test("problemOf() finds a wrong result, and pages that nobody was to write"
   const ownPage = (index: number) => GuestAddress(0x60_0000 + index * 4096);
   assertMatch(problemOf(memory, 1)!, /^its result is 0, not \d+$/);
   memory.writeObj(u64, expectedResult(1), RESULT);
-  assertMatch(problemOf(memory, 1)!, /^page 0 of its own begins with 0/);
+  assertMatch(problemOf(memory, 1)!, /^page 0 after the pattern begins with 0/);
   for (const index of [0, 1]) memory.writeObj(u64, expectedResult(1), ownPage(index));
   assertEquals(problemOf(memory, 1), undefined);
   memory.writeObj(u64, 1n, ownPage(2));
-  assertEquals(problemOf(memory, 1), "page 2 of its own begins with 1, not 0");
+  assertEquals(problemOf(memory, 1), "page 2 after the pattern begins with 1, not 0");
 });

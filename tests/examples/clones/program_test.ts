@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { LEAST_MEMORY, ownPages, PATTERN_SIZE } from "../../../examples/clones/guest.ts";
+import { LEAST_MEMORY, morePages, PATTERN_SIZE } from "../../../examples/clones/guest.ts";
 import type { Report } from "../../../examples/clones/report.ts";
 import { kvmTest } from "../microvm/kvm_guest.ts";
 
@@ -43,7 +43,7 @@ kvmTest("clones shows times and memory of each clone, in 80 columns", async () =
   for (const row of ["first access, 4 GiB \\*", "first access, clones", "first exit, clones"]) {
     assertMatch(stdout, new RegExp(`\\n  ${row}(?: +[\\d.]+ [mµ]?s){5}\\n`));
   }
-  assertMatch(stdout, /\n {2}its own +\d+ KiB +\d+ KiB +\d+ KiB\n/);
+  assertMatch(stdout, /\n {2}private +\d+ KiB +\d+ KiB +\d+ KiB\n/);
   assert(
     stdout.endsWith("\nAll 3 clones continued from the snapshot, each with the right result.\n"),
   );
@@ -61,9 +61,9 @@ kvmTest("clones prints JSON, with memory as the guest wrote it", async () => {
   assert(written >= PATTERN_SIZE && written < PATTERN_SIZE + 2 ** 18, `${written}`);
   assert(stored >= PATTERN_SIZE && stored < bytes / 2, `${stored} bytes are stored`);
   // Its result, its own pages, and page tables whose bits the processor sets.
-  const tables = report.own.min - (1 + ownPages(0)) * PAGE;
+  const tables = report.own.min - (1 + morePages(0)) * PAGE;
   assert(tables >= 0 && tables <= 6 * PAGE, `${tables}`);
-  const total = [0, 1, 2].reduce((sum, i) => sum + (1 + ownPages(i)) * PAGE + tables, 0);
+  const total = [0, 1, 2].reduce((sum, i) => sum + (1 + morePages(i)) * PAGE + tables, 0);
   assertEquals([report.own.max - report.own.min, report.own.total], [2 * PAGE, total]);
   assert(report.shared.min >= PATTERN_SIZE, `${report.shared.min} bytes are shared`);
   assert(report.eager.own >= PATTERN_SIZE);

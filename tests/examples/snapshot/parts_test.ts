@@ -67,13 +67,11 @@ Deno.test("contentsOf() has what is in each page, and touches none", ONLY_LINUX,
 });
 
 Deno.test("pagesIn() has each page that a run has a byte of", () => {
-  const run = fc.tuple(fc.nat(6 * PAGE), fc.nat(3 * PAGE));
+  const run = fc.tuple(fc.nat(6 * PAGE), fc.integer({ min: 1, max: 3 * PAGE }));
   fc.assert(
     fc.property(fc.array(run, { maxLength: 4 }), (runs) => {
       const isIn = (page: number) =>
-        runs.some(([start, length]) =>
-          length > 0 && start < (page + 1) * PAGE && start + length > page * PAGE
-        );
+        runs.some(([start, length]) => start < (page + 1) * PAGE && start + length > page * PAGE);
       const expected = Array.from({ length: 10 }, (_, page) => page).filter(isIn);
       assertEquals([...pagesIn(runs)].toSorted((a, b) => a - b), expected);
     }),

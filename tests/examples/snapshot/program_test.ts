@@ -44,7 +44,7 @@ function assertStory({ code, stdout }: Outcome, what: string): void {
   };
   clone(1, 42, 2, "12 KiB");
   clone(2, 44, 4, "20 KiB");
-  assertStringIncludes(stdout, "\n   Together they have 32 KiB of their own.");
+  assertStringIncludes(stdout, "\n   Together they have 32 KiB of private copies.");
   assert(stdout.endsWith("\nThe snapshot still says 40: no clone has changed it.\n"));
 }
 
