@@ -75,7 +75,19 @@ export class InvalidManifest extends SnapshotError {
   }
 }
 
+/** A file is no compact diff, or one that was changed. Nothing of it was applied. */
+export class InvalidDiff extends SnapshotError {
+  /**
+   * Makes the error.
+   *
+   * @param reason Why, in a few words.
+   */
+  constructor(readonly reason: string) {
+    super(`Cannot use the file as a compact diff: ${reason}`);
+  }
+}
+
 nameErrors({
   ...{ SnapshotError, SnapshotRefused, SnapshotFailed, SnapshotMismatch },
-  ...{ InvalidManifest },
+  ...{ InvalidManifest, InvalidDiff },
 });

@@ -7,27 +7,36 @@ import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
 import { canCopyRanges, copyRange, forDataRuns } from "../../ffi/file_space.ts";
-import { addressOf, readAt } from "../../ffi/io.ts";
+import { readAt } from "../../ffi/io.ts";
 import { SystemError } from "../../ffi/system_error.ts";
 import { FileOffset } from "../backend/mmap/file_offset.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
+import { type CompactDiff, readHead } from "./compact_diff.ts";
+import { readForm } from "./diff_form.ts";
+import { HeldBuffer } from "./held_buffer.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import { Output, PIECE, readTransferOptions, transfer } from "./transfer.ts";
+import type { DiffOptions } from "./write_diff.ts";
 import type { SnapshotReport } from "./write_snapshot.ts";
 
 /**
- * Copies what a diff has into a snapshot: all that is no hole. Within a file system, the kernel copies
- * by itself (`copy_file_range(2)`). Linux only: elsewhere holes are not known.
+ * Copies what a diff has into a snapshot. Linux only: elsewhere holes are not known.
+ *
+ * The form has to be that in which the diff was written: the file of a flat diff has the bytes of the
+ * guest, which may look like any other file. Of a flat diff all is copied that is no hole, within a file
+ * system by the kernel itself (`copy_file_range(2)`). A compact diff is checked before anything is
+ * applied; it may come from elsewhere.
  *
  * If it fails, is aborted, or the process is killed, the snapshot has a part of the diff. It has
  * another length then, so that {@linkcode restore} refuses it, until the same diff is applied again.
  *
  * @param base The snapshot: a regular file, open to write. No memory may map it, or it has the changes.
- * @param diff What {@linkcode writeDiff} wrote, with its holes: a regular file, open to read.
- * @param options How.
+ * @param diff What {@linkcode writeDiff} wrote, flat ones with their holes: a regular file, open to read.
+ * @param options How, with the form of the diff.
  * @returns Bytes of the files, and bytes that were copied.
  * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile: one was
  * never finished, perhaps.
+ * @throws {InvalidDiff} It is no compact diff, or one that was changed.
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
@@ -35,8 +44,9 @@ import type { SnapshotReport } from "./write_snapshot.ts";
 export async function applyDiff(
   base: Deno.FsFile | number,
   diff: Deno.FsFile | number,
-  options: TransferOptions = {},
+  options: DiffOptions = {},
 ): Promise<SnapshotReport> {
+  const form = readForm(options);
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   using target = new TargetFile(base);
@@ -45,42 +55,23 @@ export async function applyDiff(
   if (to.device === from.device && to.inode === from.inode) {
     throw new SnapshotRefused("base and diff are the same");
   }
-  const length = from.size;
+  const compact = form === "compact" ? readHead(source.fd, from.size) : undefined;
+  const length = compact?.length ?? from.size;
   if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
     throw new SnapshotMismatch("the diff", to.size, length);
   }
   const output = new Output(target.fd);
-  const copy = new Copier(source.fd, output);
   await transfer("apply the diff", plan, length, output, pieces());
   return { bytes: length, written: output.written };
 
   function* pieces(): Generator<number, void, void> {
-    let room = PIECE;
     target.beginUpdate(length, plan.sync);
-    for (let start = 0; start < length; start += WINDOW) {
-      const runs: [number, number][] = [];
-      const end = Math.min(start + WINDOW, length);
-      forDataRuns(source.fd, start, end, (...run) => runs.push(run));
-      for (const [first, length] of runs) {
-        for (let at = first; at < first + length;) {
-          const count = copy.once(at, Math.min(first + length - at, room));
-          if (count === 0) throw mismatch();
-          at += count;
-          room -= count;
-          if (room > 0) continue;
-          room = PIECE;
-          yield at;
-        }
-      }
-    }
+    if (compact === undefined) yield* copyParts(source.fd, output, length);
+    else yield* copyRuns(source.fd, output, compact);
     // What was cut off meanwhile looks like holes.
-    if (fileStatus(source.fd).size !== length) throw mismatch();
+    ensureLength(source.fd, from.size);
     yield length;
     target.finish(plan.sync);
-  }
-
-  function mismatch(): SnapshotMismatch {
-    return new SnapshotMismatch("the diff", length, fileStatus(source.fd).size);
   }
 }
 
@@ -102,9 +93,65 @@ class SourceFile implements Disposable {
   }
 }
 
-class Copier {
+function ensureLength(diff: number, length: number): void {
+  const { size } = fileStatus(diff);
+  if (size !== length) throw new SnapshotMismatch("the diff", length, size);
+}
+
+// Copies what is no hole of a file.
+function* copyParts(from: number, output: Output, length: number): Generator<number, void, void> {
+  using copy = new Copier(from, output);
+  let room = PIECE;
+  for (let start = 0; start < length; start += WINDOW) {
+    const runs: [number, number][] = [];
+    forDataRuns(from, start, Math.min(start + WINDOW, length), (...run) => runs.push(run));
+    for (const [first, count] of runs) {
+      for (let at = first; at < first + count;) {
+        const done = copy.once(at, Math.min(first + count - at, room));
+        if (done === 0) ensureLength(from, length);
+        at += done;
+        room -= done;
+        if (room > 0) continue;
+        room = PIECE;
+        yield at;
+      }
+    }
+  }
+}
+
+// Copies the runs of a compact diff. Many are read in a call; each is written by one, which takes less
+// than copying it within the kernel.
+function* copyRuns(
+  from: number,
+  output: Output,
+  { runs, dataStart, fileLength }: CompactDiff,
+): Generator<number, void, void> {
+  using buffer = new HeldBuffer(BUFFER);
+  const { address } = buffer;
+  let run = 0;
+  let at = runs[0]!;
+  let room = PIECE;
+  for (let position = dataStart; position < fileLength;) {
+    const count = readAt(from, address, Math.min(BUFFER, fileLength - position), position);
+    if (count === 0) ensureLength(from, fileLength);
+    position += count;
+    for (let done = 0; done < count;) {
+      const length = Math.min(count - done, runs[run + 1]! - at);
+      output.write(address + done, length, at);
+      done += length;
+      at += length;
+      if (at === runs[run + 1]) at = runs[run += 2]!;
+    }
+    room -= count;
+    if (room > 0) continue;
+    room = PIECE;
+    yield output.position;
+  }
+}
+
+class Copier implements Disposable {
   #inKernel = canCopyRanges();
-  #buffer: Uint8Array | undefined;
+  #buffer: HeldBuffer | undefined;
 
   constructor(readonly from: number, readonly output: Output) {}
 
@@ -119,11 +166,14 @@ class Copier {
         this.#inKernel = false;
       }
     }
-    const buffer = this.#buffer ??= new Uint8Array(BUFFER);
-    const address = addressOf(buffer);
-    const count = readAt(from, address, Math.min(length, buffer.length), position);
+    const { address } = this.#buffer ??= new HeldBuffer(BUFFER);
+    const count = readAt(from, address, Math.min(length, BUFFER), position);
     output.write(address, count, position);
     return count;
+  }
+
+  [Symbol.dispose](): void {
+    this.#buffer?.[Symbol.dispose]();
   }
 }
 

@@ -14,6 +14,7 @@
  * @module
  */
 export {
+  InvalidDiff,
   InvalidManifest,
   SnapshotError,
   SnapshotFailed,
@@ -23,6 +24,7 @@ export {
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
 export { applyDiff } from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
+export type { DiffForm } from "./diff_form.ts";
 export { type SnapshotManifest, snapshotManifest, type SnapshotRegion } from "./manifest.ts";
 export {
   type CopyOnWriteOptions,
@@ -31,7 +33,7 @@ export {
   type RestoreRange,
 } from "./restore.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
-export { writeDiff } from "./write_diff.ts";
+export { type DiffOptions, writeDiff } from "./write_diff.ts";
 export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
 export { writtenSinceRestore } from "./written_since_restore.ts";

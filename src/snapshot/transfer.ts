@@ -23,7 +23,10 @@ export interface TransferOptions {
   readonly onProgress?: (progress: TransferProgress) => void;
   /** Ends the transfer between two pieces, with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Whether to wait until the storage has what was written: `fdatasync(2)`. False by default. */
+  /**
+   * Whether to wait until the storage has what was written: `fdatasync(2)`. False by default: after a
+   * loss of power, a file may have its length then, though not its content.
+   */
   readonly sync?: boolean;
 }
 
@@ -65,7 +68,7 @@ export class Output {
   constructor(readonly fd: number) {}
 
   /**
-   * Writes memory, all of it.
+   * Writes memory, all of it, now or when {@linkcode Output.flush} is called.
    *
    * @param address The host address of its first byte.
    * @param length Its bytes.
@@ -78,6 +81,9 @@ export class Output {
       done += this.add(writeAt(this.fd, address + done, length - done, at), at);
     }
   }
+
+  /** Returns when all is written: from then on, the memory may change. */
+  flush(): void {}
 
   /** Counts bytes that were written from a position on. */
   add(count: number, position: number): number {

@@ -6,34 +6,47 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { forDataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
-import type { GuestAddress } from "../address.ts";
-import { InvalidGuestAddress } from "../error/guest_memory_error.ts";
 import { SnapshotRefused } from "../error/snapshot_error.ts";
-import type { GuestDirtyRun } from "../guest/dirty_runs.ts";
 import { DirtySet, sameMarks } from "../guest/dirty_set.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { wrongKind } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
-import { Contents } from "./content.ts";
+import { compactDiffOf, writeHead } from "./compact_diff.ts";
+import { type Content, Contents } from "./content.ts";
+import { type DiffForm, readForm } from "./diff_form.ts";
+import { fileRunsOf, saveRuns } from "./file_runs.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { openAgain } from "./open_again.ts";
+import { PackedOutput } from "./packed_output.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import {
+  Output,
+  readTransferOptions,
+  transfer,
+  type TransferOptions,
+  type TransferPlan,
+} from "./transfer.ts";
 import type { SnapshotReport } from "./write_snapshot.ts";
 
+/** How a diff is written. */
+export interface DiffOptions extends TransferOptions {
+  /** What its file looks like: `"flat"` by default. */
+  readonly form?: DiffForm;
+}
+
 /**
- * Writes the dirty bytes of a guest to a file of the layout of {@linkcode writeSnapshot}, each where
- * it is in the whole snapshot. All else is holes. {@linkcode applyDiff} copies them into a snapshot.
+ * Writes the dirty bytes of a guest to a file. {@linkcode applyDiff} copies them into a snapshot that
+ * {@linkcode writeSnapshot} wrote of the same regions.
  *
- * Bytes are written in whole pages and blocks of the file system, as holes consist of those: what
- * surrounds a small run is written as it is. Dirty pages that read zero are written too.
+ * Bytes are written in whole pages, and in the flat form in whole blocks of the file system, as holes
+ * consist of those: what surrounds a small run is written as it is. Dirty pages that read zero are
+ * written too.
  *
  * If it fails, or is aborted, the marks are put back: the next diff has them. What is in the file then
  * has another length, and is refused by {@linkcode applyDiff}.
  *
  * @param memory The memory whose marks were taken, with the regions that the snapshot has.
- * @param file A regular file, open to write, of a file system that knows holes: see
- * {@linkcode writeSnapshot}. What it has is replaced.
+ * @param file A regular file, open to write: see {@linkcode writeSnapshot}. What it has is replaced.
  * @param dirty What {@linkcode takeDirty} took.
  * @param options How.
  * @returns What was written.
@@ -70,13 +83,13 @@ export async function writeDiff(
   memory: Iterable<GuestMemoryRegion>,
   file: Deno.FsFile | number,
   dirty: DirtySet,
-  options: TransferOptions = {},
+  options: DiffOptions = {},
 ): Promise<SnapshotReport> {
   if (!(dirty instanceof DirtySet)) throw wrongKind("dirty", dirty, "what takeDirty() returned");
   // The caller may end the set before the promise is settled.
   const marks = sameMarks(dirty);
   try {
-    return await write(memory, file, marks, options);
+    return await writeMarked(memory, file, marks, options);
   } catch (error) {
     dirty.putBack();
     marks.putBack();
@@ -84,86 +97,67 @@ export async function writeDiff(
   }
 }
 
-async function write(
+async function writeMarked(
   memory: Iterable<GuestMemoryRegion>,
   file: Deno.FsFile | number,
   dirty: DirtySet,
-  options: TransferOptions,
+  options: DiffOptions,
 ): Promise<SnapshotReport> {
   checkRegions(memory);
+  const form = readForm(options);
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   const layout = layoutOf(memory);
   using contents = new Contents(layout.places);
   using target = new TargetFile(file);
   target.ensureReplaceable(layout.places.map(({ range }) => range));
-  // Both are powers of two.
+  const write = form === "flat" ? writeFlat : writeCompact;
+  return await write({ layout, contents: contents.all, target, dirty, plan });
+}
+
+/** A diff that is written. */
+interface Diff {
+  readonly layout: Layout<GuestMemoryRegion>;
+  readonly contents: readonly Content[];
+  readonly target: TargetFile;
+  readonly dirty: DirtySet;
+  readonly plan: TransferPlan;
+}
+
+async function writeFlat(diff: Diff): Promise<SnapshotReport> {
+  const { layout, contents, target, dirty, plan } = diff;
+  const { length } = layout;
+  // Both are powers of two. Parts of a block would take zeros along.
   const granule = Math.max(pageSize(), target.status.blockSize);
-  const runs = fileRunsOf(dirty, layout, granule);
+  const runs = fileRunsOf(dirty, layout, granule, false);
   const output = new Output(target.fd);
-  await transfer("write the diff", plan, layout.length, output, pieces());
-  return { bytes: layout.length, written: output.written };
+  await transfer("write the diff", plan, length, output, pieces());
+  return { bytes: length, written: output.written };
 
   function* pieces(): Generator<number, void, void> {
-    target.begin(layout.length);
-    let room = PIECE;
-    let index = 0;
-    for (let run = 0; run < runs.length; run += 2) {
-      const end = runs[run + 1]!;
-      for (let at = runs[run]!; at < end;) {
-        let content = contents.all[index];
-        while (content !== undefined && content.position + content.length <= at) {
-          content = contents.all[++index];
-        }
-        if (content === undefined) break;
-        const { position, length } = content;
-        // A run may begin or end between two regions.
-        const from = Math.max(at - position, 0);
-        const to = Math.min(end - position, length, from + room);
-        if (from >= to) break;
-        content.save(output, from, to, "nothing");
-        at = position + to;
-        room -= to - from;
-        if (room > 0) continue;
-        room = PIECE;
-        yield at;
-      }
-    }
-    ensureHoles(target.fd, runs, layout.length);
-    yield layout.length;
+    target.begin(length);
+    yield* saveRuns(runs, contents, output);
+    ensureHoles(target.fd, runs, length);
+    yield length;
     target.finish(plan.sync);
   }
 }
 
-// Where dirty bytes are in the file: the start and the end of each run, by rising position. Arrays of
-// two would take longer than the kernel. Runs are widened to whole blocks: smaller parts of one would
-// take zeros along.
-function fileRunsOf(
-  dirty: Iterable<GuestDirtyRun>,
-  { places, length }: Layout<GuestMemoryRegion>,
-  granule: number,
-): number[] {
-  const runs: number[] = [];
-  let index = 0;
-  for (const [addr, count] of dirty) {
-    for (let at: number = addr; at < addr + count;) {
-      let place = places[index];
-      while (place !== undefined && place.startAddr + place.len <= at) {
-        place = places[++index];
-      }
-      if (place === undefined || at < place.startAddr) {
-        throw new InvalidGuestAddress(at as GuestAddress);
-      }
-      const { startAddr, len, position } = place;
-      const end = Math.min(addr + count, startAddr + len);
-      const first = Math.floor((position + at - startAddr) / granule) * granule;
-      const last = Math.min(Math.ceil((position + end - startAddr) / granule) * granule, length);
-      if (runs.length > 0 && first <= runs.at(-1)!) runs[runs.length - 1] = last;
-      else runs.push(first, last);
-      at = end;
-    }
+async function writeCompact(diff: Diff): Promise<SnapshotReport> {
+  const { layout, contents, target, dirty, plan } = diff;
+  const compact = compactDiffOf(layout.length, fileRunsOf(dirty, layout, pageSize(), true));
+  const { fileLength: length, runs } = compact;
+  const output = new PackedOutput(target.fd);
+  await transfer("write the diff", plan, length, output, pieces());
+  return { bytes: length, written: output.written };
+
+  function* pieces(): Generator<number, void, void> {
+    target.begin(length);
+    writeHead(output, compact);
+    for (const _ of saveRuns(runs, contents, output)) yield output.position;
+    yield length;
+    target.finish(plan.sync);
   }
-  return runs;
 }
 
 // Where holes are not known, a diff would have zeros for all that is not dirty.

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  InvalidDiff,
   InvalidManifest,
   SnapshotError,
   SnapshotFailed,
@@ -45,4 +46,14 @@ Deno.test("InvalidManifest says why", () => {
   assert(error instanceof SnapshotError);
   assertEquals([error.name, error.reason], ["InvalidManifest", "it has no list of regions"]);
   assertEquals(error.message, "Cannot use the manifest: it has no list of regions");
+});
+
+Deno.test("InvalidDiff says why", () => {
+  const error = new InvalidDiff("its version is 2, and 1 is known");
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.reason], ["InvalidDiff", "its version is 2, and 1 is known"]);
+  assertEquals(
+    error.message,
+    "Cannot use the file as a compact diff: its version is 2, and 1 is known",
+  );
 });
