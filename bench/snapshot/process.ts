@@ -6,6 +6,7 @@
  *     process.ts take BYTES DIRTY ROUNDS   tracks, writes DIRTY pages of 1000, takes them: the best
  *     process.ts save BYTES PRESENT ROUNDS writes PRESENT pages of 1000, then a snapshot: the best
  *     process.ts diff BYTES DIRTY ROUNDS   the same, marked in a bitmap, as a diff
+ *     process.ts compact BYTES DIRTY ROUNDS  that in the compact form
  *     process.ts clone BYTES 0 ROUNDS      restores by copy-on-write, and reads a byte: the best
  *
  * @module
@@ -20,7 +21,13 @@ import {
   u8,
 } from "@vmm/guest-memory";
 import { closeSync, ftruncateSync, openSync } from "node:fs";
-import { restore, writeDiff, writeSnapshot, WriteTracker } from "@vmm/guest-memory/snapshot";
+import {
+  type DiffForm,
+  restore,
+  writeDiff,
+  writeSnapshot,
+  WriteTracker,
+} from "@vmm/guest-memory/snapshot";
 
 const [what, ...numbers] = Deno.args;
 console.log(JSON.stringify(await measured(...numbers.map(Number))));
@@ -36,8 +43,11 @@ function measured(
     case "take":
       return take(size, dirty, rounds);
     case "save":
+      return save(size, dirty, rounds, undefined);
     case "diff":
-      return save(size, dirty, rounds, what === "diff");
+      return save(size, dirty, rounds, "flat");
+    case "compact":
+      return save(size, dirty, rounds, "compact");
     case "clone":
       return clone(size, rounds);
     default:
@@ -82,7 +92,7 @@ async function save(
   size: number,
   present: number,
   rounds: number,
-  isDiff: boolean,
+  form: DiffForm | undefined,
 ): Promise<Record<string, number>> {
   const page = pageSize();
   using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), size]], {
@@ -96,9 +106,9 @@ async function save(
   for (let round = 0; round < rounds; round++) {
     ftruncateSync(file, 0);
     const begin = performance.now();
-    if (isDiff) {
+    if (form !== undefined) {
       using dirty = takeDirty(memory);
-      await writeDiff(memory, file, dirty);
+      await writeDiff(memory, file, dirty, { form });
       best = Math.min(best, 1e6 * (performance.now() - begin));
       dirty.putBack();
     } else {
