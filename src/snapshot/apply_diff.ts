@@ -3,21 +3,51 @@
  *
  * @module
  */
-import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
-import { reopenFile } from "../../ffi/file_lease.ts";
-import { canCopyRanges, copyRange, forDataRuns } from "../../ffi/file_space.ts";
-import { readAt } from "../../ffi/io.ts";
-import { SystemError } from "../../ffi/system_error.ts";
-import { FileOffset } from "../backend/mmap/file_offset.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
-import { type CompactDiff, readHead } from "./compact_diff.ts";
-import { readForm } from "./diff_form.ts";
-import { HeldBuffer } from "./held_buffer.ts";
+import { checkFlag } from "../text/argument.ts";
+import { readHead } from "./compact_diff.ts";
+import { copyParts, copyRuns, ensureLength } from "./copy_diff.ts";
+import { type DiffForm, readForm } from "./diff_form.ts";
+import {
+  type DiffManifest,
+  ensureSameRegions,
+  readDiffManifest,
+  readSnapshotManifest,
+  type SnapshotManifest,
+} from "./manifest.ts";
+import { SourceFile } from "./source_file.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer } from "./transfer.ts";
-import type { DiffOptions } from "./write_diff.ts";
-import type { SnapshotReport } from "./write_snapshot.ts";
+import { Output, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import { WrittenHash } from "./written_hash.ts";
+
+/** What a snapshot and a diff of it consist of. */
+export interface AppliedManifests {
+  /** That of the snapshot. */
+  readonly base: SnapshotManifest;
+  /** That of the diff. */
+  readonly diff: DiffManifest;
+}
+
+/** How a diff is applied. */
+export interface ApplyOptions extends TransferOptions {
+  /** What the file of the diff looks like: `"flat"` by default, or what `manifests` has. */
+  readonly form?: DiffForm;
+  /** What both files are: a diff of another generation, or of other regions, is refused. */
+  readonly manifests?: AppliedManifests;
+  /** With `manifests`: see {@linkcode SnapshotOptions.sha256}. */
+  readonly sha256?: boolean;
+}
+
+/** What was applied. */
+export interface ApplyReport {
+  /** Bytes of the snapshot. */
+  readonly bytes: number;
+  /** Bytes that were written to it. */
+  readonly written: number;
+  /** What the snapshot consists of now, if `manifests` was given. */
+  readonly manifest?: SnapshotManifest;
+}
 
 /**
  * Copies what a diff has into a snapshot. Linux only: elsewhere holes are not known.
@@ -33,20 +63,32 @@ import type { SnapshotReport } from "./write_snapshot.ts";
  * @param base The snapshot: a regular file, open to write. No memory may map it, or it has the changes.
  * @param diff What {@linkcode writeDiff} wrote, flat ones with their holes: a regular file, open to read.
  * @param options How, with the form of the diff.
- * @returns Bytes of the files, and bytes that were copied.
+ * @returns What was copied; with `manifests`, what the snapshot consists of now.
  * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile: one was
- * never finished, perhaps.
+ * never finished, perhaps. Or the manifests do not belong together.
+ * @throws {InvalidManifest} What is given as a manifest is none, or not for this host.
  * @throws {InvalidDiff} It is no compact diff, or one that was changed.
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
  */
+export function applyDiff(
+  base: Deno.FsFile | number,
+  diff: Deno.FsFile | number,
+  options: ApplyOptions & { readonly manifests: AppliedManifests },
+): Promise<Required<ApplyReport>>;
+/** {@linkcode applyDiff} without manifests. */
+export function applyDiff(
+  base: Deno.FsFile | number,
+  diff: Deno.FsFile | number,
+  options?: ApplyOptions,
+): Promise<ApplyReport>;
 export async function applyDiff(
   base: Deno.FsFile | number,
   diff: Deno.FsFile | number,
-  options: DiffOptions = {},
-): Promise<SnapshotReport> {
-  const form = readForm(options);
+  options: ApplyOptions = {},
+): Promise<ApplyReport> {
+  const { form, manifests, sha256 } = readApplyOptions(options);
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   using target = new TargetFile(base);
@@ -55,14 +97,31 @@ export async function applyDiff(
   if (to.device === from.device && to.inode === from.inode) {
     throw new SnapshotRefused("base and diff are the same");
   }
+  if (manifests !== undefined && from.size !== manifests.diff.length) {
+    throw new SnapshotMismatch("the diff", manifests.diff.length, from.size);
+  }
   const compact = form === "compact" ? readHead(source.fd, from.size) : undefined;
   const length = compact?.length ?? from.size;
-  if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
-    throw new SnapshotMismatch("the diff", to.size, length);
+  if (manifests !== undefined && length !== manifests.base.length) {
+    throw new SnapshotMismatch("the diff", manifests.base.length, length);
   }
+  if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
+    throw manifests === undefined
+      ? new SnapshotMismatch("the diff", to.size, length)
+      : new SnapshotMismatch("the snapshot", length, to.size);
+  }
+  using hash = sha256 ? new WrittenHash(target, length) : undefined;
   const output = new Output(target.fd);
-  await transfer("apply the diff", plan, length, output, pieces());
-  return { bytes: length, written: output.written };
+  const steps = hash === undefined ? length : 2 * length;
+  await transfer("apply the diff", plan, length, output, pieces(), steps);
+  const report = { bytes: length, written: output.written };
+  if (manifests === undefined) return report;
+  const { sha256: _, ...rest } = manifests.base;
+  const manifest = { ...rest, generation: manifests.diff.generation };
+  return {
+    ...report,
+    manifest: hash === undefined ? manifest : { ...manifest, sha256: hash.digest() },
+  };
 
   function* pieces(): Generator<number, void, void> {
     target.beginUpdate(length, plan.sync);
@@ -71,111 +130,35 @@ export async function applyDiff(
     // What was cut off meanwhile looks like holes.
     ensureLength(source.fd, from.size);
     yield length;
+    if (hash !== undefined) yield* hash.pieces();
     target.finish(plan.sync);
   }
 }
 
-// Of the file whose parts are listed in one go.
-const WINDOW = 2 ** 30;
-
-/** A file that is read, with a position that nobody else needs. */
-class SourceFile implements Disposable {
-  readonly fd: number;
-
-  constructor(file: Deno.FsFile | number) {
-    const { fd } = new FileOffset(file);
-    if (!fileStatus(fd).isRegular) throw new SnapshotRefused("it is no regular file");
-    this.fd = reopenFile(fd);
-  }
-
-  [Symbol.dispose](): void {
-    closeDescriptor(this.fd);
-  }
+interface ApplyPlan {
+  readonly form: DiffForm;
+  readonly manifests: AppliedManifests | undefined;
+  readonly sha256: boolean;
 }
 
-function ensureLength(diff: number, length: number): void {
-  const { size } = fileStatus(diff);
-  if (size !== length) throw new SnapshotMismatch("the diff", length, size);
-}
-
-// Copies what is no hole of a file.
-function* copyParts(from: number, output: Output, length: number): Generator<number, void, void> {
-  using copy = new Copier(from, output);
-  let room = PIECE;
-  for (let start = 0; start < length; start += WINDOW) {
-    const runs: [number, number][] = [];
-    forDataRuns(from, start, Math.min(start + WINDOW, length), (...run) => runs.push(run));
-    for (const [first, count] of runs) {
-      for (let at = first; at < first + count;) {
-        const done = copy.once(at, Math.min(first + count - at, room));
-        if (done === 0) ensureLength(from, length);
-        at += done;
-        room -= done;
-        if (room > 0) continue;
-        room = PIECE;
-        yield at;
-      }
-    }
+function readApplyOptions(options: ApplyOptions): ApplyPlan {
+  const { manifests, sha256 = false } = options;
+  checkFlag("sha256", sha256);
+  if (manifests === undefined) {
+    if (!sha256) return { form: readForm(options), manifests, sha256 };
+    throw new TypeError("Cannot have a SHA-256 without a manifest: use the option manifests");
   }
-}
-
-// Copies the runs of a compact diff. Many are read in a call; each is written by one, which takes less
-// than copying it within the kernel.
-function* copyRuns(
-  from: number,
-  output: Output,
-  { runs, dataStart, fileLength }: CompactDiff,
-): Generator<number, void, void> {
-  using buffer = new HeldBuffer(BUFFER);
-  const { address } = buffer;
-  let run = 0;
-  let at = runs[0]!;
-  let room = PIECE;
-  for (let position = dataStart; position < fileLength;) {
-    const count = readAt(from, address, Math.min(BUFFER, fileLength - position), position);
-    if (count === 0) ensureLength(from, fileLength);
-    position += count;
-    for (let done = 0; done < count;) {
-      const length = Math.min(count - done, runs[run + 1]! - at);
-      output.write(address + done, length, at);
-      done += length;
-      at += length;
-      if (at === runs[run + 1]) at = runs[run += 2]!;
-    }
-    room -= count;
-    if (room > 0) continue;
-    room = PIECE;
-    yield output.position;
+  const { base, diff } = manifests;
+  const own = { base: readSnapshotManifest(base), diff: readDiffManifest(diff) };
+  const form = readForm({ form: options.form ?? own.diff.form });
+  if (form !== own.diff.form) {
+    throw new TypeError(`Cannot apply the diff in the form "${form}": its manifest has another`);
   }
-}
-
-class Copier implements Disposable {
-  #inKernel = canCopyRanges();
-  #buffer: HeldBuffer | undefined;
-
-  constructor(readonly from: number, readonly output: Output) {}
-
-  // Copies up to some bytes from a position on, and returns how many.
-  once(position: number, length: number): number {
-    const { from, output } = this;
-    if (this.#inKernel) {
-      try {
-        return output.add(copyRange(from, output.fd, position, length), position);
-      } catch (error) {
-        if (!(error instanceof SystemError && CANNOT.includes(error.code))) throw error;
-        this.#inKernel = false;
-      }
-    }
-    const { address } = this.#buffer ??= new HeldBuffer(BUFFER);
-    const count = readAt(from, address, Math.min(length, BUFFER), position);
-    output.write(address, count, position);
-    return count;
+  ensureSameRegions("the diff", own.base.regions, own.diff.regions);
+  const { generation } = own.base;
+  const { since } = own.diff;
+  if (since !== generation) {
+    throw new SnapshotMismatch("the diff", generation, since, "generation");
   }
-
-  [Symbol.dispose](): void {
-    this.#buffer?.[Symbol.dispose]();
-  }
+  return { form, manifests: own, sha256 };
 }
-
-const BUFFER = 2 ** 20;
-const CANNOT = ["EXDEV", "EOPNOTSUPP", "ENOSYS", "EINVAL", "ENOTSUP"];

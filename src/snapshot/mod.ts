@@ -5,7 +5,8 @@
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
- * | {@linkcode snapshotManifest} | describes that file, for `restore` |
+ * | {@linkcode verifySnapshot} | compares such a file with its manifest |
+ * | {@linkcode snapshotManifest} | the manifest of a file that another program wrote |
  * | {@linkcode writeDiff} | writes what was changed since |
  * | {@linkcode applyDiff} | brings a snapshot up to date |
  * | {@linkcode WriteTracker} | marks what anybody in this process writes, as the kernel knows it |
@@ -16,16 +17,28 @@
 export {
   InvalidDiff,
   InvalidManifest,
+  type MismatchedProperty,
   SnapshotError,
   SnapshotFailed,
   SnapshotMismatch,
   SnapshotRefused,
 } from "../error/snapshot_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
-export { applyDiff } from "./apply_diff.ts";
+export {
+  type AppliedManifests,
+  applyDiff,
+  type ApplyOptions,
+  type ApplyReport,
+} from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
 export type { DiffForm } from "./diff_form.ts";
-export { type SnapshotManifest, snapshotManifest, type SnapshotRegion } from "./manifest.ts";
+export {
+  type DiffManifest,
+  type FileManifest,
+  type SnapshotManifest,
+  snapshotManifest,
+  type SnapshotRegion,
+} from "./manifest.ts";
 export {
   type CopyOnWriteOptions,
   type EagerOptions,
@@ -33,7 +46,8 @@ export {
   type RestoreRange,
 } from "./restore.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
-export { type DiffOptions, writeDiff } from "./write_diff.ts";
+export { type VerifyOptions, verifySnapshot } from "./verify_snapshot.ts";
+export { type DiffOptions, type DiffReport, writeDiff } from "./write_diff.ts";
 export { type SnapshotOptions, type SnapshotReport, writeSnapshot } from "./write_snapshot.ts";
 export { WriteTracker } from "./write_tracker.ts";
 export { writtenSinceRestore } from "./written_since_restore.ts";

@@ -11,9 +11,9 @@ import { checkFlag, wrongKind } from "../text/argument.ts";
 
 /** How far a transfer is. */
 export interface TransferProgress {
-  /** Up to which byte of the file. */
+  /** Up to which byte. */
   readonly bytes: number;
-  /** Bytes of the file. */
+  /** Bytes of the file; twice as many if it is read again, for its SHA-256. */
   readonly total: number;
 }
 
@@ -100,7 +100,8 @@ export class Output {
  * @param plan How.
  * @param total Bytes of the file.
  * @param output What is written.
- * @param pieces Makes a piece at each step, and says up to which byte of the file it came.
+ * @param pieces Makes a piece at each step, and says up to which byte it came.
+ * @param steps What progress is reported of, if it is more than the file.
  * @throws {SnapshotFailed} A call of a piece failed.
  */
 export async function transfer(
@@ -109,13 +110,14 @@ export async function transfer(
   total: number,
   output: Output,
   pieces: Generator<number, void, void>,
+  steps: number = total,
 ): Promise<void> {
   try {
     for (;;) {
       signal?.throwIfAborted();
       const bytes = next(pieces);
       if (bytes === undefined) return;
-      onProgress?.({ bytes, total });
+      onProgress?.({ bytes, total: steps });
       // Waits for the event loop, in which a signal may be raised.
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
