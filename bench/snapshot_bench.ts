@@ -59,14 +59,21 @@ async function benchSnapshots(native: NativeProgram | undefined): Promise<void> 
   const title = "Snapshots, at best";
   const rows: Row[] = [];
   const cases = [
-    { name: "writeSnapshot, 10% of pages present", what: "save", its: "save", present: 100 },
-    { name: "writeDiff, 10% of pages dirty", what: "diff", its: "save", present: 100 },
-    { name: "restore by copy-on-write, first access", what: "clone", its: "clone", present: 0 },
+    { name: "writeSnapshot, 10% of pages present", what: "save", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, 10% of pages dirty", what: "diff", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, the same, compact", what: "compact", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, the same, compact", what: "compact", its: "pack", rival: "C, compact" },
+    {
+      name: "restore by copy-on-write, first access",
+      what: "clone",
+      its: "clone",
+      rival: "C, mmap",
+    },
   ];
-  for (const { name, what, its, present } of cases) {
+  for (const { name, what, its, rival } of cases) {
     const row = `${name}, ${sizeName(size)}`;
     if (!isWanted(title, row)) continue;
-    const args = [size, present, what === "clone" ? CLONES : SAVES].map(String);
+    const args = [size, what === "clone" ? 0 : 100, what === "clone" ? CLONES : SAVES].map(String);
     const takes = [
       () => measure([what, ...args]),
       ...(native ? [() => measureNative(native, [its, ...args])] : []),
@@ -76,9 +83,9 @@ async function benchSnapshots(native: NativeProgram | undefined): Promise<void> 
       takes.map((take) => ({ name: "", take })),
       () => {},
     );
-    const times = here!.map((figures) => figures[its]!);
-    const rival = what === "clone" ? "C, mmap" : "C, by runs";
-    const beside = c && { name: rival, times: c.map((figures) => figures[its]!) };
+    const figure = what === "clone" ? "clone" : "save";
+    const times = here!.map((figures) => figures[figure]!);
+    const beside = c && { name: rival, times: c.map((figures) => figures[figure]!) };
     rows.push(makeRow({ name: row, times }, beside, (times) => Math.min(...times)));
   }
   print(title, rows);

@@ -6,6 +6,7 @@
  *     process.ts take BYTES DIRTY ROUNDS   tracks, writes DIRTY pages of 1000, takes them: the best
  *     process.ts save BYTES PRESENT ROUNDS writes PRESENT pages of 1000, then a snapshot: the best
  *     process.ts diff BYTES DIRTY ROUNDS   the same, marked in a bitmap, as a diff
+ *     process.ts compact BYTES DIRTY ROUNDS  that in the compact form
  *     process.ts clone BYTES 0 ROUNDS      restores by copy-on-write, and reads a byte: the best
  *     process.ts fault BYTES 0 PAGES       restores lazily, and reads PAGES pages: the median
  *     process.ts load BYTES 0 1            restores lazily, and waits until all is loaded
@@ -23,6 +24,7 @@ import {
 } from "@vmm/guest-memory";
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import {
+  type DiffForm,
   FaultHandler,
   restore,
   writeDiff,
@@ -47,8 +49,11 @@ function measured(
     case "take":
       return take(size, dirty, rounds);
     case "save":
+      return save(size, dirty, rounds, undefined);
     case "diff":
-      return save(size, dirty, rounds, what === "diff");
+      return save(size, dirty, rounds, "flat");
+    case "compact":
+      return save(size, dirty, rounds, "compact");
     case "clone":
       return clone(size, rounds);
     case "fault":
@@ -97,7 +102,7 @@ async function save(
   size: number,
   present: number,
   rounds: number,
-  isDiff: boolean,
+  form: DiffForm | undefined,
 ): Promise<Record<string, number>> {
   const page = pageSize();
   using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), size]], {
@@ -111,9 +116,9 @@ async function save(
   for (let round = 0; round < rounds; round++) {
     ftruncateSync(file, 0);
     const begin = performance.now();
-    if (isDiff) {
+    if (form !== undefined) {
       using dirty = takeDirty(memory);
-      await writeDiff(memory, file, dirty);
+      await writeDiff(memory, file, dirty, { form });
       best = Math.min(best, 1e6 * (performance.now() - begin));
       dirty.putBack();
     } else {

@@ -25,8 +25,11 @@ import { openUnnamedFile } from "../lib/unnamed_file.ts";
 import { type CounterState, countIn, type Counting, MEMORY_SIZE, PAGE } from "./counter.ts";
 import { type Content, contentsOf, pagesIn } from "./pages.ts";
 
+/** What reports of snapshots and of diffs have in common. */
+type Counts = Pick<SnapshotReport, "bytes" | "written">;
+
 /** Something that was written to a file. */
-export interface Written extends SnapshotReport {
+export interface Written extends Counts {
   /** How long it took, in milliseconds. */
   readonly time: number;
   /** Bytes of the file's blocks. */
@@ -153,9 +156,9 @@ function bitmap(length: number): AtomicBitmap {
   return new AtomicBitmap(length, PAGE);
 }
 
-async function written(file: Deno.FsFile, write: () => Promise<SnapshotReport>): Promise<Written> {
+async function written(file: Deno.FsFile, write: () => Promise<Counts>): Promise<Written> {
   const start = performance.now();
-  const report = await write();
+  const { bytes, written } = await write();
   const time = performance.now() - start;
-  return { ...report, time, stored: (file.statSync().blocks ?? 0) * 512 };
+  return { bytes, written, time, stored: (file.statSync().blocks ?? 0) * 512 };
 }

@@ -7,7 +7,6 @@ import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
 import { DataRuns } from "../../ffi/file_space.ts";
-import { addressOf } from "../../ffi/io.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.ts";
 import { forNonZeroRuns, readInMemory } from "../../ffi/pages.ts";
@@ -20,6 +19,7 @@ import type { Mapping } from "../backend/mmap/mapping.ts";
 import { memoryOf, type MmapRegion } from "../backend/mmap/mmap_region.ts";
 import { AccessDenied, MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
+import { HeldBuffer } from "./held_buffer.ts";
 import type { Place } from "./layout.ts";
 import type { Output } from "./transfer.ts";
 
@@ -250,20 +250,23 @@ class ForeignContent implements Content {
   }
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {
-    const buffer = new Uint8Array(Math.min(to - from, BUFFER));
+    using buffer = new HeldBuffer(Math.min(to - from, BUFFER));
+    const { address } = buffer;
     for (let at = from; at < to; at += BUFFER) {
       const count = Math.min(BUFFER, to - at);
-      const bytes = buffer.subarray(0, count);
+      const bytes = buffer.bytes.subarray(0, count);
+      // It may be the caller's, and close memory that is to be written.
+      output.flush();
       this.#region.readSlice(bytes, at as MemoryRegionAddress);
       // The region may be the caller's, and have transferred the buffer.
       if (bytes.length !== count) throw new TypeError("Cannot save the region: it took the buffer");
-      const address = addressOf(bytes);
       const write = (offset: number, length: number) => {
         output.write(address + offset, length, this.position + at + offset);
       };
       if (skip === "zero") forNonZeroRuns(address, count, pageSize(), write);
       else write(0, count);
     }
+    output.flush();
   }
 }
 

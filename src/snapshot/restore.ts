@@ -70,7 +70,8 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  * Nothing is marked dirty.
  *
  * @param ranges Each region's start and size in bytes, by rising start: those of the memory that was
- * written. Or its {@linkcode snapshotManifest}, from anywhere.
+ * written. Or the manifest that `writeSnapshot` returned, from anywhere: its version and its regions are
+ * checked, and the length of the file. The content is not read: see {@linkcode verifySnapshot}.
  * @param file A regular file or a memfd, open to read. It may be closed afterwards. Its position does
  * not count, and is not moved.
  * @param options Which way, and how the memory is mapped.

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { AtomicBitmap, GuestMemoryMmap, takeDirty } from "../../mod.ts";
 import {
   applyDiff,
+  InvalidDiff,
   restore,
   SnapshotFailed,
   SnapshotMismatch,
@@ -101,25 +102,28 @@ linuxTest("restore() refuses a snapshot whose writer was killed", async () => {
   await endAtRandom(["snapshot", file.path, `${SIZE}`], () => fill(file, 1), check);
 });
 
-linuxTest("applyDiff() refuses a diff whose writer was killed", async () => {
-  using base = scratchFile("/dev/shm");
-  using diff = scratchFile("/dev/shm");
-  const check = async () => {
-    fill(base, 0);
-    try {
-      await applyDiff(base.fd, diff.fd);
-    } catch (error) {
-      assert(error instanceof SnapshotMismatch && error.message.includes("unfinished"), `${error}`);
-      assertEquals(contentOf(base), 0);
-      return undefined;
-    }
-    // An old diff changes nothing: it is one hole.
-    const content = contentOf(base);
-    assert(content === 0 || content === 2, String(content));
-    return content;
-  };
-  await endAtRandom(["diff", diff.path, `${SIZE}`], () => fill(diff, 0), check);
-});
+for (const form of ["flat", "compact"] as const) {
+  linuxTest(`applyDiff() refuses a ${form} diff whose writer was killed`, async () => {
+    using base = scratchFile("/dev/shm");
+    using diff = scratchFile("/dev/shm");
+    const check = async () => {
+      fill(base, 0);
+      try {
+        await applyDiff(base.fd, diff.fd, { form });
+      } catch (error) {
+        const isExpected = error instanceof SnapshotMismatch || error instanceof InvalidDiff;
+        assert(isExpected && error.message.includes("unfinished"), `${error}`);
+        assertEquals(contentOf(base), 0);
+        return undefined;
+      }
+      // An old diff changes nothing: it is one hole.
+      const content = contentOf(base);
+      assert(content === 0 || content === 2, String(content));
+      return content;
+    };
+    await endAtRandom([form, diff.path, `${SIZE}`], () => fill(diff, 0), check);
+  });
+}
 
 linuxTest("restore() refuses a snapshot if applying a diff was killed", async () => {
   using base = scratchFile("/dev/shm");

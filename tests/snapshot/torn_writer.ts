@@ -3,7 +3,8 @@
  * begins, and one when it is done, and waits for its end then.
  *
  *     torn_writer.ts snapshot FILE BYTES        memory whose bytes are 2
- *     torn_writer.ts diff FILE BYTES            the same, as a diff
+ *     torn_writer.ts flat FILE BYTES            the same, as a diff
+ *     torn_writer.ts compact FILE BYTES         in its other form
  *     torn_writer.ts apply BASE BYTES DIFF
  *
  * @module
@@ -27,7 +28,7 @@ if (what === "apply") {
   using dirty = takeDirty(memory);
   console.log("begins");
   if (what === "snapshot") await writeSnapshot(memory, file);
-  else await writeDiff(memory, file, dirty);
+  else await writeDiff(memory, file, dirty, { form: what as "flat" | "compact" });
 }
 console.log("done");
 await Deno.stdin.read(new Uint8Array(1));

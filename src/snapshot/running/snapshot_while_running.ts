@@ -14,23 +14,27 @@ import {
 } from "../../../ffi/userfaultfd.ts";
 import { RegionNotTrackable } from "../../error/tracking_error.ts";
 import type { GuestMemoryRegion } from "../../guest/region.ts";
-import { checkFlag, shown, wrongKind } from "../../text/argument.ts";
+import { checkFlag, wrongKind } from "../../text/argument.ts";
 import { checkRegions } from "../check_regions.ts";
 import { type Content, Contents, type SkippedPages } from "../content.ts";
 import { layoutOf } from "../layout.ts";
 import { ensureHandling } from "../lazy/ensure_handling.ts";
 import { ensureLoaded } from "../lazy/ensure_loaded.ts";
+import { manifestOf } from "../manifest.ts";
 import { type MappedRegion, mappedRegion, pagesLength } from "../mapped_region.ts";
 import { TargetFile } from "../target_file.ts";
-import { readTransferOptions, type TransferOptions } from "../transfer.ts";
-import type { SnapshotReport } from "../write_snapshot.ts";
+import { Output, transfer } from "../transfer.ts";
+import {
+  readSnapshotOptions,
+  type SnapshotOptions,
+  type SnapshotReport,
+} from "../write_snapshot.ts";
+import { WrittenHash } from "../written_hash.ts";
 import type { SavedRange } from "./page_saver.ts";
 import { Saver } from "./saver.ts";
 
 /** How memory is saved while it is written. */
-export interface RunningSnapshotOptions extends TransferOptions {
-  /** Which pages become holes of the file: as of {@linkcode SnapshotOptions}. */
-  readonly skip?: SkippedPages;
+export interface RunningSnapshotOptions extends SnapshotOptions {
   /**
    * Stops all writers, and returns when they have stopped. What memory has then is what the snapshot
    * has. Without it, what is written while the memory is being protected may be in it or not.
@@ -91,23 +95,22 @@ export async function snapshotWhileRunning(
   options: RunningSnapshotOptions = {},
 ): Promise<SnapshotReport> {
   checkRegions(memory);
-  const { skip = "absent", pause, resume, userModeOnly = false } = options;
-  if (!["absent", "zero", "nothing"].includes(skip)) {
-    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
-  }
+  const { pause, resume, userModeOnly = false } = options;
   for (const [name, value] of Object.entries({ pause, resume })) {
     if (value === undefined || typeof value === "function") continue;
     throw wrongKind(name, value, "a function");
   }
   checkFlag("userModeOnly", userModeOnly);
-  const plan = readTransferOptions(options);
+  const { skip, generation, sha256, plan } = readSnapshotOptions(options);
   plan.signal?.throwIfAborted();
-  const { places, length } = layoutOf(memory);
+  const layout = layoutOf(memory);
+  const { places, length } = layout;
   ensureLoaded(places);
   const regions = places.map(({ range }) => mappedRegion(range));
   using contents = new Contents(places);
   using target = new TargetFile(file);
   target.ensureReplaceable(places.map(({ range }) => range));
+  using hash = sha256 ? new WrittenHash(target, length) : undefined;
   using resources = new DisposableStack();
   const userfaultfd = resources.adopt(
     ensureHandling(() => openWriteFaults(userModeOnly)),
@@ -138,14 +141,20 @@ export async function snapshotWhileRunning(
       await resume?.();
     }
     const written = await saver.finished();
-    target.finish(plan.sync);
-    return { bytes: length, written };
+    await transfer("write the snapshot", plan, length, new Output(target.fd), rest(), 2 * length);
+    const manifest = manifestOf(layout, length, generation, hash?.digest());
+    return { bytes: length, written, manifest };
   } finally {
     await saver[Symbol.asyncDispose]();
     // Whoever still waits goes on.
     resources.dispose();
     ended.resolve();
     await Promise.all(holds);
+  }
+
+  function* rest(): Generator<number, void, void> {
+    if (hash !== undefined) yield* hash.pieces();
+    target.finish(plan.sync);
   }
 }
 
