@@ -6,7 +6,7 @@
 import { type GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
 import { checksum } from "./checksum.ts";
 import type { Connection } from "./connection.ts";
-import { mapGuest, Program, type Writes } from "./guest.ts";
+import { LARGEST, mapGuest, Program, type Writes } from "./guest.ts";
 import { GuestThread } from "./guest_thread.ts";
 import { WrongFormat } from "./migrate_error.ts";
 import {
@@ -54,9 +54,8 @@ export async function takeGuest(connection: Connection): Promise<void> {
  * Maps the memory that the source describes.
  *
  * @param connection The connection.
- * @throws {WrongFormat} It describes none.
- * @throws {GuestRegionCollectionError} Its regions overlap.
- * @throws {MmapRegionError} This host has not enough memory.
+ * @throws {WrongFormat} It describes none, or one that is too large.
+ * @throws {SystemError} This host has not enough memory.
  */
 export function receiveMemory(
   connection: Connection,
@@ -64,6 +63,8 @@ export function receiveMemory(
   const page = pageSize();
   const hello = decodeHello(connection.receive(HELLO_LENGTH), page);
   const regions = decodeRuns(connection.receive(hello.regions * RUN_LENGTH), page);
+  const size = regions.reduce((sum, [, length]) => sum + length, 0);
+  if (size > LARGEST) throw new WrongFormat(`the guest has ${size} bytes, of ${LARGEST} at most`);
   return { memory: mapGuest(regions), hello };
 }
 

@@ -1,0 +1,86 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { boot, mapGuest, Program } from "../../../examples/migrate/guest.ts";
+import { GuestThread } from "../../../examples/migrate/guest_thread.ts";
+import { PeerLost, WrongFormat } from "../../../examples/migrate/migrate_error.ts";
+import { type Guest, type Round, sendGuest } from "../../../examples/migrate/source.ts";
+import { encodeFrame, type FrameType } from "../../../examples/migrate/wire.ts";
+import { pageSize, takeDirty } from "../../../mod.ts";
+import { linuxTest } from "../../support/linux_test.ts";
+import { until } from "../../support/until.ts";
+import { gpa } from "../../support/values.ts";
+import { Ends } from "./ends.ts";
+
+// A guest of a few pages, which runs. All that is sent of it has room in a socket.
+async function guestThatRuns(): Promise<Guest & Disposable> {
+  const page = pageSize();
+  const memory = mapGuest([[gpa(0), 4 * page], [gpa(8 * page), 4 * page]]);
+  boot(memory);
+  const thread = await GuestThread.start(memory, 1000, "library");
+  thread.resume();
+  return {
+    ...{ memory, thread, rate: 1000, tracker: "bitmap" },
+    [Symbol.dispose]() {
+      thread[Symbol.dispose]();
+      memory.close();
+    },
+  };
+}
+
+// A destination that says some things, whatever it gets.
+function destinationThatSays(...frames: [FrameType, number?][]): Ends {
+  const ends = new Ends();
+  for (const [type, count = 0] of frames) ends.far.send(encodeFrame({ type, count, bytes: 0 }));
+  return ends;
+}
+
+function runsOn({ thread }: Guest): Promise<boolean> {
+  const { steps } = thread;
+  return until(() => thread.steps > steps + 1);
+}
+
+linuxTest("sendGuest() pauses the guest for the last round only", async () => {
+  using guest = await guestThatRuns();
+  using ends = destinationThatSays(["ready"], ["endOfRound", 0], ["endOfRound", 1], ["resumed"]);
+  const running: boolean[] = [];
+  const { rounds, steps } = sendGuest(
+    guest,
+    ends.near,
+    () => running.push(guest.thread.isRunning),
+  );
+  assertEquals(running, [true, false]);
+  // Half of eight pages, and no hole.
+  assert(rounds[0]!.bytes >= 4 * pageSize() && rounds[0]!.bytes <= 6 * pageSize());
+  assertEquals(new Program(guest.memory, "library").noted, steps);
+});
+
+linuxTest("sendGuest() leaves a guest that can run if the destination is lost", async () => {
+  const lost = async (rounds: number, isRunning: boolean, ...says: [FrameType, number?][]) => {
+    using guest = await guestThatRuns();
+    using ends = destinationThatSays(...says);
+    const done: Round[] = [];
+    assertThrows(() => sendGuest(guest, ends.near, (round) => done.push(round)), PeerLost);
+    assertEquals([done.length, guest.thread.isRunning], [rounds, isRunning]);
+    if (!isRunning) guest.thread.resume();
+    assert(await runsOn(guest), "the guest does not run");
+  };
+  await lost(0, true);
+  await lost(0, true, ["ready"]);
+  await lost(1, false, ["ready"], ["endOfRound", 0]);
+  await lost(1, false, ["ready"], ["endOfRound", 0], ["endOfRound", 1]);
+});
+
+linuxTest("sendGuest() marks what it could not send again", async () => {
+  using guest = await guestThatRuns();
+  using ends = destinationThatSays(["ready"], ["endOfRound", 0]);
+  assertThrows(() => sendGuest(guest, ends.near, () => guest.memory.fill(gpa(0), 1, 1)), PeerLost);
+  using dirty = takeDirty(guest.memory);
+  assert(dirty.bytes > 0);
+});
+
+linuxTest("sendGuest() refuses a destination that answers something else", async () => {
+  using guest = await guestThatRuns();
+  using ends = destinationThatSays(["ready"], ["resumed"]);
+  const reason = "resumed came where endOfRound was expected";
+  assertThrows(() => sendGuest(guest, ends.near, () => {}), WrongFormat, reason);
+  assert(guest.thread.isRunning);
+});
