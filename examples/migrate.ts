@@ -9,6 +9,7 @@
  * | `wire.ts` | what goes over the connection, and how it is checked |
  * | `connection.ts`, `sockets.ts` | the connection |
  * | `guest.ts`, `guest_thread.ts`, `guest_worker.ts` | the guest and its thread |
+ * | `writing_program.ts`; `virtual_machine.ts`, `virtual_cpu.ts` | what runs there: a loop, or a guest on KVM |
  * | `move.ts`, `destination_process.ts`, `checksum.ts` | the whole, with a process and a proof |
  * | `arguments.ts`, `report.ts`, `migrate_error.ts` | the program around it |
  *
@@ -19,7 +20,7 @@ import { type Options, optionsOf, USAGE } from "./migrate/arguments.ts";
 import { listen, type Transport } from "./migrate/connection.ts";
 import { announce } from "./migrate/destination_process.ts";
 import { takeGuest } from "./migrate/destination.ts";
-import { reasonOf } from "./migrate/migrate_error.ts";
+import { MigrateError, reasonOf } from "./migrate/migrate_error.ts";
 import { ensureEnough, move, MoveFailed } from "./migrate/move.ts";
 import { formatHead, formatRound, formatTail } from "./migrate/report.ts";
 
@@ -33,6 +34,7 @@ async function main(args: string[]): Promise<number> {
       console.log(USAGE);
       return 0;
     }
+    if (Deno.build.os !== "linux") throw new MigrateError("this takes Linux");
     if (options.incoming !== undefined) return await beDestination(options.incoming);
     ensureEnough(options.size);
     return await beSource(options);

@@ -5,9 +5,8 @@
  */
 import { parseArgs } from "node:util";
 import { type Transport, TRANSPORTS } from "./connection.ts";
-import { LARGEST, SMALLEST } from "./guest.ts";
+import { LARGEST, SMALLEST, type TrackerName, TRACKERS } from "./guest.ts";
 import { MigrateError } from "./migrate_error.ts";
-import { type TrackerName, TRACKERS } from "./source.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task migrate [options]
@@ -27,6 +26,7 @@ Options:
   --tracker NAME    Who finds what the guest writes; bitmap by default
                     bitmap: the library, as the guest writes by it
                     kernel: WriteTracker, as the guest writes by views
+                    kvm: KVM, as the guest is a virtual machine
   --json            Print JSON in place of the table
   --incoming NAME   Be the destination of another process: print where unix or
                     tcp listens, and take one guest in
@@ -124,7 +124,6 @@ function numberOf(option: string, text: string, least: number, most: number): nu
 function oneOf<T extends string>(option: string, text: string, names: readonly T[]): T {
   const name = names.find((name) => name === text);
   if (name !== undefined) return name;
-  throw new MigrateError(
-    `${option} is ${JSON.stringify(text)}, not ${names.join(" or ")} (see --help)`,
-  );
+  const choice = names.join(", ").replace(/, (\w+)$/, " or $1");
+  throw new MigrateError(`${option} is ${JSON.stringify(text)}, not ${choice} (see --help)`);
 }

@@ -6,9 +6,10 @@
 import { type GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
 import { checksum } from "./checksum.ts";
 import type { Connection } from "./connection.ts";
-import { LARGEST, mapGuest, Program, type Writes } from "./guest.ts";
+import { LARGEST, mapGuest } from "./guest.ts";
 import { GuestThread } from "./guest_thread.ts";
 import { WrongFormat } from "./migrate_error.ts";
+import { CPU_STATE, VirtualMachine } from "./virtual_machine.ts";
 import {
   decodeFrame,
   decodeHello,
@@ -22,7 +23,9 @@ import {
   type Hello,
   HELLO_LENGTH,
   RUN_LENGTH,
+  STEPS_LENGTH,
 } from "./wire.ts";
+import { WritingProgram } from "./writing_program.ts";
 
 /**
  * Takes a guest in, lets it run until the source wants to compare, and answers that.
@@ -34,15 +37,15 @@ import {
 export async function takeGuest(connection: Connection): Promise<void> {
   const { memory, hello } = receiveMemory(connection);
   using _memory = memory;
-  const writes: Writes = hello.views ? "views" : "library";
+  const { rate, tracker } = hello;
+  using machine = tracker === "kvm" ? new VirtualMachine(memory) : undefined;
   // A thread takes long to start: it is ready before the first page comes.
-  using guest = await GuestThread.start(memory, hello.rate, writes);
+  using guest = await GuestThread.start(memory, rate, tracker, machine);
   connection.send(encodeFrame({ type: "ready", count: 0, bytes: 0 }));
-  const steps = receivePages(connection, memory);
-  const { noted } = new Program(memory, writes);
-  if (noted !== steps >>> 0) {
-    throw new WrongFormat(`the guest has made ${steps} steps, its memory says ${noted}`);
-  }
+  const { steps, cpuState } = receivePages(connection, memory);
+  ensureLength(cpuState, machine === undefined ? 0 : CPU_STATE);
+  if (machine === undefined) ensureNoted(memory, steps);
+  else machine.continueFrom(cpuState, steps);
   guest.steps = steps;
   guest.resume();
   connection.send(encodeFrame({ type: "resumed", count: 0, bytes: 0 }));
@@ -68,14 +71,22 @@ export function receiveMemory(
   return { memory: mapGuest(regions), hello };
 }
 
+/** Where a guest was when it was paused. */
+export interface GuestState {
+  /** The steps that it has made. */
+  readonly steps: number;
+  /** The state of its virtual CPU, if it has one. */
+  readonly cpuState: Uint8Array;
+}
+
 /**
  * Receives pages, round by round, until the guest shall run here.
  *
  * @param connection The connection.
  * @param memory The memory of the guest.
- * @returns The steps that the guest has made.
+ * @returns The state of the guest.
  */
-export function receivePages(connection: Connection, memory: GuestMemoryMmap): number {
+export function receivePages(connection: Connection, memory: GuestMemoryMmap): GuestState {
   for (;;) {
     const frame = receiveFrame(connection, ["pages", "endOfRound", "resume"]);
     switch (frame.type) {
@@ -86,9 +97,26 @@ export function receivePages(connection: Connection, memory: GuestMemoryMmap): n
         connection.send(encodeFrame(frame));
         break;
       default:
-        return decodeNumbers(connection.receive(frame.bytes))[0]!;
+        return receiveState(connection, frame.bytes);
     }
   }
+}
+
+function receiveState(connection: Connection, length: number): GuestState {
+  const [steps] = decodeNumbers(connection.receive(STEPS_LENGTH));
+  return { steps: steps!, cpuState: connection.receive(length - STEPS_LENGTH) };
+}
+
+function ensureLength({ length }: Uint8Array, expected: number): void {
+  if (length === expected) return;
+  throw new WrongFormat(`the state of the virtual CPU has ${length} bytes, not ${expected}`);
+}
+
+// The guest would not notice that it has lost a page.
+function ensureNoted(memory: GuestMemoryMmap, steps: number): void {
+  const { noted } = new WritingProgram(memory, false);
+  if (noted === steps >>> 0) return;
+  throw new WrongFormat(`the guest has made ${steps} steps, its memory says ${noted}`);
 }
 
 function receiveRuns(connection: Connection, memory: GuestMemoryMmap, frame: Frame): void {

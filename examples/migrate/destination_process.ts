@@ -49,11 +49,6 @@ export class DestinationProcess implements AsyncDisposable {
     throw new MigrateError("the destination did not start");
   }
 
-  /** Waits for its end. Returns whether it found nothing wrong. */
-  async ended(): Promise<boolean> {
-    return (await this.#child.status).success;
-  }
-
   /** Ends the process, so that nothing can run there any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {

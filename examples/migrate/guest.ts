@@ -1,10 +1,35 @@
 /**
- * The guest: its memory, and a program that only writes. What the program does follows from the number
- * of steps that it has made, so the same steps give the same memory anywhere.
+ * The guest: its memory, and what a program in it has to do.
  *
  * @module
  */
-import { AtomicBitmap, GuestAddress, GuestMemoryMmap, pageSize, u32 } from "@vmm/guest-memory";
+import { AtomicBitmap, GuestAddress, GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
+
+/**
+ * Who finds what the guest writes, and so how it writes: the library's bitmaps by the library, the
+ * kernel by views, KVM in a virtual machine.
+ */
+export const TRACKERS = ["bitmap", "kernel", "kvm"] as const;
+/** Who finds what the guest writes. */
+export type TrackerName = typeof TRACKERS[number];
+
+/** Steps of a program between two looks at its orders, so that it stops within microseconds. */
+export const BATCH = 64;
+
+/**
+ * A program that only writes. What it does follows from the number of steps that it has made, so the
+ * same steps give the same memory anywhere.
+ */
+export interface Program {
+  /**
+   * Makes {@linkcode BATCH} steps.
+   *
+   * @param step The number of the first.
+   */
+  run(step: number): void;
+  /** Called when the program is paused. */
+  settle?(): void;
+}
 
 /** Bytes of a guest, at least. */
 export const SMALLEST: number = 2 ** 23;
@@ -60,83 +85,7 @@ export function boot(memory: GuestMemoryMmap): void {
   }
 }
 
-/** How the program writes: by the library, which marks what it writes, or by views. */
-export type Writes = "library" | "views";
-
-interface Place {
-  readonly start: number;
-  readonly pages: number;
-  readonly view: Uint32Array | undefined;
-}
-
-/** The program of the guest. */
-export class Program {
-  readonly #memory: GuestMemoryMmap;
-  readonly #places: readonly Place[];
-  readonly #pages: number;
-  readonly #pageSize: number = pageSize();
-
-  /**
-   * The program in some memory.
-   *
-   * @param memory The memory.
-   * @param writes How it writes.
-   */
-  constructor(memory: GuestMemoryMmap, writes: Writes) {
-    this.#memory = memory;
-    this.#places = Array.from(memory, ({ startAddr, len }) => ({
-      start: startAddr,
-      pages: wholePages(len * 3 / 4) / this.#pageSize,
-      view: writes === "views" ? viewOf(memory, startAddr, len) : undefined,
-    }));
-    this.#pages = this.#places.reduce((sum, { pages }) => sum + pages, 0);
-  }
-
-  /**
-   * Makes some steps, then notes in memory how many it has made.
-   *
-   * @param from The number of the first.
-   * @param to The number after the last.
-   */
-  run(from: number, to: number): void {
-    for (let step = from; step < to; step++) {
-      const hash = mixed(step);
-      this.#write(hash % this.#pages, mixed(hash) % (this.#pageSize / 4), step);
-    }
-    this.#write(0, 0, to);
-  }
-
-  /** How many steps the memory says were made, modulo 2^32. */
-  get noted(): number {
-    return this.#memory.readObj(u32, GuestAddress(this.#places[0]!.start));
-  }
-
-  #write(page: number, word: number, value: number): void {
-    for (const { start, pages, view } of this.#places) {
-      if (page < pages) {
-        const offset = page * this.#pageSize + word * 4;
-        if (view !== undefined) view[offset / 4] = value;
-        else this.#memory.writeObj(u32, value >>> 0, (start + offset) as GuestAddress);
-        return;
-      }
-      page -= pages;
-    }
-  }
-}
-
-function viewOf(memory: GuestMemoryMmap, start: GuestAddress, length: number): Uint32Array {
-  const { buffer, byteOffset } = memory.getSlice(start, length).rawView();
-  return new Uint32Array(buffer, byteOffset, Math.floor(length / 4));
-}
-
-function wholePages(length: number): number {
+/** The bytes of whole pages. */
+export function wholePages(length: number): number {
   return length - length % pageSize();
-}
-
-// The finalizer of MurmurHash3: all bits of the result depend on all of the value.
-function mixed(value: number): number {
-  let hash = (value ^ 0x9e37_79b9) >>> 0;
-  hash = Math.imul(hash ^ hash >>> 16, 0x85eb_ca6b);
-  hash = Math.imul(hash ^ hash >>> 13, 0xc2b2_ae35);
-  return (hash ^ hash >>> 16) >>> 0;
 }

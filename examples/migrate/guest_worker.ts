@@ -5,25 +5,30 @@
  * @module
  */
 import { GuestMemoryMmap } from "@vmm/guest-memory";
-import { Program } from "./guest.ts";
+import { BATCH, type Program } from "./guest.ts";
 import { COMMAND, CONTROL, type GuestSetup, STATE } from "./guest_thread.ts";
-
-// Steps between two looks at the command, so that the guest stops within some microseconds.
-const BATCH = 64;
-// Sleep of a guest that is ahead of its rate.
-const SLEEP_MS = 1;
+import { VirtualCpu } from "./virtual_cpu.ts";
+import { WritingProgram } from "./writing_program.ts";
 
 self.onmessage = ({ data }: MessageEvent<GuestSetup>) => {
-  const memory = GuestMemoryMmap.attach(data.handle);
+  const control = new Int32Array(data.control);
   try {
-    const program = new Program(memory, data.writes);
-    self.postMessage("ready");
-    obey(program, new Int32Array(data.control), data.rate);
+    serve(data, control);
   } finally {
-    memory.close();
+    become(control, STATE.ended);
     self.close();
   }
 };
+
+function serve({ handle, tracker, cpu, rate }: GuestSetup, control: Int32Array): void {
+  using resources = new DisposableStack();
+  const memory = resources.use(GuestMemoryMmap.attach(handle));
+  const program = cpu === undefined
+    ? new WritingProgram(memory, tracker === "kernel")
+    : resources.use(new VirtualCpu(cpu.vcpuFd, cpu.runPageSize));
+  self.postMessage("ready");
+  obey(program, control, rate);
+}
 
 function obey(program: Program, control: Int32Array, rate: number): void {
   for (;;) {
@@ -34,6 +39,7 @@ function obey(program: Program, control: Int32Array, rate: number): void {
         run(program, control, rate);
         break;
       default:
+        program.settle?.();
         become(control, STATE.paused);
         Atomics.wait(control, CONTROL.command, COMMAND.pause);
     }
@@ -43,16 +49,19 @@ function obey(program: Program, control: Int32Array, rate: number): void {
 function run(program: Program, control: Int32Array, rate: number): void {
   const steps = new BigInt64Array(control.buffer, CONTROL.steps * 4, 1);
   const first = Number(Atomics.load(steps, 0));
+  const limit = Atomics.load(new BigInt64Array(control.buffer, CONTROL.limit * 4, 1), 0);
   const start = performance.now();
   let step = first;
   do {
-    const due = first + 1 + Math.floor((performance.now() - start) / 1000 * rate);
-    const end = Math.min(due, step + BATCH);
-    program.run(step, end);
-    step = end;
+    program.run(step);
+    step += BATCH;
     Atomics.store(steps, 0, BigInt(step));
     become(control, STATE.running);
-    if (step === due) Atomics.wait(control, CONTROL.command, COMMAND.run, SLEEP_MS);
+    const due = first + (performance.now() - start) / 1000 * rate;
+    if (step >= limit) Atomics.wait(control, CONTROL.command, COMMAND.run);
+    else if (step > due) {
+      Atomics.wait(control, CONTROL.command, COMMAND.run, (step - due) / rate * 1000);
+    }
   } while (Atomics.load(control, CONTROL.command) === COMMAND.run);
 }
 

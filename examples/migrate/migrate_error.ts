@@ -11,6 +11,7 @@ import {
   SystemError,
 } from "@vmm/guest-memory";
 import { TrackingError } from "@vmm/guest-memory/snapshot";
+import { MicrovmError } from "../microvm/microvm_error.ts";
 
 /** A reason to stop that a person can act on. The message says what and where. */
 export class MigrateError extends Error {
@@ -32,6 +33,7 @@ export class WrongFormat extends MigrateError {
 
 const EXPECTED = [
   MigrateError,
+  MicrovmError,
   SystemError,
   LibcUnavailable,
   GuestMemoryError,

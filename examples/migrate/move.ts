@@ -8,18 +8,12 @@ import type { Options } from "./arguments.ts";
 import { checksum } from "./checksum.ts";
 import { connect } from "./connection.ts";
 import { DestinationProcess } from "./destination_process.ts";
-import { boot, mapGuest, Program, rangesOf } from "./guest.ts";
+import { boot, mapGuest, rangesOf } from "./guest.ts";
 import { GuestThread } from "./guest_thread.ts";
 import { MigrateError, reasonOf } from "./migrate_error.ts";
 import { type Report, reportOf } from "./report.ts";
-import {
-  type Guest,
-  type Migration,
-  receiveSum,
-  type Round,
-  sendGuest,
-  stopGuest,
-} from "./source.ts";
+import { type Migration, receiveSum, type Round, sendGuest, stopGuest } from "./source.ts";
+import { VirtualMachine } from "./virtual_machine.ts";
 
 /** The guest did not move, or could not be compared afterwards. */
 export class MoveFailed extends MigrateError {
@@ -56,23 +50,27 @@ export function ensureEnough(size: number): void {
  */
 export async function move(options: Options, onRound: (round: Round) => void): Promise<Report> {
   const { size, rate, transport, tracker } = options;
-  const writes = tracker === "kernel" ? "views" : "library";
   await using destination = new DestinationProcess(transport);
   using memory = mapGuest(rangesOf(size));
   boot(memory);
-  using thread = await GuestThread.start(memory, rate, writes);
+  using machine = tracker === "kvm" ? new VirtualMachine(memory) : undefined;
+  machine?.boot();
+  using thread = await GuestThread.start(memory, rate, tracker, machine);
   thread.resume();
   using connection = connect(await destination.address());
 
-  const migration = await sendOrKeep({ memory, thread, rate, tracker }, () => {
-    return sendGuest({ memory, thread, rate, tracker }, connection, onRound);
-  }, destination);
+  const guest = { memory, thread, rate, tracker, machine };
+  const migration = await sendOrKeep(
+    thread,
+    () => sendGuest(guest, connection, onRound),
+    destination,
+  );
 
   await delay(AFTERWARDS_MS);
   try {
     const outcome = stopGuest(connection);
-    // Nothing of the guest is here any more but its memory, in which the same steps are made.
-    new Program(memory, writes).run(migration.steps, outcome.steps);
+    // What is left here makes the same steps.
+    thread.runTo(outcome.steps);
     const sum = checksum(memory);
     return reportOf(options, migration, outcome, [sum, receiveSum(connection)]);
   } catch (error) {
@@ -82,7 +80,7 @@ export async function move(options: Options, onRound: (round: Round) => void): P
 
 // Whatever happens, the guest runs in one place.
 async function sendOrKeep(
-  { thread }: Guest,
+  thread: GuestThread,
   send: () => Migration,
   destination: DestinationProcess,
 ): Promise<Migration> {

@@ -47,7 +47,7 @@ export function formatHead({ size, rate, transport, tracker }: Options, paint: P
   ];
 }
 
-const FINDER = { bitmap: "bitmaps mark", kernel: "the kernel tracks" };
+const FINDER = { bitmap: "bitmaps mark", kernel: "the kernel tracks", kvm: "KVM tracks" };
 
 /** The line of a round. */
 export function formatRound({ bytes, runs, ms, dirty }: Round, index: number): string {

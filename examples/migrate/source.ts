@@ -12,7 +12,9 @@ import {
 } from "@vmm/guest-memory";
 import { WriteTracker } from "@vmm/guest-memory/snapshot";
 import type { Connection } from "./connection.ts";
+import type { TrackerName } from "./guest.ts";
 import type { GuestThread } from "./guest_thread.ts";
+import type { VirtualMachine } from "./virtual_machine.ts";
 import {
   decodeFrame,
   decodeNumbers,
@@ -26,12 +28,8 @@ import {
   MAX_BYTES,
   MAX_RUNS,
   RUN_LENGTH,
+  STEPS_LENGTH,
 } from "./wire.ts";
-
-/** Who finds what the guest writes: the library's bitmaps, or the kernel. */
-export const TRACKERS = ["bitmap", "kernel"] as const;
-/** Who finds what the guest writes. */
-export type TrackerName = typeof TRACKERS[number];
 
 /** The last round begins when what is dirty takes less than this to send, in milliseconds. */
 export const DOWNTIME_MS = 2;
@@ -44,6 +42,8 @@ export interface Guest {
   readonly thread: GuestThread;
   readonly rate: number;
   readonly tracker: TrackerName;
+  /** The virtual machine, of a guest on KVM. */
+  readonly machine?: VirtualMachine | undefined;
 }
 
 /** What was sent in one pass over memory. */
@@ -97,12 +97,13 @@ export function sendGuest(
   connection: Connection,
   onRound: (round: Round) => void,
 ): Migration {
-  const { memory, thread } = guest;
+  const { memory, thread, machine } = guest;
   sayHello(guest, connection);
   const writer = new PageSender(memory, connection);
   using tracker = guest.tracker === "kernel" ? WriteTracker.start(memory) : undefined;
   const take = (): DirtySet => {
     tracker?.collect();
+    machine?.collectDirtyPages();
     return takeDirty(memory);
   };
   const rounds: Round[] = [];
@@ -133,8 +134,11 @@ export function sendGuest(
   const taken = performance.now();
   const last = sendSet(writer, dirty);
   const done = performance.now();
-  connection.send(encodeFrame({ type: "resume", count: 0, bytes: 8 }));
+  const cpuState = machine?.cpuState ?? new Uint8Array();
+  const bytes = STEPS_LENGTH + cpuState.length;
+  connection.send(encodeFrame({ type: "resume", count: 0, bytes }));
   connection.send(encodeNumbers(steps));
+  connection.send(cpuState);
   receiveFrame(connection, "resumed");
   const resumed = performance.now();
   finish({ ...last, dirty: 0 });
@@ -171,12 +175,7 @@ export function receiveSum(connection: Connection): Uint8Array {
 
 function sayHello({ memory, rate, tracker }: Guest, connection: Connection): void {
   const regions = Array.from(memory, ({ startAddr, len }): GuestRange => [startAddr, len]);
-  const hello = {
-    pageSize: pageSize(),
-    regions: regions.length,
-    rate,
-    views: tracker === "kernel",
-  };
+  const hello = { pageSize: pageSize(), regions: regions.length, rate, tracker };
   connection.send(encodeHello(hello));
   connection.send(encodeRuns(regions, new Uint8Array(regions.length * RUN_LENGTH)));
   receiveFrame(connection, "ready");

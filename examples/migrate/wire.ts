@@ -7,7 +7,7 @@
  * | destination | `ready` | |
  * | source | `pages` | `count` runs, then their bytes: `bytes` in all |
  * | source | `endOfRound`, and the destination repeats it | `count` is the round |
- * | source | `resume` | `bytes` is 8: the steps that the guest has made |
+ * | source | `resume` | `bytes` follow: the steps that the guest has made, and the state of its virtual CPU |
  * | destination | `resumed` | |
  * | source | `compare` | |
  * | destination | `stopped` | `bytes` is 16: the guest's steps, and its bytes that are resident |
@@ -28,6 +28,7 @@ import {
   u32le,
   u64le,
 } from "@vmm/guest-memory";
+import { type TrackerName, TRACKERS } from "./guest.ts";
 import { WrongFormat } from "./migrate_error.ts";
 
 /** The version of this format. Others are refused. */
@@ -39,6 +40,11 @@ export const MAX_BYTES: number = 2 ** 22;
 /** Regions of a guest, at most. */
 export const MAX_REGIONS = 64;
 
+/** Bytes of the number of steps, which begin the state of a guest. */
+export const STEPS_LENGTH = 8;
+
+// Of the state of a guest, at most.
+const MAX_STATE = 4096;
 const MAGIC = 0x3130_6574_6172_676dn; // "mgrate01"
 
 const FIELDS = {
@@ -48,8 +54,8 @@ const FIELDS = {
   regions: u32le,
   // Writes that the guest makes in a second.
   rate: u32le,
-  // 0: the guest writes by the library, 1: by views.
-  views: u32le,
+  // The index in TRACKERS.
+  tracker: u32le,
   reserved: u32le,
 };
 const HelloCodec = struct(FIELDS);
@@ -73,8 +79,8 @@ export interface Hello {
   readonly regions: number;
   /** How many writes it makes in a second. */
   readonly rate: number;
-  /** Whether it writes by views, and not by the library. */
-  readonly views: boolean;
+  /** Who finds what it writes, and so how it writes. */
+  readonly tracker: TrackerName;
 }
 
 const TYPES = [
@@ -100,14 +106,14 @@ export interface Frame {
 }
 
 /** The bytes of a hello. */
-export function encodeHello({ pageSize, regions, rate, views }: Hello): Uint8Array {
+export function encodeHello({ pageSize, regions, rate, tracker }: Hello): Uint8Array {
   return asSlice(HelloCodec, {
     magic: MAGIC,
     version: VERSION,
     pageSize,
     regions,
     rate,
-    views: Number(views),
+    tracker: TRACKERS.indexOf(tracker),
     reserved: 0,
   });
 }
@@ -122,7 +128,7 @@ export function encodeHello({ pageSize, regions, rate, views }: Hello): Uint8Arr
 export function decodeHello(bytes: Uint8Array, pageSize: number): Hello {
   const hello = fromSlice(HelloCodec, bytes);
   if (hello?.magic !== MAGIC) throw new WrongFormat("this is no migration: it begins otherwise");
-  const { version, regions, rate, views, reserved } = hello;
+  const { version, regions, rate, tracker, reserved } = hello;
   if (version !== VERSION) {
     throw new WrongFormat(`the format has version ${version}, this side knows ${VERSION}`);
   }
@@ -131,9 +137,9 @@ export function decodeHello(bytes: Uint8Array, pageSize: number): Hello {
   }
   ensureRange("regions", regions, 1, MAX_REGIONS);
   ensureRange("writes in a second", rate, 1, 2 ** 32 - 1);
-  ensureRange("a kind of writer", views, 0, 1);
+  ensureRange("a kind of guest", tracker, 0, TRACKERS.length - 1);
   ensureRange("a reserved number", reserved, 0, 0);
-  return { pageSize, regions, rate, views: views === 1 };
+  return { pageSize, regions, rate, tracker: TRACKERS[tracker]! };
 }
 
 /** The bytes of a frame's head. */
@@ -168,7 +174,10 @@ function numbersOf(type: FrameType, { count, bytes }: RawFrame): Omit<Frame, "ty
       return { count, bytes: ensureRange("bytes after the end of a round", bytes, 0, 0) };
     default: {
       ensureRange(`count of ${type}`, count, 0, 0);
-      const length = { resume: 8, stopped: 16, sum: 32 }[type as string] ?? 0;
+      if (type === "resume") {
+        return { count, bytes: ensureRange("bytes of resume", bytes, STEPS_LENGTH, MAX_STATE) };
+      }
+      const length = { stopped: 16, sum: 32 }[type as string] ?? 0;
       return { count, bytes: ensureRange(`bytes of ${type}`, bytes, length, length) };
     }
   }

@@ -34,7 +34,7 @@ Deno.test("arguments of migrate that make no sense are refused", () => {
   }
   refuses("--rate 0", `--rate is "0", not an integer from 1 to 100000000`);
   refuses("--transport udp", `--transport is "udp", not unix or tcp (see --help)`);
-  refuses("--tracker kvm", `--tracker is "kvm", not bitmap or kernel`);
+  refuses("--tracker x", `--tracker is "x", not bitmap, kernel or kvm (see --help)`);
   refuses("--incoming x", `--incoming is "x", not unix or tcp`);
   refuses("--fast", "Unknown option '--fast' (see --help)");
   refuses("all", "(see --help)");

@@ -1,8 +1,9 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Connection } from "../../../examples/migrate/connection.ts";
 import { receiveMemory, receivePages, takeGuest } from "../../../examples/migrate/destination.ts";
-import { mapGuest } from "../../../examples/migrate/guest.ts";
+import { mapGuest, type TrackerName } from "../../../examples/migrate/guest.ts";
 import { PeerLost, WrongFormat } from "../../../examples/migrate/migrate_error.ts";
+import { CPU_STATE } from "../../../examples/migrate/virtual_machine.ts";
 import {
   encodeFrame,
   encodeHello,
@@ -15,9 +16,11 @@ import {
   type GuestMemoryMmap,
   type GuestRange,
   pageSize,
+  SystemError,
 } from "../../../mod.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { gpa } from "../../support/values.ts";
+import { kvmTest } from "../microvm/kvm_guest.ts";
 import { Ends } from "./ends.ts";
 
 function table(...runs: GuestRange[]): Uint8Array {
@@ -25,8 +28,11 @@ function table(...runs: GuestRange[]): Uint8Array {
 }
 
 function hello(...regions: GuestRange[]): Uint8Array[] {
-  const { length } = regions;
-  const bytes = encodeHello({ pageSize: pageSize(), regions: length, rate: 1, views: false });
+  return helloOf("bitmap", ...regions);
+}
+
+function helloOf(tracker: TrackerName, ...regions: GuestRange[]): Uint8Array[] {
+  const bytes = encodeHello({ pageSize: pageSize(), regions: regions.length, rate: 1, tracker });
   return [bytes, table(...regions)];
 }
 
@@ -53,9 +59,9 @@ function twoRegions(): GuestMemoryMmap {
 
 linuxTest("receiveMemory() maps what the source describes", () => {
   const regions: [GuestAddress, number][] = [[gpa(0), 2 * pageSize()], [gpa(2 ** 32), pageSize()]];
-  const { memory, hello: { rate, views } } = receiving(hello(...regions), receiveMemory);
+  const { memory, hello: { rate, tracker } } = receiving(hello(...regions), receiveMemory);
   using _memory = memory;
-  assertEquals([rate, views], [1, false]);
+  assertEquals([rate, tracker], [1, "bitmap"]);
   assertEquals(Array.from(memory, ({ startAddr, len }) => [startAddr, len]), regions);
 });
 
@@ -103,7 +109,7 @@ linuxTest("receivePages() fills the ranges of each frame", () => {
   ends.far.send(encodeFrame({ type: "endOfRound", count: 5, bytes: 0 }));
   ends.far.send(encodeFrame({ type: "resume", count: 0, bytes: 8 }));
   ends.far.send(encodeNumbers(1234));
-  assertEquals(receivePages(ends.near, memory), 1234);
+  assertEquals(receivePages(ends.near, memory).steps, 1234);
   assertEquals(
     ends.far.receive(FRAME_LENGTH),
     encodeFrame({ type: "endOfRound", count: 5, bytes: 0 }),
@@ -155,7 +161,7 @@ linuxTest("a stream that ends anywhere ends the receiver", () => {
   for (const end of [...ends, stream.length - 1]) {
     assertThrows(() => receiving([stream.subarray(0, end)], receive), PeerLost, "closed");
   }
-  assertEquals(receiving([stream], receive), 9);
+  assertEquals(receiving([stream], receive), { steps: 9, cpuState: new Uint8Array() });
 });
 
 linuxTest("a guest whose memory is not that of its steps does not run", async () => {
@@ -168,4 +174,34 @@ linuxTest("a guest whose memory is not that of its steps does not run", async ()
   for (const part of parts) ends.far.send(part);
   const reason = "the guest has made 9 steps, its memory says 0";
   await assertRejects(() => takeGuest(ends.near), WrongFormat, reason);
+});
+
+linuxTest("a guest that is no virtual machine has no virtual CPU", async () => {
+  using ends = new Ends();
+  const parts = [
+    ...hello([gpa(0), 2 ** 20]),
+    encodeFrame({ type: "resume", count: 0, bytes: 9 }),
+    new Uint8Array(9),
+  ];
+  for (const part of parts) ends.far.send(part);
+  const reason = "the state of the virtual CPU has 1 bytes, not 0";
+  await assertRejects(() => takeGuest(ends.near), WrongFormat, reason);
+});
+
+kvmTest("a virtual machine continues with what KVM takes for its state only", async () => {
+  const take = async (cpuState: Uint8Array) => {
+    using ends = new Ends();
+    const parts = [
+      ...helloOf("kvm", [gpa(0), 2 ** 20], [gpa(2 ** 20), 2 ** 20], [gpa(2 ** 32), 2 ** 20]),
+      encodeFrame({ type: "resume", count: 0, bytes: 8 + cpuState.length }),
+      encodeNumbers(5),
+      cpuState,
+    ];
+    for (const part of parts) ends.far.send(part);
+    await takeGuest(ends.near);
+  };
+  const short = new Uint8Array(CPU_STATE - 1);
+  await assertRejects(() => take(short), WrongFormat, "has 455 bytes, not 456");
+  const impossible = new Uint8Array(CPU_STATE).fill(0xff);
+  await assertRejects(() => take(impossible), SystemError, "KVM_SET_SREGS");
 });

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { boot, mapGuest, Program } from "../../../examples/migrate/guest.ts";
+import { BATCH, boot, mapGuest } from "../../../examples/migrate/guest.ts";
 import { GuestThread } from "../../../examples/migrate/guest_thread.ts";
 import { PeerLost, WrongFormat } from "../../../examples/migrate/migrate_error.ts";
 import { type Guest, type Round, sendGuest } from "../../../examples/migrate/source.ts";
 import { encodeFrame, type FrameType } from "../../../examples/migrate/wire.ts";
+import { WritingProgram } from "../../../examples/migrate/writing_program.ts";
 import { pageSize, takeDirty } from "../../../mod.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { until } from "../../support/until.ts";
@@ -15,7 +16,7 @@ async function guestThatRuns(): Promise<Guest & Disposable> {
   const page = pageSize();
   const memory = mapGuest([[gpa(0), 4 * page], [gpa(8 * page), 4 * page]]);
   boot(memory);
-  const thread = await GuestThread.start(memory, 1000, "library");
+  const thread = await GuestThread.start(memory, 1000, "bitmap");
   thread.resume();
   return {
     ...{ memory, thread, rate: 1000, tracker: "bitmap" },
@@ -35,7 +36,7 @@ function destinationThatSays(...frames: [FrameType, number?][]): Ends {
 
 function runsOn({ thread }: Guest): Promise<boolean> {
   const { steps } = thread;
-  return until(() => thread.steps > steps + 1);
+  return until(() => thread.steps > steps + BATCH);
 }
 
 linuxTest("sendGuest() pauses the guest for the last round only", async () => {
@@ -50,7 +51,7 @@ linuxTest("sendGuest() pauses the guest for the last round only", async () => {
   assertEquals(running, [true, false]);
   // Half of eight pages, and no hole.
   assert(rounds[0]!.bytes >= 4 * pageSize() && rounds[0]!.bytes <= 6 * pageSize());
-  assertEquals(new Program(guest.memory, "library").noted, steps);
+  assertEquals(new WritingProgram(guest.memory, false).noted, steps);
 });
 
 linuxTest("sendGuest() leaves a guest that can run if the destination is lost", async () => {

@@ -25,7 +25,7 @@ import type { GuestRange } from "../../../mod.ts";
 import { gpa } from "../../support/values.ts";
 
 const PAGE = 4096;
-const HELLO: Hello = { pageSize: PAGE, regions: 3, rate: 20_000, views: true };
+const HELLO: Hello = { pageSize: PAGE, regions: 3, rate: 20_000, tracker: "kvm" };
 
 // A hello with a number of 4 bytes changed.
 function changed(offset: number, value: number): Uint8Array {
@@ -56,7 +56,7 @@ Deno.test("a hello has the bytes that its version has", () => {
   assertEquals(bytes.length, HELLO_LENGTH);
   assertEquals(
     bytes.toHex(),
-    "6d6772617465303101000000001000000300000" + "0204e00000100000000000000",
+    "6d6772617465303101000000001000000300000" + "0204e00000200000000000000",
   );
   assertEquals(decodeHello(bytes, PAGE), HELLO);
 });
@@ -69,7 +69,7 @@ Deno.test("a hello that is none, or of another kind, is refused", () => {
   assertWrong(() => decodeHello(changed(16, 0), PAGE), "regions: 0 is not from 1");
   assertWrong(() => decodeHello(changed(16, MAX_REGIONS + 1), PAGE), "regions: 65 is not");
   assertWrong(() => decodeHello(changed(20, 0), PAGE), "writes in a second: 0");
-  assertWrong(() => decodeHello(changed(24, 2), PAGE), "kind of writer: 2");
+  assertWrong(() => decodeHello(changed(24, 3), PAGE), "kind of guest: 3");
   assertWrong(() => decodeHello(changed(28, 1), PAGE), "reserved number: 1 is not 0");
 });
 
@@ -101,7 +101,7 @@ Deno.test("a frame with an impossible number is refused", () => {
   assertWrong(decode(0, 1, BigInt(MAX_BYTES) + 1n), "bytes of pages");
   assertWrong(decode(0, 1, 2n ** 64n - 1n), "bytes of pages: 18446744073709551615");
   assertWrong(decode(1, 0, 1n), "after the end of a round: 1 is not 0");
-  assertWrong(decode(2, 0, 9n), "bytes of resume: 9 is not 8");
+  assertWrong(decode(2, 0, 7n), "bytes of resume: 7 is not from 8 to 4096");
   assertWrong(decode(2, 1, 8n), "count of resume: 1 is not 0");
   assertWrong(decode(7, 0, 31n), "bytes of sum: 31 is not 32");
 });
