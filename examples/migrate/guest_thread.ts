@@ -158,7 +158,7 @@ export class GuestThread implements Disposable {
 
   /** Ends the thread, and returns when it uses nothing any more. */
   [Symbol.dispose](): void {
-    if (Atomics.load(this.#control, CONTROL.state) === STATE.ended) return;
     this.#order(COMMAND.end, STATE.ended);
+    this.#worker.terminate();
   }
 }

@@ -29,7 +29,7 @@ const SYSTEM_REGISTERS = 312;
 export const CPU_STATE: number = REGISTERS + SYSTEM_REGISTERS;
 
 const PROGRAM = GuestAddress(0x1000);
-// Where the program has been told how many steps to make.
+// Where the program knows how many steps to make.
 const BEGIN = 2;
 const CODE = Uint8Array.of(
   // again: the host answers how many steps to make

@@ -236,16 +236,19 @@ export function encodeNumbers(...numbers: number[]): Uint8Array {
   return bytes;
 }
 
+// Of a count: exact as a number of this language, with room to count on.
+const MAX_NUMBER = 2 ** 52;
+
 /**
  * Reads numbers of 8 bytes each.
  *
- * @throws {WrongFormat} One is 2^53 or more.
+ * @throws {WrongFormat} One is more than 2^52.
  */
 export function decodeNumbers(bytes: Uint8Array): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from(
     { length: bytes.length / 8 },
-    (_, i) => ensureRange("a number", view.getBigUint64(i * 8, true), 0, Number.MAX_SAFE_INTEGER),
+    (_, i) => ensureRange("a number", view.getBigUint64(i * 8, true), 0, MAX_NUMBER),
   );
 }
 

@@ -119,10 +119,10 @@ Deno.test("runs that are no pages, overlap, or end beyond 2^53 are refused", () 
   assertEquals(decode(0n, 4096n, 4096n, 8192n)(), [[gpa(0), 4096], [gpa(4096), 8192]]);
 });
 
-Deno.test("numbers of 2^53 and more are refused", () => {
-  const numbers = [0, 1, Number.MAX_SAFE_INTEGER];
+Deno.test("numbers of more than 2^52 are refused", () => {
+  const numbers = [0, 1, 2 ** 52];
   assertEquals(decodeNumbers(encodeNumbers(...numbers)), numbers);
-  assertWrong(() => decodeNumbers(tableOf(2n ** 53n)), "a number: 9007199254740992");
+  assertWrong(() => decodeNumbers(tableOf(2n ** 52n + 1n)), "a number: 4503599627370497");
 });
 
 Deno.test("no bytes give anything but a value or WrongFormat", () => {
