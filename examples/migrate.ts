@@ -51,8 +51,10 @@ async function beSource(options: Options): Promise<number> {
   const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
   const print = (...lines: string[]) => json || console.log(lines.join("\n"));
   let index = 0;
-  print(...formatHead(options, paint));
-  const report = await move(options, (round) => print(formatRound(round, index++)));
+  const report = await move(options, (round) => {
+    if (index === 0) print(...formatHead(options, paint));
+    print(formatRound(round, index++));
+  });
   print(...formatTail(report, paint));
   if (json) console.log(JSON.stringify(report, undefined, 2));
   return report.ok ? 0 : FAILED;
