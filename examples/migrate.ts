@@ -15,13 +15,14 @@
  *
  * @module
  */
+import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./migrate/arguments.ts";
 import { listen, type Transport } from "./migrate/connection.ts";
 import { announce } from "./migrate/destination_process.ts";
 import { takeGuest } from "./migrate/destination.ts";
 import { MigrateError, reasonOf } from "./migrate/migrate_error.ts";
-import { ensureEnough, move, MoveFailed } from "./migrate/move.ts";
+import { ensureEnough, move, MoveFailed, STAGES } from "./migrate/move.ts";
 import { formatHead, formatRound, formatTail } from "./migrate/report.ts";
 
 const FAILED = 1;
@@ -49,11 +50,19 @@ async function main(args: string[]): Promise<number> {
 async function beSource(options: Options): Promise<number> {
   const { json } = options;
   const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
-  const print = (...lines: string[]) => json || console.log(lines.join("\n"));
+  using progress = new Progress();
+  const print = (...lines: string[]) => {
+    // The terminal may be the same.
+    progress[Symbol.dispose]();
+    if (!json) console.log(lines.join("\n"));
+  };
   let index = 0;
-  const report = await move(options, (round) => {
-    if (index === 0) print(...formatHead(options, paint));
-    print(formatRound(round, index++));
+  const report = await move(options, {
+    onStage: (stage) => progress.update(STAGES[stage]!, stage, STAGES.length),
+    onRound: (round) => {
+      if (index === 0) print(...formatHead(options, paint));
+      print(formatRound(round, index++));
+    },
   });
   print(...formatTail(report, paint));
   if (json) console.log(JSON.stringify(report, undefined, 2));

@@ -21,6 +21,17 @@ export class MoveFailed extends MigrateError {
   override readonly name: string = "MoveFailed";
 }
 
+/** What a move consists of. */
+export const STAGES = ["starting the guest", "moving it", "comparing both sides"] as const;
+
+/** Called while a guest moves. */
+export interface Listeners {
+  /** A stage begins: its index in {@linkcode STAGES}. */
+  readonly onStage: (stage: number) => void;
+  /** A round has ended. */
+  readonly onRound: (round: Round) => void;
+}
+
 // How long the guest runs in the destination before it is compared; or here after a failure.
 const AFTERWARDS_MS = 50;
 const OTHER_MEMORY = 2 ** 28;
@@ -44,11 +55,15 @@ export function ensureEnough(size: number): void {
  * Starts a guest, and moves it to another process.
  *
  * @param options What is asked for.
- * @param onRound Called after each round.
+ * @param listeners Called meanwhile.
  * @returns How it went.
  * @throws {MoveFailed} It did not.
  */
-export async function move(options: Options, onRound: (round: Round) => void): Promise<Report> {
+export async function move(
+  options: Options,
+  { onStage, onRound }: Listeners,
+): Promise<Report> {
+  onStage(0);
   const { size, rate, transport, tracker } = options;
   await using destination = new DestinationProcess(transport);
   using memory = mapGuest(rangesOf(size));
@@ -59,6 +74,7 @@ export async function move(options: Options, onRound: (round: Round) => void): P
   thread.resume();
   using connection = connect(await destination.address());
 
+  onStage(1);
   const guest = { memory, thread, rate, tracker, machine };
   const migration = await sendOrKeep(
     thread,
@@ -66,6 +82,7 @@ export async function move(options: Options, onRound: (round: Round) => void): P
     destination,
   );
 
+  onStage(2);
   await delay(AFTERWARDS_MS);
   try {
     const outcome = stopGuest(connection);

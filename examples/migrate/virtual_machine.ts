@@ -5,6 +5,7 @@
  * @module
  */
 import { array, GuestAddress, type GuestMemoryMmap, pageSize, u64 } from "@vmm/guest-memory";
+import { assembled } from "../microvm/assembled.ts";
 import { enterLongMode } from "../microvm/cpu_modes.ts";
 import { cpuidFor, setCpuid } from "../microvm/cpuid.ts";
 import { Kvm } from "../microvm/kvm.ts";
@@ -31,28 +32,28 @@ export const CPU_STATE: number = REGISTERS + SYSTEM_REGISTERS;
 const PROGRAM = GuestAddress(0x1000);
 // Where the program knows how many steps to make.
 const BEGIN = 2;
-const CODE = Uint8Array.of(
+const CODE = assembled(
   // again: the host answers how many steps to make
-  ...[0xe5, 0x80], //                       in   eax, 0x80        exits to the host
-  ...[0x89, 0xc1], //                       mov  ecx, eax
+  [0xe5, 0x80], //                       in   eax, 0x80        exits to the host
+  [0x89, 0xc1], //                       mov  ecx, eax
   // step: r8 is its number
-  ...[0x4c, 0x89, 0xc0], //                 mov  rax, r8
-  ...[0x49, 0x0f, 0xaf, 0xc1], //           imul rax, r9          bits 32 to 63 are a hash
-  ...[0x48, 0xc1, 0xe8, 0x20], //           shr  rax, 32
-  ...[0x49, 0x0f, 0xaf, 0xc2], //           imul rax, r10         times the pages there are
-  ...[0x48, 0xc1, 0xe8, 0x20], //           shr  rax, 32          is one of them
-  ...[0x4c, 0x89, 0xe7], //                 mov  rdi, r12
-  ...[0x4c, 0x39, 0xd8], //                 cmp  rax, r11         is it below 4 GiB?
-  ...[0x72, 0x06], //                       jb   write
-  ...[0x4c, 0x29, 0xd8], //                 sub  rax, r11
-  ...[0x4c, 0x89, 0xef], //                 mov  rdi, r13
+  [0x4c, 0x89, 0xc0], //                 mov  rax, r8
+  [0x49, 0x0f, 0xaf, 0xc1], //           imul rax, r9          bits 32 to 63 are a hash
+  [0x48, 0xc1, 0xe8, 0x20], //           shr  rax, 32
+  [0x49, 0x0f, 0xaf, 0xc2], //           imul rax, r10         times the pages there are
+  [0x48, 0xc1, 0xe8, 0x20], //           shr  rax, 32          is one of them
+  [0x4c, 0x89, 0xe7], //                 mov  rdi, r12
+  [0x4c, 0x39, 0xd8], //                 cmp  rax, r11         is it below 4 GiB?
+  [0x72, 0x06], //                       jb   write
+  [0x4c, 0x29, 0xd8], //                 sub  rax, r11
+  [0x4c, 0x89, 0xef], //                 mov  rdi, r13
   // write:
-  ...[0x48, 0xc1, 0xe0, 0x0c], //           shl  rax, 12
-  ...[0x4c, 0x89, 0x04, 0x07], //           mov  [rdi + rax], r8
-  ...[0x49, 0xff, 0xc0], //                 inc  r8
-  ...[0xff, 0xc9], //                       dec  ecx
-  ...[0x75, 0xd0], //                       jnz  step
-  ...[0xeb, 0xca], //                       jmp  again
+  [0x48, 0xc1, 0xe0, 0x0c], //           shl  rax, 12
+  [0x4c, 0x89, 0x04, 0x07], //           mov  [rdi + rax], r8
+  [0x49, 0xff, 0xc0], //                 inc  r8
+  [0xff, 0xc9], //                       dec  ecx
+  [0x75, 0xd0], //                       jnz  step
+  [0xeb, 0xca], //                       jmp  again
 );
 // 2^64 divided by the golden ratio, odd: its multiples are spread evenly.
 const HASH = 0x9e37_79b9_7f4a_7c15n;
