@@ -246,6 +246,7 @@ class ForeignContent implements Content {
       if (skip === "zero") forNonZeroRuns(address, count, pageSize(), write);
       else write(0, count);
     }
+    // The buffer ends here.
     output.flush();
   }
 }
