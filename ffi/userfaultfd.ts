@@ -1,11 +1,14 @@
 /**
  * Page faults that this process handles or has recorded: `userfaultfd(2)`. Linux only.
  *
+ * Here are the descriptors and what is registered with them; ./page_faults.ts answers the faults.
+ *
  * @module
  */
 import { closeDescriptor } from "./descriptor.ts";
 import { fileCalls, lastError, lazily, libc } from "./libc.ts";
-import { LibcUnavailable } from "./system_error.ts";
+import { FCNTL } from "./linux.ts";
+import { LibcUnavailable, type SystemError } from "./system_error.ts";
 
 const calls = lazily(
   {
@@ -21,30 +24,50 @@ const calls = lazily(
 const UFFD_USER_MODE_ONLY = 1;
 const UFFD_API = 0xaan;
 const USERFAULTFD_IOC_NEW = 0xaa00n;
-// _IOWR(0xaa, 0x3f, struct uffdio_api), _IOWR(0xaa, 0, struct uffdio_register)
+// _IOWR(0xaa, 0x3f, struct uffdio_api), _IOWR(0xaa, 0, struct uffdio_register),
+// _IOR(0xaa, 1, struct uffdio_range), _IOR(0xaa, 2, struct uffdio_range)
 const UFFDIO_API = 0xc018_aa3fn;
 const UFFDIO_REGISTER = 0xc020_aa00n;
-const UFFDIO_REGISTER_MODE_WP = 2n;
+const UFFDIO_UNREGISTER = 0x8010_aa01n;
+const UFFDIO_WAKE = 0x8010_aa02n;
 // _IOWR(0xaa, 6, struct uffdio_writeprotect)
 const UFFDIO_WRITEPROTECT = 0xc018_aa06n;
 const UFFDIO_WRITEPROTECT_MODE_WP = 1n;
-// UFFD_FEATURE_WP_HUGETLBFS_SHMEM, WP_UNPOPULATED and WP_ASYNC
-const WRITE_PROTECTION = 0x1000n | 0x2000n | 0x8000n;
+// UFFD_FEATURE_*
+const PAGEFAULT_FLAG_WP = 0x1n;
+const EVENT_REMOVE = 0x8n;
+const MISSING_SHMEM = 0x20n;
+const WP_HUGETLBFS_SHMEM = 0x1000n;
+const WP_UNPOPULATED = 0x2000n;
+const WP_ASYNC = 0x8000n;
+
+const WRITE_PROTECTION = WP_HUGETLBFS_SHMEM | WP_UNPOPULATED | WP_ASYNC;
+const MISSING_PAGES = EVENT_REMOVE | MISSING_SHMEM;
+const WRITE_FAULTS = PAGEFAULT_FLAG_WP | WP_HUGETLBFS_SHMEM;
+
+/** `UFFDIO_REGISTER_MODE_*`: which accesses of registered memory count. */
+export const FAULTS_OF = {
+  /** Those to pages that are not there. */
+  missing: 1,
+  /** Writes to pages that are protected. */
+  write: 2,
+} as const;
 
 /**
- * `userfaultfd(2)`, or its device where the call is not allowed: for faults of this program only,
- * which takes no privilege.
+ * `userfaultfd(2)`, or its device where the call is not allowed. It does not block.
  *
+ * @param userModeOnly Whether faults of this program's own code alone are handled, which takes no
+ * privilege: system calls that access the memory then fail with `EFAULT`.
  * @returns A descriptor, close-on-exec.
- * @throws {SystemError} The kernel refuses the call.
+ * @throws {SystemError} The kernel refuses the call: `EPERM` without the privilege.
  * @throws {LibcUnavailable} The platform has no such call.
  */
-export function openUserfaultfd(): number {
+export function openUserfaultfd(userModeOnly: boolean): number {
   const { systemCalls, closeOnExec } = libc().platform;
   if (systemCalls === undefined) {
     throw new LibcUnavailable("Cannot handle page faults: userfaultfd(2) is Linux's own");
   }
-  const flags = closeOnExec | UFFD_USER_MODE_ONLY;
+  const flags = closeOnExec | FCNTL.nonBlocking | (userModeOnly ? UFFD_USER_MODE_ONLY : 0);
   const fd = Number(calls().userfaultfd(systemCalls.userfaultfd, flags));
   if (fd >= 0) return fd;
   const error = lastError("userfaultfd");
@@ -53,7 +76,7 @@ export function openUserfaultfd(): number {
   return created;
 }
 
-// For who may use the device though a filter of system calls forbids the other way.
+// For who may use the device though the call is forbidden.
 function openByDevice(closeOnExec: number, flags: number): number {
   // SAFETY: the path ends with a zero byte.
   const device = fileCalls().open(new TextEncoder().encode("/dev/userfaultfd\0"), closeOnExec, 0);
@@ -75,36 +98,84 @@ function openByDevice(closeOnExec: number, flags: number): number {
  * @throws {LibcUnavailable} The platform has no such call.
  */
 export function openWriteProtection(): number {
-  const fd = openUserfaultfd();
-  const argument = BigUint64Array.of(UFFD_API, WRITE_PROTECTION, 0n);
-  // SAFETY: struct uffdio_api has three 64-bit numbers: api, features and ioctls.
-  if (calls().ioctl(fd, UFFDIO_API, argument) === 0) return fd;
-  const error = lastError("ioctl", { fd, request: "UFFDIO_API" });
+  return openWith(true, WRITE_PROTECTION).fd;
+}
+
+/**
+ * A descriptor that gets the faults of missing pages, and the ranges that are discarded.
+ *
+ * @param userModeOnly See {@linkcode openUserfaultfd}.
+ * @returns The descriptor, close-on-exec, and whether its memory can be protected too, as that of
+ * {@linkcode openWriteProtection}.
+ * @throws {SystemError} The kernel refuses.
+ * @throws {LibcUnavailable} The platform has no such call.
+ */
+export function openMissingPages(userModeOnly: boolean): { fd: number; canProtect: boolean } {
+  const { fd, choice } = openWith(userModeOnly, MISSING_PAGES | WRITE_PROTECTION, MISSING_PAGES);
+  return { fd, canProtect: choice === 0 };
+}
+
+/**
+ * A descriptor that gets the writes to protected pages. Holes of private memory are not protected.
+ *
+ * @param userModeOnly See {@linkcode openUserfaultfd}.
+ * @returns A descriptor, close-on-exec. Closing it ends the protection, and lets the writers go on.
+ * @throws {SystemError} The kernel refuses: `ioctl` with `EINVAL` before Linux 5.19.
+ * @throws {LibcUnavailable} The platform has no such call.
+ */
+export function openWriteFaults(userModeOnly: boolean): number {
+  return openWith(userModeOnly, WRITE_FAULTS).fd;
+}
+
+// With the first of some sets of features that the kernel has.
+function openWith(userModeOnly: boolean, ...choices: bigint[]): { fd: number; choice: number } {
+  const fd = openUserfaultfd(userModeOnly);
+  let error: SystemError | undefined;
+  for (const [choice, features] of choices.entries()) {
+    const argument = BigUint64Array.of(UFFD_API, features, 0n);
+    // SAFETY: struct uffdio_api has three 64-bit numbers: api, features and ioctls.
+    if (calls().ioctl(fd, UFFDIO_API, argument) === 0) return { fd, choice };
+    error = lastError("ioctl", { fd, request: "UFFDIO_API" });
+  }
   closeDescriptor(fd);
   throw error;
 }
 
 /**
- * Makes memory part of what {@linkcode openWriteProtection} protects. None of it is protected yet.
- * Memory that is part of it stays as it is.
+ * Makes memory part of what a descriptor handles. None of it is protected yet. Memory that is part of
+ * it stays so, with what was asked for before too.
  *
  * @param fd The descriptor.
  * @param address Where the memory begins in the host: a multiple of the page size.
  * @param length Bytes, a multiple of the page size.
+ * @param faults Bits of {@linkcode FAULTS_OF}.
  * @throws {SystemError} The kernel refuses: `EBUSY` where another descriptor has the memory.
  */
-export function registerMemory(fd: number, address: number, length: number): void {
-  const argument = BigUint64Array.of(
-    BigInt(address),
-    BigInt(length),
-    UFFDIO_REGISTER_MODE_WP,
-    0n,
-  );
+export function registerMemory(fd: number, address: number, length: number, faults: number): void {
+  const argument = BigUint64Array.from([address, length, faults, 0], BigInt);
   // SAFETY: struct uffdio_register has four 64-bit numbers: start, len, mode and ioctls. The kernel
   // checks the range.
   if (calls().ioctl(fd, UFFDIO_REGISTER, argument) !== 0) {
     throw lastError("ioctl", { fd, request: "UFFDIO_REGISTER", length });
   }
+}
+
+/**
+ * Ends what {@linkcode registerMemory} began. Who waits for a page goes on: missing pages read zero.
+ *
+ * @param fd The descriptor.
+ * @param address Where the memory begins in the host.
+ * @param length Bytes.
+ * @throws {SystemError} The kernel refuses.
+ */
+export function unregisterMemory(fd: number, address: number, length: number): void {
+  const argument = BigUint64Array.from([address, length], BigInt);
+  // SAFETY: struct uffdio_range has two 64-bit numbers: start and len. The kernel checks the range.
+  if (calls().ioctl(fd, UFFDIO_UNREGISTER, argument) !== 0) {
+    throw lastError("ioctl", { fd, request: "UFFDIO_UNREGISTER", length });
+  }
+  // The kernel wakes those that wait for missing pages, and not those that write to protected ones.
+  calls().ioctl(fd, UFFDIO_WAKE, argument);
 }
 
 /**
@@ -117,11 +188,16 @@ export function registerMemory(fd: number, address: number, length: number): voi
  * @throws {SystemError} The kernel refuses: `ENOENT` where memory is not registered.
  */
 export function protectRegistered(fd: number, address: number, length: number): void {
-  const argument = BigUint64Array.of(
-    BigInt(address),
-    BigInt(length),
-    UFFDIO_WRITEPROTECT_MODE_WP,
-  );
+  setProtection(fd, address, length, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+/** Ends the protection of {@linkcode protectRegistered}, and lets writers go on. */
+export function unprotectRegistered(fd: number, address: number, length: number): void {
+  setProtection(fd, address, length, 0n);
+}
+
+function setProtection(fd: number, address: number, length: number, mode: bigint): void {
+  const argument = BigUint64Array.of(BigInt(address), BigInt(length), mode);
   // SAFETY: struct uffdio_writeprotect has three 64-bit numbers: start, len and mode. The kernel
   // checks the range.
   if (calls().ioctl(fd, UFFDIO_WRITEPROTECT, argument) !== 0) {

@@ -6,7 +6,7 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.ts";
 import { forNonZeroRuns, readInMemory } from "../../ffi/pages.ts";
@@ -45,6 +45,13 @@ export interface Content {
    * @throws {SystemError} A call failed.
    */
   save(output: Output, from: number, to: number, skip: SkippedPages): void;
+  /**
+   * Lists the parts that have content now.
+   *
+   * @param onRun Called with the offset and the bytes of each, by rising offset.
+   * @throws {SystemError} A call failed.
+   */
+  list(onRun: (offset: number, length: number) => void): void;
 }
 
 /** The contents of regions, with the descriptors that it takes to find out what they are. */
@@ -144,7 +151,7 @@ class MappedContent implements Content {
   readonly #memory: MappedMemory;
   readonly #mapping: Mapping;
   readonly #pagemap: number | undefined;
-  readonly #file: number | undefined;
+  readonly #file: DataRuns | undefined;
 
   constructor(
     mmap: MmapRegion,
@@ -158,17 +165,26 @@ class MappedContent implements Content {
     this.length = this.#mapping.shape.length;
     this.position = position;
     this.#pagemap = pagemap;
-    this.#file = openFile(this.#mapping);
+    const file = openFile(this.#mapping);
+    this.#file = file === undefined ? undefined : new DataRuns(file);
+  }
+
+  list(onRun: (offset: number, length: number) => void): void {
+    const { length } = this;
+    if (length > 0) this.#list(this.#locate(0, length), 0, length, onRun);
+  }
+
+  // From here on no other code may run that could unmap it.
+  #locate(from: number, to: number): number {
+    const start = MappedMemory.locate(this.#memory, from, to - from, "read");
+    if (start >= 0) return start;
+    throw this.#mapping.released
+      ? new MemoryClosed(this.#mmap.constructor.name)
+      : new AccessDenied("read");
   }
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {
-    // From here on no other code runs that could unmap it.
-    const start = MappedMemory.locate(this.#memory, from, to - from, "read");
-    if (start < 0) {
-      throw this.#mapping.released
-        ? new MemoryClosed(this.#mmap.constructor.name)
-        : new AccessDenied("read");
-    }
+    const start = this.#locate(from, to);
     if (skip === "nothing") return output.write(start, to - from, this.position + from);
     const write = (offset: number, length: number) => {
       output.write(start + offset, length, this.position + from + offset);
@@ -203,10 +219,10 @@ class MappedContent implements Content {
       scan(pagemap, OWN, 0, length);
     } else if (shared && file !== undefined) {
       // Pages that the kernel has taken back from this process are still in the file.
-      forDataRuns(file, place, place + length, (at, count) => onRun(at - place, count, false));
+      file.forEach(place, place + length, (at, count) => onRun(at - place, count, false));
     } else if (kind === "file" && !shared && file !== undefined && pagemap !== undefined) {
       let done = 0;
-      forDataRuns(file, place, place + length, (at, count) => {
+      file.forEach(place, place + length, (at, count) => {
         const offset = at - place;
         scan(pagemap, COPIES, done, offset);
         onRun(offset, count, false);
@@ -227,6 +243,10 @@ class ForeignContent implements Content {
     this.#region = region;
     this.length = length;
     this.position = position;
+  }
+
+  list(onRun: (offset: number, length: number) => void): void {
+    if (this.length > 0) onRun(0, this.length);
   }
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileStatus } from "../../ffi/file.ts";
-import { canCopyRanges, copyRange, forDataRuns } from "../../ffi/file_space.ts";
+import { canCopyRanges, copyRange, DataRuns } from "../../ffi/file_space.ts";
 import { readAt } from "../../ffi/io.ts";
 import { SystemError } from "../../ffi/system_error.ts";
 import { SnapshotMismatch } from "../error/snapshot_error.ts";
@@ -27,10 +27,11 @@ export function* copyParts(
   length: number,
 ): Generator<number, void, void> {
   using copy = new Copier(from, output);
+  const data = new DataRuns(from);
   let room = PIECE;
   for (let start = 0; start < length; start += WINDOW) {
     const runs: [number, number][] = [];
-    forDataRuns(from, start, Math.min(start + WINDOW, length), (...run) => runs.push(run));
+    data.forEach(start, Math.min(start + WINDOW, length), (...run) => runs.push(run));
     for (const [first, count] of runs) {
       for (let at = first; at < first + count;) {
         const done = copy.once(at, Math.min(first + count - at, room));

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { fileStatus } from "../../ffi/file.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { readAt } from "../../ffi/io.ts";
 import { SnapshotMismatch } from "../error/snapshot_error.ts";
 import { HeldBuffer } from "./held_buffer.ts";
@@ -40,11 +40,12 @@ export class FileHash {
    */
   *pieces(): Generator<number, void, void> {
     using buffer = new HeldBuffer(BUFFER);
+    const data = new DataRuns(this.#fd);
     let done = 0;
     for (let start = 0; start < this.#length; start += WINDOW) {
       const end = Math.min(start + WINDOW, this.#length);
       const runs: [number, number][] = [];
-      forDataRuns(this.#fd, start, end, (...run) => runs.push(run));
+      data.forEach(start, end, (...run) => runs.push(run));
       // The hole behind the last of them.
       for (const [first, count] of [...runs, [end, 0] as const]) {
         while (done < first) yield done = this.#addZeros(done, Math.min(first - done, PIECE));

@@ -4,7 +4,10 @@
  * | Item | What it is |
  * | --- | --- |
  * | {@linkcode writeSnapshot} | writes all memory to a file |
+ * | {@linkcode snapshotWhileRunning} | does so while the guest runs, with what it had at one moment |
  * | {@linkcode restore} | makes memory of such a file, or many that share it |
+ * | {@linkcode FaultHandler} | loads the pages of such memory when they are touched |
+ * | {@linkcode FaultServer} | does so for another process |
  * | {@linkcode verifySnapshot} | compares such a file with its manifest |
  * | {@linkcode snapshotManifest} | the manifest of a file that another program wrote |
  * | {@linkcode writeDiff} | writes what was changed since |
@@ -23,6 +26,12 @@ export {
   SnapshotMismatch,
   SnapshotRefused,
 } from "../error/snapshot_error.ts";
+export {
+  FaultsUnavailable,
+  NotRestoring,
+  PageLoadFailed,
+  RestoreUnfinished,
+} from "../error/fault_error.ts";
 export { RegionNotTrackable, TrackingError, TrackingUnavailable } from "../error/tracking_error.ts";
 export {
   type AppliedManifests,
@@ -32,6 +41,10 @@ export {
 } from "./apply_diff.ts";
 export type { SkippedPages } from "./content.ts";
 export type { DiffForm } from "./diff_form.ts";
+export { FaultHandler, type FaultRange, type LazyOptions } from "./lazy/fault_handler.ts";
+export { FaultServer } from "./lazy/fault_server.ts";
+export type { LoadOptions } from "./lazy/loading.ts";
+export type { WorkingSet } from "./lazy/working_set.ts";
 export {
   type DiffManifest,
   type FileManifest,
@@ -42,9 +55,14 @@ export {
 export {
   type CopyOnWriteOptions,
   type EagerOptions,
+  type LazyRestoreOptions,
   restore,
   type RestoreRange,
 } from "./restore.ts";
+export {
+  type RunningSnapshotOptions,
+  snapshotWhileRunning,
+} from "./running/snapshot_while_running.ts";
 export type { TransferOptions, TransferProgress } from "./transfer.ts";
 export { type VerifyOptions, verifySnapshot } from "./verify_snapshot.ts";
 export { type DiffOptions, type DiffReport, writeDiff } from "./write_diff.ts";

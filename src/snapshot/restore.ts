@@ -16,9 +16,12 @@ import { MappedMemory } from "../backend/mmap/mapped_memory.ts";
 import type { MmapOptions } from "../backend/mmap/mmap_options.ts";
 import { memoryOf } from "../backend/mmap/mmap_region.ts";
 import type { Bitmap } from "../bitmap/bitmap.ts";
-import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
+import { OptionRefused } from "../error/mmap_region_error.ts";
+import { SnapshotMismatch } from "../error/snapshot_error.ts";
 import { AccessDenied } from "../error/volatile_memory_error.ts";
 import { checkCount, shown } from "../text/argument.ts";
+import { type LazyOptions, loadWhenTouched, readLazyOptions } from "./lazy/fault_handler.ts";
+import { ensureLength } from "./lazy/loading.ts";
 import { layoutOf } from "./layout.ts";
 import { rangesOfManifest, type SnapshotManifest } from "./manifest.ts";
 import { openAgain } from "./open_again.ts";
@@ -41,6 +44,13 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
   readonly mode: "eager";
 }
 
+/** How memory is loaded from a snapshot while it is used. */
+export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
+  extends Omit<MmapOptions<B>, "backing">, LazyOptions {
+  /** Pages are loaded when they are touched, and all others in the background. */
+  readonly mode: "lazy";
+}
+
 /**
  * Makes memory of a file that {@linkcode writeSnapshot} wrote, or another program in the same flat
  * layout, such as Firecracker.
@@ -52,6 +62,10 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
  *
  * `"eager"` reads it into anonymous memory, and blocks the thread meanwhile. The memory has to be
  * writable.
+ *
+ * `"lazy"` makes anonymous memory whose pages are loaded from the file when they are touched, by a
+ * thread of this library: the guest runs meanwhile, and the file is not needed afterwards. See
+ * {@linkcode FaultHandler}, of which `FaultHandler.of(memory)` is the one of the memory. Linux only.
  *
  * Nothing is marked dirty.
  *
@@ -67,6 +81,8 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
  * @throws {InvalidManifest} The manifest is none, or not for this host.
  * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
  * @throws {OptionRefused} An option cannot be had.
+ * @throws {FaultsUnavailable} The kernel does not let this process handle page faults.
+ * @throws {InvalidGuestAddress} The working set is of other memory.
  * @throws {AccessDenied} The memory is to be filled, and `protection` does not allow it.
  * @throws {SystemError} A call failed.
  *
@@ -94,18 +110,21 @@ export interface EagerOptions<B extends Bitmap = Bitmap> extends Omit<MmapOption
 export function restore<B extends Bitmap = Bitmap>(
   ranges: Iterable<RestoreRange> | SnapshotManifest,
   file: Deno.FsFile | number,
-  options: CopyOnWriteOptions<B> | EagerOptions<B>,
+  options: CopyOnWriteOptions<B> | EagerOptions<B> | LazyRestoreOptions<B>,
 ): GuestMemoryMmap<B> {
   const { mode, lease, backing: _, ...rest } = options as MmapOptions<B> & {
     readonly mode: string;
     readonly lease?: OnLeaseBreak;
   };
-  if (mode !== "copyOnWrite" && mode !== "eager") {
-    throw new TypeError(`Cannot restore in mode ${shown(mode)}: it is "copyOnWrite" or "eager"`);
+  if (mode !== "copyOnWrite" && mode !== "eager" && mode !== "lazy") {
+    throw new TypeError(
+      `Cannot restore in mode ${shown(mode)}: it is "copyOnWrite", "eager" or "lazy"`,
+    );
   }
-  if (mode === "eager" && lease !== undefined) {
-    throw new TypeError("Cannot lease the file: eager memory does not need it afterwards");
+  if (mode !== "copyOnWrite" && lease !== undefined) {
+    throw new TypeError(`Cannot lease the file: only "copyOnWrite" maps it`);
   }
+  const lazily = mode === "lazy" ? readLazyOptions(rest as LazyOptions) : undefined;
   const isList = typeof (ranges as Iterable<RestoreRange>)?.[Symbol.iterator] === "function";
   const list = isList
     ? ranges as Iterable<RestoreRange>
@@ -119,13 +138,15 @@ export function restore<B extends Bitmap = Bitmap>(
   // Bitmaps are made by the caller's code, which may close the file.
   const fd = duplicate(new FileOffset(file).fd);
   try {
-    ensureFits(fd, length);
+    ensureLength(fd, length);
     if (mode === "copyOnWrite") {
       return GuestMemoryMmap.fromRanges(own, { ...rest, backing: templateBacking(fd, lease) });
     }
+    if (lazily !== undefined) ensureMissing(rest);
     const memory = GuestMemoryMmap.fromRanges(own, rest);
     try {
-      fill(memory, fd);
+      if (lazily !== undefined) loadWhenTouched(memory, fd, lazily);
+      else fill(memory, fd);
       return memory;
     } catch (error) {
       memory.close();
@@ -136,10 +157,14 @@ export function restore<B extends Bitmap = Bitmap>(
   }
 }
 
-function ensureFits(fd: number, length: number): void {
-  const { isRegular, size } = fileStatus(fd);
-  if (!isRegular) throw new SnapshotRefused("it is no regular file");
-  if (size !== length) throw new SnapshotMismatch("the snapshot", length, size);
+// Pages that are there already are never loaded.
+function ensureMissing({ prefault, lock }: MmapOptions): void {
+  const option = prefault ? "prefault" : lock === true ? "lock" : undefined;
+  if (option === undefined) return;
+  throw new OptionRefused(
+    option,
+    "it takes all pages now, and lazy memory takes them when touched",
+  );
 }
 
 function fill(memory: GuestMemoryMmap, fd: number): void {
@@ -161,7 +186,7 @@ function fill(memory: GuestMemoryMmap, fd: number): void {
       else forDataRuns(opened, position, position + len, read);
     }
     // What was cut off meanwhile looks like holes.
-    ensureFits(fd, length);
+    ensureLength(fd, length);
   } finally {
     if (opened !== undefined) closeDescriptor(opened);
   }

@@ -8,9 +8,17 @@ import { checkCount, checkFlag, shown } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
 import { Contents, type SkippedPages } from "./content.ts";
 import { layoutOf } from "./layout.ts";
+import { ensureLoaded } from "./lazy/ensure_loaded.ts";
 import { manifestOf, type SnapshotManifest } from "./manifest.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import {
+  Output,
+  PIECE,
+  readTransferOptions,
+  transfer,
+  type TransferOptions,
+  type TransferPlan,
+} from "./transfer.ts";
 import { WrittenHash } from "./written_hash.ts";
 
 /** How a snapshot is written. */
@@ -69,6 +77,7 @@ export interface SnapshotReport {
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
  * file is incomplete.
  * @throws {SnapshotMismatch} Somebody else has changed the length of the file meanwhile.
+ * @throws {RestoreUnfinished} Pages of the memory are still to be loaded: see {@linkcode FaultHandler}.
  * @throws {MemoryClosed} The memory is closed.
  * @throws {AccessDenied} The memory cannot be read.
  * @throws The reason of the signal.
@@ -95,16 +104,11 @@ export async function writeSnapshot(
   options: SnapshotOptions = {},
 ): Promise<SnapshotReport> {
   checkRegions(memory);
-  const { skip = "absent", generation = 0, sha256 = false } = options;
-  if (!["absent", "zero", "nothing"].includes(skip)) {
-    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
-  }
-  checkCount(generation, "generation");
-  checkFlag("sha256", sha256);
-  const plan = readTransferOptions(options);
+  const { skip, generation, sha256, plan } = readSnapshotOptions(options);
   plan.signal?.throwIfAborted();
   const layout = layoutOf(memory);
   const { places, length } = layout;
+  ensureLoaded(places);
   using contents = new Contents(places);
   using target = new TargetFile(file);
   target.ensureReplaceable(places.map(({ range }) => range));
@@ -127,4 +131,28 @@ export async function writeSnapshot(
     if (hash !== undefined) yield* hash.pieces();
     target.finish(plan.sync);
   }
+}
+
+/** Options as they were read from the caller, once. */
+export interface SnapshotPlan {
+  readonly skip: SkippedPages;
+  readonly generation: number;
+  readonly sha256: boolean;
+  readonly plan: TransferPlan;
+}
+
+/**
+ * Reads options.
+ *
+ * @throws {TypeError} One is of another kind.
+ * @throws {RangeError} The generation is no integer from 0.
+ */
+export function readSnapshotOptions(options: SnapshotOptions): SnapshotPlan {
+  const { skip = "absent", generation = 0, sha256 = false } = options;
+  if (!["absent", "zero", "nothing"].includes(skip)) {
+    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
+  }
+  checkCount(generation, "generation");
+  checkFlag("sha256", sha256);
+  return { skip, generation, sha256, plan: readTransferOptions(options) };
 }

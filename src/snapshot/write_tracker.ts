@@ -15,7 +15,12 @@ import {
   wide,
 } from "../../ffi/pagemap.ts";
 import { SystemError } from "../../ffi/system_error.ts";
-import { openWriteProtection, protectRegistered, registerMemory } from "../../ffi/userfaultfd.ts";
+import {
+  FAULTS_OF,
+  openWriteProtection,
+  protectRegistered,
+  registerMemory,
+} from "../../ffi/userfaultfd.ts";
 import { OwnedDescriptor } from "../backend/mmap/owned_descriptor.ts";
 import { type Bitmap, forAll, NoBitmap } from "../bitmap/bitmap.ts";
 import { RegionNotTrackable } from "../error/tracking_error.ts";
@@ -23,6 +28,7 @@ import { MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { checkRegions } from "./check_regions.ts";
 import { FoundPages } from "./found_pages.ts";
+import { trackLoading } from "./lazy/fault_handler.ts";
 import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from "./mapped_region.ts";
 
 /**
@@ -81,14 +87,14 @@ import { ensureAvailable, type MappedRegion, mappedRegion, pagesLength } from ".
  * ```
  */
 export class WriteTracker implements Disposable {
-  readonly #userfaultfd: OwnedDescriptor;
   readonly #pagemap: OwnedDescriptor;
+  readonly #resources: DisposableStack;
   #targets: readonly Target[];
 
-  private constructor(userfaultfd: OwnedDescriptor, pagemap: OwnedDescriptor, targets: Target[]) {
-    if (!(userfaultfd instanceof OwnedDescriptor)) throw new TypeError("Illegal constructor");
-    this.#userfaultfd = userfaultfd;
+  private constructor(pagemap: OwnedDescriptor, resources: DisposableStack, targets: Target[]) {
+    if (!(pagemap instanceof OwnedDescriptor)) throw new TypeError("Illegal constructor");
     this.#pagemap = pagemap;
+    this.#resources = resources;
     this.#targets = targets;
   }
 
@@ -105,28 +111,33 @@ export class WriteTracker implements Disposable {
    */
   static start(memory: Iterable<GuestMemoryRegion>): WriteTracker {
     checkRegions(memory);
-    const targets = [...memory].map(targetOf).sort((a, b) => a.start - b.start);
-    const userfaultfd = ensureAvailable(openWriteProtection);
-    let pagemap: number | undefined;
-    try {
-      pagemap = ensureAvailable(openPagemap);
-      // Closed since by what was asked afterwards, and other memory may be there now.
-      if (targets.some(({ mapping }) => mapping.released)) throw new MemoryClosed("mapping");
-      for (const target of targets) register(userfaultfd, target);
-      for (const target of targets) splitHugePages(userfaultfd, pagemap, target);
-      for (const range of rangesOf(targets)) arm(pagemap, range);
-      const owned = (fd: number) => new OwnedDescriptor(fd, "write tracker");
-      return new WriteTracker(owned(userfaultfd), owned(pagemap), targets);
-    } catch (error) {
-      if (pagemap !== undefined) closeDescriptor(pagemap);
-      closeDescriptor(userfaultfd);
-      throw error;
-    }
+    const mapped = [...memory].map(targetOf).sort((a, b) => a.start - b.start);
+    using resources = new DisposableStack();
+    const pagemap = new OwnedDescriptor(ensureAvailable(openPagemap), "write tracker");
+    resources.use({ [Symbol.dispose]: () => pagemap.close() });
+    // Closed since by what was asked afterwards, and other memory may be there now.
+    if (mapped.some(({ mapping }) => mapping.released)) throw new MemoryClosed("mapping");
+    let own: number | undefined;
+    const targets = mapped.map((target): Target => {
+      // Memory that is being loaded has a descriptor, and cannot have two.
+      const tracking = trackLoading(target.mapping, target.startAddr);
+      if (tracking !== undefined) {
+        resources.defer(() => tracking.end());
+        return { ...target, userfaultfd: resources.adopt(tracking.fd, closeDescriptor) };
+      }
+      own ??= resources.adopt(ensureAvailable(openWriteProtection), closeDescriptor);
+      const registered = { ...target, userfaultfd: own };
+      register(registered);
+      return registered;
+    });
+    for (const target of targets) splitHugePages(pagemap.fd, target);
+    for (const range of rangesOf(targets)) arm(pagemap.fd, range);
+    return new WriteTracker(pagemap, resources.move(), targets);
   }
 
   /** Whether the tracker is closed. */
   get closed(): boolean {
-    return this.#userfaultfd.closed;
+    return this.#pagemap.closed;
   }
 
   /**
@@ -139,13 +150,12 @@ export class WriteTracker implements Disposable {
    * @throws The error of a bitmap that cannot be marked. The next call marks it again.
    */
   collect(): number {
-    const { fd: userfaultfd } = this.#userfaultfd;
     const { fd: pagemap } = this.#pagemap;
     this.#targets = this.#targets.filter(({ mapping }) => !mapping.released);
     const targets = this.#targets;
     let bytes = 0;
     try {
-      for (const target of targets) if (target.isReplaced) register(userfaultfd, target);
+      for (const target of targets) if (target.isReplaced) register(target);
       for (const range of rangesOf(targets)) bytes += findWritten(pagemap, range);
     } finally {
       // A bitmap may be the caller's: nothing of it runs before the last system call.
@@ -156,12 +166,8 @@ export class WriteTracker implements Disposable {
 
   /** Ends tracking. What was written since the last `collect` is not reported. Closing again does nothing. */
   close(): void {
-    try {
-      this.#userfaultfd.close();
-    } finally {
-      this.#pagemap.close();
-    }
     this.#targets = [];
+    this.#resources.dispose();
   }
 
   /** The same as {@linkcode WriteTracker.close}, for `using`. */
@@ -171,7 +177,13 @@ export class WriteTracker implements Disposable {
 }
 
 /** A region that is tracked. */
-interface Target extends MappedRegion {
+interface Target extends MappedTarget {
+  /** The descriptor with which its memory is registered. */
+  readonly userfaultfd: number;
+}
+
+/** A region that is to be tracked. */
+interface MappedTarget extends MappedRegion {
   readonly bitmap: Bitmap;
   /** What its bitmap does not have yet. */
   readonly found: FoundPages;
@@ -186,7 +198,7 @@ interface Target extends MappedRegion {
 // written and then taken back by the kernel, as it does with pages of files and of shared memory.
 const WRITTEN = { mask: PAGE.written, returned: PAGE.written, flags: SCAN.protect };
 
-function targetOf(region: GuestMemoryRegion): Target {
+function targetOf(region: GuestMemoryRegion): MappedTarget {
   const { bitmap } = region;
   const mapped = mappedRegion(region);
   if (bitmap === NoBitmap) {
@@ -201,14 +213,14 @@ function targetOf(region: GuestMemoryRegion): Target {
   return { ...mapped, bitmap, found, start: address, end: address + length, isReplaced };
 }
 
-function register(userfaultfd: number, { startAddr, start, mapping }: Target): void {
+function register({ userfaultfd, startAddr, start, mapping }: Target): void {
   try {
-    registerMemory(userfaultfd, start, pagesLength(mapping));
+    registerMemory(userfaultfd, start, pagesLength(mapping), FAULTS_OF.write);
   } catch (error) {
     if (!(error instanceof SystemError && error.code === "EBUSY")) throw error;
     throw new RegionNotTrackable(
       startAddr,
-      "another write tracker, or a handler of faults, has its memory: close that first",
+      "another write tracker, or a lazy restore of another thread, has its memory",
       error,
     );
   }
@@ -241,7 +253,7 @@ function rangesOf(targets: readonly Target[]): Range[] {
 
 // The first write to a huge page of shared memory, or of a file, would unmap all of it, and all of it
 // would count as written.
-function splitHugePages(userfaultfd: number, pagemap: number, { start, mapping }: Target): void {
+function splitHugePages(pagemap: number, { userfaultfd, start, mapping }: Target): void {
   const { kind, shared, pageSize: granule } = mapping.shape;
   // Those of private memory are split by their first write, and those of hugetlbfs stay whole.
   if (kind === "anonymous" && !shared || granule !== pageSize()) return;

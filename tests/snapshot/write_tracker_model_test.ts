@@ -1,14 +1,17 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  AtomicBitmap,
   Backing,
   type GuestMemoryMmap,
   type MmapOptions,
   pageSize,
   SystemError,
 } from "../../mod.ts";
-import { WriteTracker } from "../../src/snapshot/mod.ts";
+import { restore, WriteTracker } from "../../src/snapshot/mod.ts";
 import { Random } from "../hostile/random.ts";
 import { hugePagesTest } from "../support/huge_pages.ts";
+import { gpa } from "../support/values.ts";
+import { scratchFile } from "./memories.ts";
 import { reasonOf, takePages, trackedMemory, trackerTest } from "./tracking.ts";
 import { WorkerWriter, WriteModel, Writers } from "./writers.ts";
 
@@ -118,6 +121,31 @@ modelTest("transparent huge pages of a memfd", async () => {
   }
   await play(memory, pageSize());
 });
+
+for (const prefetch of [false, true]) {
+  modelTest(
+    `memory that is being loaded, ${prefetch ? "in the background too" : "when touched"}`,
+    async () => {
+      using file = scratchFile();
+      Deno.truncateSync(file.path, 3 * PAGES * pageSize());
+      // Every second page has content, the others are holes.
+      for (let page = 0; page < 3 * PAGES; page += 2) {
+        using target = Deno.openSync(file.path, { write: true });
+        target.seekSync(page * pageSize(), Deno.SeekMode.Start);
+        target.writeSync(new Uint8Array(pageSize()).fill(5));
+      }
+      const ranges = rangesOf(PAGES).map(([start, pages]) =>
+        [gpa(start), pages * pageSize()] as const
+      );
+      using memory = restore(ranges, file.fd, {
+        mode: "lazy",
+        prefetch,
+        bitmap: (length) => new AtomicBitmap(length, pageSize()),
+      });
+      await play(memory, pageSize());
+    },
+  );
+}
 
 if (reasonOf("writeTracker") === undefined) {
   const HUGE = 2 ** 21;

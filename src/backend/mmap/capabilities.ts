@@ -8,7 +8,11 @@ import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { openPagemap, scanPages } from "../../../ffi/pagemap.ts";
-import { openUserfaultfd, openWriteProtection } from "../../../ffi/userfaultfd.ts";
+import {
+  openMissingPages,
+  openUserfaultfd,
+  openWriteProtection,
+} from "../../../ffi/userfaultfd.ts";
 import { Permissions } from "../../permissions.ts";
 import { Backing } from "./backing.ts";
 import { mapAll } from "./map_memory.ts";
@@ -57,7 +61,13 @@ export type OptionName =
   | "guardPages";
 
 /** The calls that are tried. */
-export type CallName = "membarrier" | "userfaultfd" | "pagemapScan";
+export type CallName =
+  | "membarrier"
+  /** Page faults of this program's own code. */
+  | "userfaultfd"
+  /** Page faults of system calls and KVM too, for `restore` in mode `"lazy"`. */
+  | "pageFaults"
+  | "pagemapScan";
 
 /** The trackers of writes that are tried. */
 export type TrackerName = "writeTracker" | "writtenSinceRestore";
@@ -111,7 +121,8 @@ export function capabilities(): Capabilities {
         if (!hasMembarrier()) throw new Error("membarrier(2) is Linux's own");
         membarrier();
       }),
-      userfaultfd: attempt(() => closeDescriptor(openUserfaultfd())),
+      userfaultfd: attempt(() => closeDescriptor(openUserfaultfd(true))),
+      pageFaults: attempt(() => closeDescriptor(openMissingPages(false).fd)),
       pagemapScan: attempt(scanNothing),
     },
     trackers: {

@@ -22,7 +22,9 @@ const KEEPS_ADDRESSES = 4;
 const CHANGER = 5;
 // How many threads use the words. One that was terminated counts for ever.
 const USERS = 6;
-const FIRST_HOLDER = 7;
+// Whether a lazy restore has not loaded all pages.
+const RESTORING = 7;
+const FIRST_HOLDER = 8;
 
 /** How many threads and handles can hold a mapping at a time. */
 export const MAX_HOLDERS: number = WORDS - FIRST_HOLDER;
@@ -123,6 +125,15 @@ export class ControlBlock {
   /** Makes {@linkcode ControlBlock.keepsAddresses} true for good. */
   keepAddresses(): void {
     Atomics.store(this.#words, KEEPS_ADDRESSES, 1);
+  }
+
+  /** Whether pages are still to be loaded. */
+  get isRestoring(): boolean {
+    return Atomics.load(this.#words, RESTORING) !== 0;
+  }
+
+  set isRestoring(value: boolean) {
+    Atomics.store(this.#words, RESTORING, value ? 1 : 0);
   }
 
   /** How many threads and handles hold the mapping. */

@@ -60,8 +60,9 @@ export class Mapping {
   #released = false;
   // Whether the words of the control block may be another mapping's.
   #left = false;
-  // Calls of this library that are pending on the thread pool.
+  // Calls of this library that are pending in other threads.
   #pending = 0;
+  readonly #onReleased = new Set<() => void>();
 
   private constructor(
     readonly shape: MappingShape,
@@ -168,9 +169,8 @@ export class Mapping {
   ensureMayProtect(protection: Permissions): void {
     checkPermissions(protection);
     if ((this.protection & ~protection) === 0) return;
-    this.#control.releaseDead();
-    const others = this.#control.holders - 1;
-    if (others > 0) throw new MappingShared(others);
+    const { otherHolders } = this;
+    if (otherHolders > 0) throw new MappingShared(otherHolders);
   }
 
   /**
@@ -202,12 +202,19 @@ export class Mapping {
     return this.#released;
   }
 
-  /** Holds the mapping while a call on the thread pool uses it: {@linkcode Mapping.release} waits. */
-  async during<T>(call: () => Promise<T>): Promise<T> {
+  /**
+   * Holds the mapping while a call in another thread uses it: {@linkcode Mapping.release} waits.
+   *
+   * @param call The call.
+   * @param onReleased Called when it is waited for.
+   */
+  async during<T>(call: () => Promise<T>, onReleased: () => void = () => {}): Promise<T> {
     this.#pending++;
+    this.#onReleased.add(onReleased);
     try {
       return await call();
     } finally {
+      this.#onReleased.delete(onReleased);
       if (--this.#pending === 0 && this.#released) this.#end();
     }
   }
@@ -217,6 +224,22 @@ export class Mapping {
     if (this.#released) return;
     this.#released = true;
     if (this.#pending === 0) this.#end();
+    else forAll(this.#onReleased, (onReleased) => onReleased());
+  }
+
+  /** How many other threads and handles hold the mapping. */
+  get otherHolders(): number {
+    this.#control.releaseDead();
+    return this.#control.holders - 1;
+  }
+
+  /** Whether pages of it are still to be loaded: known to all threads. */
+  get isRestoring(): boolean {
+    return this.#control.isRestoring;
+  }
+
+  set isRestoring(value: boolean) {
+    this.#control.isRestoring = value;
   }
 
   /** Ends a hold of a thread that has another one. */

@@ -57,7 +57,7 @@ linuxTest("capabilities() agrees with what mapping does, and leaves nothing mapp
     if (!available) assert(failure instanceof OptionRefused && reason === failure.message);
   }
   assertEquals(tries.length, Object.keys({ ...backings, ...options }).length);
-  assertEquals(Object.keys(calls), ["membarrier", "userfaultfd", "pagemapScan"]);
+  assertEquals(Object.keys(calls), ["membarrier", "userfaultfd", "pageFaults", "pagemapScan"]);
   assertEquals(Object.keys(trackers), ["writeTracker", "writtenSinceRestore"]);
   assertEquals(trackers.writtenSinceRestore, calls.pagemapScan);
   for (const { available, reason } of [...Object.values(calls), ...Object.values(trackers)]) {
