@@ -266,6 +266,7 @@ class ForeignContent implements Content {
       if (skip === "zero") forNonZeroRuns(address, count, pageSize(), write);
       else write(0, count);
     }
+    // The buffer ends here.
     output.flush();
   }
 }

@@ -454,6 +454,19 @@ mountTest("writeDiff() in the compact form on a full disk, and on one without ho
     await assertRejects(() => applyDiff(base.fd, file.fd, { form }), SnapshotMismatch);
     assertEquals(base.stored, 0);
   }
+  {
+    // The last call is cut off.
+    using small = smallDisk(8 * PAGE);
+    using file = scratchFile(small.path);
+    using few = GuestMemoryMmap.fromRanges([[gpa(0), 16 * PAGE]], {
+      bitmap: (length) => new AtomicBitmap(length, PAGE),
+    });
+    few.fill(gpa(0), 16 * PAGE, 1);
+    const failed = () => writeDiff(few, file.fd, takeDirty(few), { form });
+    const error = await assertRejects(failed, SnapshotFailed);
+    assertEquals([error.bytes, error.total], [8 * PAGE, 17 * PAGE]);
+    assertEquals(takePages(few).length, 16);
+  }
   const marked = takePages(memory);
   assertEquals(marked.length, pages);
   for (let i = 0; i < pages; i++) memory.write(new Uint8Array(PAGE).fill(1), gpa(2 * i * PAGE));

@@ -114,6 +114,28 @@ linuxTest("applyDiff() refuses a diff of another generation, and changes nothing
   ]);
 });
 
+linuxTest(
+  "applyDiff() refuses a compact diff of another length than its manifest has",
+  async () => {
+    const files = [0, 1].map(() => ({ base: scratchFile(), diff: scratchFile() }));
+    const manifests = [];
+    for (const [i, { base, diff }] of files.entries()) {
+      using memory = trackedMemory([[0, (4 + i) * PAGE]]);
+      const { manifest: first } = await writeSnapshot(memory, base.fd);
+      memory.write(Uint8Array.of(1), gpa(0));
+      const options = { form: "compact", since: first } as const;
+      const { manifest } = await writeDiff(memory, diff.fd, takeDirty(memory), options);
+      manifests.push({ base: first, diff: manifest });
+    }
+    // The files fit to each other, and the manifests too.
+    const [{ base, diff }] = files.toReversed() as [typeof files[0]];
+    const options = { manifests: manifests[0]! };
+    const error = await assertRejects(() => applyDiff(base.fd, diff.fd, options), SnapshotMismatch);
+    assertEquals([error.expected, error.found], [4 * PAGE, 5 * PAGE]);
+    for (const { base, diff } of files) for (const file of [base, diff]) file[Symbol.dispose]();
+  },
+);
+
 linuxTest("applyDiff() and writeDiff() refuse manifests of other regions", async () => {
   using chain = await Chain.make();
   const { first, base, diffs, memory, manifests: [one] } = chain;
