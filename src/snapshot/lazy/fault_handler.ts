@@ -276,8 +276,11 @@ export class FaultHandler {
       );
     }
     const { fd } = this.#userfaultfd;
-    const { address } = mapping.shape;
-    registerMemory(fd, address, pagesLength(mapping), FAULTS_OF.missing | FAULTS_OF.write);
+    // All of it: the thread protects whatever it loads.
+    for (const served of this.#served.keys()) {
+      const faults = FAULTS_OF.missing | FAULTS_OF.write;
+      registerMemory(fd, served.shape.address, pagesLength(served), faults);
+    }
     const copy = duplicate(fd);
     this.#tracked.add(mapping);
     this.#loading.isProtected = true;

@@ -6,7 +6,6 @@
 import { takeFromEvent } from "../../../ffi/event_fd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { DataRuns } from "../../../ffi/file_space.ts";
-import { addressOf } from "../../../ffi/io.ts";
 import {
   copyPages,
   forMessages,
@@ -16,6 +15,7 @@ import {
   wakePages,
   zeroPages,
 } from "../../../ffi/page_faults.ts";
+import { HeldBuffer } from "../held_buffer.ts";
 import { LoadState, type LoadStateHandle } from "./load_state.ts";
 
 /** Host memory, and where its content is in the file. */
@@ -82,8 +82,7 @@ export class PageLoader {
   readonly #setup: LoaderSetup;
   readonly #state: LoadState;
   readonly #report: (message: LoaderMessage) => void;
-  readonly #zeros: Uint8Array;
-  readonly #zerosAddress: number;
+  readonly #zeros: HeldBuffer;
   // Faults whose answer has to wait until a discard was noted.
   #delayed: number[] = [];
   // Those of pages that cannot be loaded.
@@ -111,8 +110,7 @@ export class PageLoader {
     this.#report = report;
     this.#runs = setup.file === undefined ? undefined : new DataRuns(setup.file);
     this.#end = Math.max(...setup.ranges.map(({ position, length }) => position + length));
-    this.#zeros = new Uint8Array(setup.pageSize);
-    this.#zerosAddress = addressOf(this.#zeros);
+    this.#zeros = new HeldBuffer(setup.pageSize);
   }
 
   /** Serves until it is stopped. */
@@ -215,7 +213,7 @@ export class PageLoader {
   #answerZero(address: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     const copyZeros = () => {
-      return copyPages(userfaultfd, address, this.#zerosAddress, pageSize, this.#isProtected);
+      return copyPages(userfaultfd, address, this.#zeros.address, pageSize, this.#isProtected);
     };
     // The page of zeros cannot be protected.
     let result = this.#isProtected ? copyZeros() : zeroPages(userfaultfd, address, pageSize);
@@ -227,13 +225,12 @@ export class PageLoader {
   #cannotAnswer(result: number, address: number, page: number | undefined): void {
     const { pageSize, userfaultfd } = this.#setup;
     if (result === NOT_COPIED.again) this.#delayed.push(address);
-    else if (page !== undefined && result === NOT_COPIED.noSource) {
-      this.#failAt(page);
-      this.#failed.push(address);
-    } else {
-      // It is there, or nobody's.
+    else if (IS_OVER.includes(result)) {
       if (page !== undefined) this.#markDone(page, 1);
       wakePages(userfaultfd, address, pageSize);
+    } else {
+      this.#failAt(page ?? this.#pageAt(address) ?? 0, result);
+      this.#failed.push(address);
     }
   }
 
@@ -275,7 +272,7 @@ export class PageLoader {
     });
     addUntil(end);
     if (holes.length > 0 && this.#isCutOff()) {
-      this.#failAt(holes[0]![0]);
+      this.#failAt(holes[0]![0], NOT_COPIED.noSource);
       return false;
     }
     for (const [first, count] of holes) this.#state.done.add(first, count);
@@ -295,11 +292,11 @@ export class PageLoader {
       const [from, length] = [source + page * pageSize, pages * pageSize];
       const result = copyPages(userfaultfd, place.address, from, length, this.#isProtected);
       if (result > 0) this.#markDone(page, result / pageSize);
-      else if (result === NOT_COPIED.noSource) {
-        this.#failAt(page);
+      else if (IS_OVER.includes(result)) this.#markDone(page, 1);
+      else if (result !== NOT_COPIED.again) {
+        this.#failAt(page, result);
         yield "failed";
-        // It is there, or nobody's.
-      } else if (result !== NOT_COPIED.again) this.#markDone(page, 1);
+      }
       yield "next";
     }
   }
@@ -366,8 +363,11 @@ export class PageLoader {
     }
   }
 
-  #failAt(page: number): void {
-    this.#fail(page * this.#setup.pageSize, "the file was cut off, or cannot be read");
+  #failAt(page: number, result: number): void {
+    const reason = result === NOT_COPIED.noSource
+      ? "the file was cut off, or cannot be read"
+      : `UFFDIO_COPY failed with errno ${-result}`;
+    this.#fail(page * this.#setup.pageSize, reason);
   }
 
   // The owner may be who waits for the page: then it hears nothing.
@@ -381,6 +381,9 @@ export class PageLoader {
     this.#report({ kind: "failed", position, reason });
   }
 }
+
+// The page is there, or nobody's.
+const IS_OVER: readonly number[] = [NOT_COPIED.exists, NOT_COPIED.gone, NOT_COPIED.ended];
 
 // Waiting for a word that never changes is a pause.
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
