@@ -4,6 +4,8 @@
  * @module
  */
 import { type Options, parseOptions, USAGE } from "./options.ts";
+import { machine } from "./machine.ts";
+import type { Table } from "./ratio_chart.ts";
 import { formatTable, makeRow, type Row } from "./table.ts";
 import { Progress } from "./vs_rust/compare/progress.ts";
 import { takeTurns } from "./vs_rust/compare/rounds.ts";
@@ -96,8 +98,35 @@ export async function bench(title: string, subjects: readonly Subject[]): Promis
  */
 export function print(title: string, rows: readonly Row[]): void {
   if (rows.length === 0) return;
+  printed.push({ title, rows });
   if (called.json) console.log(JSON.stringify({ title, rows }));
   else console.log(`${formatTable(title, rows).join("\n")}\n`);
+}
+
+/** The tables that were printed. */
+const printed: Table[] = [];
+
+/**
+ * Draws what was printed, if that is asked for.
+ *
+ * @param name The name of the picture.
+ * @param title What it shows.
+ * @param aims Which ratio a row should have at most, by its name.
+ */
+export async function drawChart(
+  name: string,
+  title: string,
+  aims: ReadonlyMap<string, number>,
+): Promise<void> {
+  if (called.charts === undefined) return;
+  // Loaded only where it is needed: it takes longer than a small benchmark.
+  const { ratiosChart } = await import("./ratio_chart.ts");
+  const folder = new URL(`../${called.charts}`, import.meta.url);
+  await Deno.mkdir(folder, { recursive: true });
+  const conditions = `Deno ${Deno.version.deno}, ${machine()}`;
+  const svg = await ratiosChart(title, conditions, printed, aims);
+  await Deno.writeTextFile(new URL(`${name}.svg`, folder), svg);
+  console.error(`${called.charts}${name}.svg`);
 }
 
 /** Whether a row is asked for. */

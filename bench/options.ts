@@ -36,6 +36,8 @@ Options:
   --rounds N     How many rounds; 5 by default
   --time MS      How long to measure a row in each round; 20 by default
   --gib N        What "start" prefaults and "snapshot" takes; 1 GiB by default
+  --chart        Draw the ratios of "snapshot" into target/bench/
+  --record       Draw them into bench/results/ instead, to be committed
   --json         Print times in nanoseconds as JSON, one table in each line
   -h, --help     Show this text`;
 
@@ -51,6 +53,8 @@ export interface Options {
   readonly timeMs: number;
   /** The memory that is prefaulted or tracked, in GiB. */
   readonly gib: number;
+  /** The folder of this project to draw charts into, if any. */
+  readonly charts: string | undefined;
   /** Whether to print JSON. */
   readonly json: boolean;
 }
@@ -73,6 +77,7 @@ export function parseOptions(args: string[]): Options | undefined {
     rounds: countOf("--rounds", values.rounds) ?? 5,
     timeMs: countOf("--time", values.time) ?? 20,
     gib: countOf("--gib", values.gib) ?? 1,
+    charts: values.record ? "bench/results/" : values.chart ? "target/bench/" : undefined,
     json: values.json,
   };
 }
@@ -87,6 +92,8 @@ function parse(args: string[]) {
         rounds: { type: "string" },
         time: { type: "string" },
         gib: { type: "string" },
+        chart: { type: "boolean" },
+        record: { type: "boolean" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h" },
       },

@@ -3,7 +3,7 @@
  *
  * Each figure is the best of several in a new process. Both sides take turns.
  */
-import { called, isWanted, print } from "./measure.ts";
+import { called, drawChart, isWanted, print } from "./measure.ts";
 import { NativeProgram, output } from "./start/native.ts";
 import { makeRow, type Row } from "./table.ts";
 import { takeTurns } from "./vs_rust/compare/rounds.ts";
@@ -14,9 +14,15 @@ const TAKES = 20;
 /** Snapshots in a process, and memories of a snapshot. */
 const SAVES = 4;
 const CLONES = 200;
+/** Bytes that are loaded lazily, and pages that are touched. */
+const LOADED = 2 ** 29;
+const FAULTS = 4000;
 
 const title = "Tracking writes, at best";
 const size = called.gib * GIB;
+
+// The ratios of bench/README.md.
+const aims = new Map<string, number>();
 
 const available = await measure(["probe"]);
 {
@@ -25,7 +31,11 @@ const available = await measure(["probe"]);
     await benchTracker(native);
     await benchSnapshots(native);
   } else console.error("snapshot: the kernel has no tracking of writes");
+  using faults = NativeProgram.compile(new URL("snapshot/faults.c", import.meta.url));
+  if (available.pageFaults) await benchFaults(faults);
+  else console.error("snapshot: this process may not handle page faults");
 }
+await drawChart("snapshot", "Trackers, snapshots and lazy restore beside C", aims);
 
 async function benchTracker(native: NativeProgram | undefined): Promise<void> {
   const rows: Row[] = [];
@@ -46,6 +56,7 @@ async function benchTracker(native: NativeProgram | undefined): Promise<void> {
       const times = here!.map((figures) => figures[figure]!);
       const beside = c && { name: rival, times: c.map((figures) => figures[its]!) };
       rows.push(makeRow({ name, times }, beside, (times) => Math.min(...times)));
+      if (figure === "take" && its === "marked") aims.set(name, 1.5);
     };
     if (dirty === 0) add(arming, "arm", "C", "arm");
     add(taking, "take", "C, marks a bitmap too", "marked");
@@ -59,14 +70,21 @@ async function benchSnapshots(native: NativeProgram | undefined): Promise<void> 
   const title = "Snapshots, at best";
   const rows: Row[] = [];
   const cases = [
-    { name: "writeSnapshot, 10% of pages present", what: "save", its: "save", present: 100 },
-    { name: "writeDiff, 10% of pages dirty", what: "diff", its: "save", present: 100 },
-    { name: "restore by copy-on-write, first access", what: "clone", its: "clone", present: 0 },
+    { name: "writeSnapshot, 10% of pages present", what: "save", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, 10% of pages dirty", what: "diff", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, the same, compact", what: "compact", its: "save", rival: "C, by runs" },
+    { name: "writeDiff, the same, compact", what: "compact", its: "pack", rival: "C, compact" },
+    {
+      name: "restore by copy-on-write, first access",
+      what: "clone",
+      its: "clone",
+      rival: "C, mmap",
+    },
   ];
-  for (const { name, what, its, present } of cases) {
+  for (const { name, what, its, rival } of cases) {
     const row = `${name}, ${sizeName(size)}`;
     if (!isWanted(title, row)) continue;
-    const args = [size, present, what === "clone" ? CLONES : SAVES].map(String);
+    const args = [size, what === "clone" ? 0 : 100, what === "clone" ? CLONES : SAVES].map(String);
     const takes = [
       () => measure([what, ...args]),
       ...(native ? [() => measureNative(native, [its, ...args])] : []),
@@ -76,10 +94,39 @@ async function benchSnapshots(native: NativeProgram | undefined): Promise<void> 
       takes.map((take) => ({ name: "", take })),
       () => {},
     );
-    const times = here!.map((figures) => figures[its]!);
-    const rival = what === "clone" ? "C, mmap" : "C, by runs";
-    const beside = c && { name: rival, times: c.map((figures) => figures[its]!) };
+    const figure = what === "clone" ? "clone" : "save";
+    const times = here!.map((figures) => figures[figure]!);
+    const beside = c && { name: rival, times: c.map((figures) => figures[figure]!) };
     rows.push(makeRow({ name: row, times }, beside, (times) => Math.min(...times)));
+    if (what === "save") aims.set(row, 1.15);
+    if (what === "compact") aims.set(row, 1);
+  }
+  print(title, rows);
+}
+
+// From a file in /dev/shm, each page of which has content.
+async function benchFaults(native: NativeProgram | undefined): Promise<void> {
+  const title = "Loading pages lazily";
+  const rows: Row[] = [];
+  const bytes = Math.min(size, LOADED);
+  const cases = [
+    { name: "a page when it is touched, median", what: "fault", figure: "fault", count: FAULTS },
+    { name: "the same, 95th percentile", what: "fault", figure: "p95", count: FAULTS },
+    { name: `all of ${sizeName(bytes)} in the background`, what: "load", figure: "load", count: 1 },
+  ];
+  for (const { name, what, figure, count } of cases) {
+    if (!isWanted(title, name)) continue;
+    const args = [what, bytes, 0, count].map(String);
+    const takes = [() => measure(args), ...(native ? [() => measureNative(native, args)] : [])];
+    const [here, c] = await takeTurns(
+      called.rounds,
+      takes.map((take) => ({ name: "", take })),
+      () => {},
+    );
+    const times = here!.map((figures) => figures[figure]!);
+    const beside = c && { name: "C, a thread", times: c.map((figures) => figures[figure]!) };
+    rows.push(makeRow({ name, times }, beside, (times) => Math.min(...times)));
+    if (figure === "fault") aims.set(name, 1.3);
   }
   print(title, rows);
 }

@@ -10,9 +10,9 @@ import { optionsOf, USAGE } from "./backings/arguments.ts";
 import { reasonOf } from "./backings/backings_error.ts";
 import { candidates } from "./backings/candidates.ts";
 import { ensureEnough } from "./backings/memory_limit.ts";
-import { Progress } from "./backings/progress.ts";
 import { compare, type Report } from "./backings/report.ts";
 import { formatTable, formatVerdict } from "./backings/table.ts";
+import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
 
 const NOT_GIVEN_BACK = 1;

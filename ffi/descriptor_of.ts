@@ -27,6 +27,30 @@ export interface OpenFile {
  */
 export function descriptorOf(file: OpenFile): number {
   const { dev, ino } = file.statSync();
+  const last = found.get(file);
+  if (last !== undefined && isStill(last, dev, ino) && standsAt(last.fd, positionOf(file))) {
+    return last.fd;
+  }
+  const candidate = search(file, dev, ino);
+  // Of a device, each opening is another thing.
+  if (candidate.isRegular) found.set(file, candidate);
+  return candidate.fd;
+}
+
+// Searching takes a call for each descriptor that is open.
+const found = new WeakMap<OpenFile, Candidate>();
+
+// Whoever opened that one may have closed it since, and the number be another file's.
+function isStill({ fd, kind }: Candidate, device: number, inode: number | null): boolean {
+  try {
+    return candidateOf(fd, device, inode)?.kind === kind;
+  } catch (error) {
+    if (error instanceof SystemError) return false;
+    throw error;
+  }
+}
+
+function search(file: OpenFile, dev: number, ino: number | null): Candidate {
   let candidates: Candidate[] = [];
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const position = positionOf(file);
@@ -63,35 +87,40 @@ interface Candidate {
   readonly isRegular: boolean;
 }
 
-function choose(candidates: readonly Candidate[]): number {
+function choose(candidates: readonly Candidate[]): Candidate {
   const [first, ...others] = candidates.toSorted((a, b) => a.fd - b.fd);
   if (first === undefined) {
     throw new TypeError("Cannot find the descriptor of the file: pass a raw fd");
   }
   // Two openings of a device are two things, such as two virtual machines of /dev/kvm.
-  if (others.every(({ kind }) => first.isRegular && kind === first.kind)) return first.fd;
-  const found = [first, ...others].map(({ fd, access }) => `${fd} (${access})`).join(", ");
+  if (others.every(({ kind }) => first.isRegular && kind === first.kind)) return first;
+  const all = [first, ...others].map(({ fd, access }) => `${fd} (${access})`).join(", ");
   throw new TypeError(
-    `Cannot find the descriptor of the file: it may be any of ${found}, pass a raw fd`,
+    `Cannot find the descriptor of the file: it may be any of ${all}, pass a raw fd`,
   );
 }
 
-// `Deno.FileInfo` has both numbers rounded to doubles.
 function candidatesFor(device: number, inode: number | null): Candidate[] {
-  const found: Candidate[] = [];
+  const candidates: Candidate[] = [];
   for (const fd of openDescriptors()) {
     try {
-      const status = fileStatus(fd);
-      if (Number(status.device) !== device || Number(status.inode) !== inode) continue;
-      const access = accessMode(fd);
-      const kind = `${status.device} ${status.inode} ${access}`;
-      found.push({ fd, kind, access, isRegular: status.isRegular });
+      const candidate = candidateOf(fd, device, inode);
+      if (candidate !== undefined) candidates.push(candidate);
     } catch (error) {
       // Another thread has closed it since, or it is another file: this one could be asked above.
       if (!(error instanceof SystemError)) throw error;
     }
   }
-  return found;
+  return candidates;
+}
+
+// `Deno.FileInfo` has both numbers rounded to doubles.
+function candidateOf(fd: number, device: number, inode: number | null): Candidate | undefined {
+  const status = fileStatus(fd);
+  if (Number(status.device) !== device || Number(status.inode) !== inode) return undefined;
+  const access = accessMode(fd);
+  const kind = `${status.device} ${status.inode} ${access}`;
+  return { fd, kind, access, isRegular: status.isRegular };
 }
 
 // All that were open the whole time, and the one of the listing itself.

@@ -23,6 +23,11 @@ export interface FileStatus {
   readonly inode: bigint;
 }
 
+// Structures that calls fill, one after the other. A buffer for each call would have V8 collect
+// garbage for it, where memory was mapped just before: that counts as a buffer too, of gigabytes.
+const structure = new DataView(new ArrayBuffer(256));
+const NO_PATH = Uint8Array.of(0);
+
 // Of st_blocks, whatever the blocks of the file system are.
 const BLOCK = 512;
 const S_IFMT = 0o170000;
@@ -37,7 +42,7 @@ const S_IFREG = 0o100000;
 export function fileStatus(fd: number): FileStatus {
   const calls = fileCalls();
   if (calls.statx !== null) return statx(fd, "", AT_EMPTY_PATH, { fd });
-  const view = new DataView(new ArrayBuffer(256));
+  const view = structure;
   // struct stat of macOS with 64-bit inodes: st_dev i32 at 0, st_mode u16 at 4, st_ino u64 at 8,
   // st_size i64 at 96, st_blocks i64 at 104, st_blksize i32 at 112.
   // SAFETY: struct stat has 144 bytes there.
@@ -70,8 +75,8 @@ function statx(
 ): FileStatus {
   // struct statx of linux/stat.h: stx_blksize u32 at 4, stx_mode u16 at 28, stx_ino u64 at 32,
   // stx_size u64 at 40, stx_blocks u64 at 48, stx_dev_major and stx_dev_minor u32 at 136 and 140.
-  const view = new DataView(new ArrayBuffer(256));
-  const name = new TextEncoder().encode(`${path}\0`);
+  const view = structure;
+  const name = path === "" ? NO_PATH : new TextEncoder().encode(`${path}\0`);
   // SAFETY: the path ends with a zero byte, and the view has 256 bytes, as struct statx has.
   const status = fileCalls().statx!(fd, name, flags, STATX_BASIC_STATS, view);
   if (status !== 0) throw lastError("statx", args);
@@ -96,10 +101,21 @@ function typeOf(mode: number): Pick<FileStatus, "isRegular" | "hasType"> {
   return { isRegular: type === S_IFREG, hasType: type !== 0 };
 }
 
-// makedev of sys/sysmacros.h.
-function deviceNumber(major: number, minor: number): bigint {
+/** The number of a device, of its two parts: `makedev` of `sys/sysmacros.h`. */
+export function deviceNumber(major: number, minor: number): bigint {
   const [ma, mi] = [BigInt(major), BigInt(minor)];
   return (ma & 0xffff_f000n) << 32n | (ma & 0xfffn) << 8n | (mi & 0xffff_ff00n) << 12n | mi & 0xffn;
+}
+
+/**
+ * The two numbers that a device's number consists of: `major` and `minor` of `sys/sysmacros.h`.
+ *
+ * @param device As {@linkcode FileStatus} has it, on Linux.
+ */
+export function deviceParts(device: bigint): [major: number, minor: number] {
+  const major = device >> 8n & 0xfffn | device >> 32n & 0xffff_f000n;
+  const minor = device & 0xffn | device >> 12n & 0xffff_ff00n;
+  return [Number(major), Number(minor)];
 }
 
 /** What a descriptor was opened for. */
@@ -146,7 +162,7 @@ export function isAppending(fd: number): boolean {
 export function hugePageSize(fd: number): number | undefined {
   if (libc().platform.map.hugeTlb === 0) return undefined;
   // struct statfs of asm-generic/statfs.h: f_type at 0, f_bsize at 8, words of 64 bits.
-  const view = new DataView(new ArrayBuffer(256));
+  const view = structure;
   // SAFETY: struct statfs has 120 bytes.
   if (fileCalls().fstatfs?.(fd, view) !== 0) return undefined;
   return view.getUint32(0, true) === HUGETLBFS_MAGIC ? view.getUint32(8, true) : undefined;

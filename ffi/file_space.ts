@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { EINTR, fileCalls, lastError, lazily, libc, systemError } from "./libc.ts";
+import { EINTR, fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { LibcUnavailable } from "./system_error.ts";
 
 const calls = lazily(
@@ -92,40 +92,80 @@ const ENXIO = 6;
  * @param onRun Called with where a part begins in the file, and its bytes, by rising offset.
  * @throws {SystemError} The call failed.
  */
-export function forDataRuns(
-  fd: number,
-  start: number,
-  end: number,
-  onRun: (start: number, length: number) => void,
-): void {
-  if (libc().platform.systemCalls === undefined) {
-    if (start < end) onRun(start, end - start);
-    return;
+export function forDataRuns(fd: number, start: number, end: number, onRun: OnDataRun): void {
+  new DataRuns(fd).forEach(start, end, onRun);
+}
+
+/** Gets a part of a file: where it begins, and its bytes. */
+export type OnDataRun = (start: number, length: number) => void;
+
+/**
+ * The parts of a file that are not holes, for who asks for one piece of it after the other: finding the
+ * end of a part takes the kernel as long as the part has pages, so it is found once.
+ */
+export class DataRuns {
+  readonly #fd: number;
+  // The part that was found last.
+  #first = 0;
+  #end = 0;
+
+  /**
+   * Nothing is asked yet.
+   *
+   * @param fd A descriptor whose position nobody needs: it is moved.
+   */
+  constructor(fd: number) {
+    this.#fd = fd;
   }
-  const { lseek } = fileCalls();
-  const { errno } = libc();
-  for (let at = start; at < end;) {
-    // SAFETY: touches no memory.
-    const dataFound = lseek(fd, BigInt(at), SEEK_DATA);
-    const noData = errno[0]!;
-    const data = Number(dataFound);
-    if (data < 0) {
-      if (noData === ENXIO) return;
-      throw systemError("lseek", noData, { fd, offset: at });
-    }
-    if (data >= end) return;
-    // SAFETY: touches no memory.
-    const holeFound = lseek(fd, BigInt(data), SEEK_HOLE);
-    const noHole = errno[0]!;
-    const hole = Number(holeFound);
-    if (hole < 0) {
+
+  /**
+   * Lists the parts of a piece: see {@linkcode forDataRuns}.
+   *
+   * @param start Where the piece begins.
+   * @param end Where it ends.
+   * @param onRun Called with each part.
+   */
+  forEach(start: number, end: number, onRun: OnDataRun): void {
+    for (let at = start; at < end;) {
+      const data = this.next(at, end);
+      if (data >= end) return;
+      if (data >= this.#end || data < this.#first) {
+        this.#first = data;
+        this.#end = this.#endOf(data, end);
+      }
+      at = Math.min(this.#end, end);
+      if (at > data) onRun(data, at - data);
       // Somebody has truncated it since.
-      if (noHole === ENXIO) return;
-      throw systemError("lseek", noHole, { fd, offset: data });
+      else return;
     }
+  }
+
+  /**
+   * Finds what is no hole.
+   *
+   * @param at Where to begin.
+   * @param end Where to end.
+   * @returns Where it is; `end` if there is none.
+   */
+  next(at: number, end: number): number {
+    if (at >= this.#first && at < this.#end) return at;
+    if (libc().platform.systemCalls === undefined) return at;
+    // SAFETY: touches no memory.
+    const data = Number(fileCalls().lseek(this.#fd, BigInt(at), SEEK_DATA));
     // What cannot seek, such as a device, answers with any number.
-    at = hole > data && data >= at ? Math.min(hole, end) : end;
-    onRun(data, at - data);
+    if (data >= 0) return data >= at ? Math.min(data, end) : at;
+    if (libc().errno[0] === ENXIO) return end;
+    throw lastError("lseek", { fd: this.#fd, offset: at });
+  }
+
+  // Where the part at a position ends.
+  #endOf(data: number, end: number): number {
+    if (libc().platform.systemCalls === undefined) return end;
+    // SAFETY: touches no memory.
+    const hole = Number(fileCalls().lseek(this.#fd, BigInt(data), SEEK_HOLE));
+    if (hole >= 0) return hole > data ? hole : end;
+    if (libc().errno[0] === ENXIO) return data;
+    throw lastError("lseek", { fd: this.#fd, offset: data });
   }
 }
 

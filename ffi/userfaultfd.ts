@@ -25,10 +25,11 @@ const UFFD_USER_MODE_ONLY = 1;
 const UFFD_API = 0xaan;
 const USERFAULTFD_IOC_NEW = 0xaa00n;
 // _IOWR(0xaa, 0x3f, struct uffdio_api), _IOWR(0xaa, 0, struct uffdio_register),
-// _IOR(0xaa, 1, struct uffdio_range)
+// _IOR(0xaa, 1, struct uffdio_range), _IOR(0xaa, 2, struct uffdio_range)
 const UFFDIO_API = 0xc018_aa3fn;
 const UFFDIO_REGISTER = 0xc020_aa00n;
 const UFFDIO_UNREGISTER = 0x8010_aa01n;
+const UFFDIO_WAKE = 0x8010_aa02n;
 // _IOWR(0xaa, 6, struct uffdio_writeprotect)
 const UFFDIO_WRITEPROTECT = 0xc018_aa06n;
 const UFFDIO_WRITEPROTECT_MODE_WP = 1n;
@@ -42,7 +43,7 @@ const WP_ASYNC = 0x8000n;
 
 const WRITE_PROTECTION = WP_HUGETLBFS_SHMEM | WP_UNPOPULATED | WP_ASYNC;
 const MISSING_PAGES = EVENT_REMOVE | MISSING_SHMEM;
-const WRITE_FAULTS = PAGEFAULT_FLAG_WP | WP_HUGETLBFS_SHMEM | WP_UNPOPULATED;
+const WRITE_FAULTS = PAGEFAULT_FLAG_WP | WP_HUGETLBFS_SHMEM;
 
 /** `UFFDIO_REGISTER_MODE_*`: which accesses of registered memory count. */
 export const FAULTS_OF = {
@@ -115,11 +116,11 @@ export function openMissingPages(userModeOnly: boolean): { fd: number; canProtec
 }
 
 /**
- * A descriptor that gets the writes to protected pages.
+ * A descriptor that gets the writes to protected pages. Holes of private memory are not protected.
  *
  * @param userModeOnly See {@linkcode openUserfaultfd}.
  * @returns A descriptor, close-on-exec. Closing it ends the protection, and lets the writers go on.
- * @throws {SystemError} The kernel refuses: `ioctl` with `EINVAL` before Linux 6.4.
+ * @throws {SystemError} The kernel refuses: `ioctl` with `EINVAL` before Linux 5.19.
  * @throws {LibcUnavailable} The platform has no such call.
  */
 export function openWriteFaults(userModeOnly: boolean): number {
@@ -173,6 +174,8 @@ export function unregisterMemory(fd: number, address: number, length: number): v
   if (calls().ioctl(fd, UFFDIO_UNREGISTER, argument) !== 0) {
     throw lastError("ioctl", { fd, request: "UFFDIO_UNREGISTER", length });
   }
+  // The kernel wakes those that wait for missing pages, and not those that write to protected ones.
+  calls().ioctl(fd, UFFDIO_WAKE, argument);
 }
 
 /**

@@ -6,7 +6,10 @@
  *     process.ts take BYTES DIRTY ROUNDS   tracks, writes DIRTY pages of 1000, takes them: the best
  *     process.ts save BYTES PRESENT ROUNDS writes PRESENT pages of 1000, then a snapshot: the best
  *     process.ts diff BYTES DIRTY ROUNDS   the same, marked in a bitmap, as a diff
+ *     process.ts compact BYTES DIRTY ROUNDS  that in the compact form
  *     process.ts clone BYTES 0 ROUNDS      restores by copy-on-write, and reads a byte: the best
+ *     process.ts fault BYTES 0 PAGES       restores lazily, and reads PAGES pages: the median
+ *     process.ts load BYTES 0 1            restores lazily, and waits until all is loaded
  *
  * @module
  */
@@ -19,8 +22,15 @@ import {
   takeDirty,
   u8,
 } from "@vmm/guest-memory";
-import { closeSync, ftruncateSync, openSync } from "node:fs";
-import { restore, writeDiff, writeSnapshot, WriteTracker } from "@vmm/guest-memory/snapshot";
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import {
+  type DiffForm,
+  FaultHandler,
+  restore,
+  writeDiff,
+  writeSnapshot,
+  WriteTracker,
+} from "@vmm/guest-memory/snapshot";
 
 const [what, ...numbers] = Deno.args;
 console.log(JSON.stringify(await measured(...numbers.map(Number))));
@@ -32,14 +42,24 @@ function measured(
 ): Record<string, number> | Promise<Record<string, number>> {
   switch (what) {
     case "probe":
-      return { writeTracker: Number(capabilities().trackers.writeTracker.available) };
+      return {
+        writeTracker: Number(capabilities().trackers.writeTracker.available),
+        pageFaults: Number(capabilities().calls.pageFaults.available),
+      };
     case "take":
       return take(size, dirty, rounds);
     case "save":
+      return save(size, dirty, rounds, undefined);
     case "diff":
-      return save(size, dirty, rounds, what === "diff");
+      return save(size, dirty, rounds, "flat");
+    case "compact":
+      return save(size, dirty, rounds, "compact");
     case "clone":
       return clone(size, rounds);
+    case "fault":
+      return fault(size, rounds);
+    case "load":
+      return load(size);
     default:
       throw new TypeError(`Cannot measure ${what}: it is not known`);
   }
@@ -82,7 +102,7 @@ async function save(
   size: number,
   present: number,
   rounds: number,
-  isDiff: boolean,
+  form: DiffForm | undefined,
 ): Promise<Record<string, number>> {
   const page = pageSize();
   using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), size]], {
@@ -96,9 +116,9 @@ async function save(
   for (let round = 0; round < rounds; round++) {
     ftruncateSync(file, 0);
     const begin = performance.now();
-    if (isDiff) {
+    if (form !== undefined) {
       using dirty = takeDirty(memory);
-      await writeDiff(memory, file, dirty);
+      await writeDiff(memory, file, dirty, { form });
       best = Math.min(best, 1e6 * (performance.now() - begin));
       dirty.putBack();
     } else {
@@ -122,4 +142,49 @@ function clone(size: number, rounds: number): Record<string, number> {
   }
   closeSync(file);
   return { clone: best };
+}
+
+// A file of so many bytes in which each page has content.
+function filled(size: number): number {
+  const file = scratch();
+  const bytes = new Uint8Array(2 ** 24).fill(1);
+  for (let at = 0; at < size; at += bytes.length) {
+    writeSync(file, bytes, 0, Math.min(bytes.length, size - at), at);
+  }
+  return file;
+}
+
+async function fault(size: number, pages: number): Promise<Record<string, number>> {
+  const file = filled(size);
+  using memory = restore([[GuestAddress(0), size]], file, { mode: "lazy", prefetch: false });
+  const view = memory.getSlice(GuestAddress(0), size).rawView();
+  const handler = FaultHandler.of(memory);
+  // As the thread of C is there from the start.
+  view[size - 1]!;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const step = Math.floor(size / pageSize() / pages) * pageSize();
+  const times = new Float64Array(pages);
+  let sum = 0;
+  for (let i = 0; i < pages; i++) {
+    const begin = performance.now();
+    sum += view[i * step]!;
+    times[i] = 1e6 * (performance.now() - begin);
+  }
+  if (sum !== pages || handler.faults < pages - 1) throw new Error("The pages were not loaded");
+  closeSync(file);
+  times.sort();
+  return { fault: times[Math.floor(pages / 2)]!, p95: times[Math.floor(pages * 0.95)]! };
+}
+
+async function load(size: number): Promise<Record<string, number>> {
+  const file = filled(size);
+  // The first thread of a process waits for its modules.
+  using small = restore([[GuestAddress(0), pageSize()]], filled(pageSize()), { mode: "lazy" });
+  await FaultHandler.of(small).done;
+  const begin = performance.now();
+  using memory = restore([[GuestAddress(0), size]], file, { mode: "lazy" });
+  await FaultHandler.of(memory).done;
+  const time = 1e6 * (performance.now() - begin);
+  closeSync(file);
+  return { load: time };
 }

@@ -38,6 +38,14 @@ export function duration(milliseconds: number): string {
   return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }
 
+/** A time that may be short, such as `63 µs` or `4.2 ms`. */
+export function shortDuration(milliseconds: number): string {
+  // What would be shown as 1000 µs is 1.0 ms.
+  return Math.round(milliseconds * 1000) < 1000
+    ? `${Math.round(milliseconds * 1000)} µs`
+    : duration(milliseconds);
+}
+
 /** A speed in decimal megabytes, such as `5,012 MB/s`. */
 export function speed(bytes: number, milliseconds: number): string {
   const megabytesPerSecond = bytes / 1e6 / (milliseconds / 1e3);

@@ -109,13 +109,20 @@ async function parse(args: string[]): Promise<Values> {
   }
 }
 
-function bytesOf(text: string): number {
+/**
+ * The bytes that a size in an argument means, such as `512M` or `4G`.
+ *
+ * @param text The argument.
+ * @param least The least that makes sense, in bytes: whole MiB.
+ * @throws {MicrovmError} It is no size, or too small or too large for a machine.
+ */
+export function bytesOf(text: string, least: number = LEAST_MEMORY): number {
   const [, digits, unit] = /^(\d+)([MG])$/i.exec(text) ?? [];
   const size = Number(digits) * (unit?.toUpperCase() === "G" ? 1024 * MIB : MIB);
-  if (size >= LEAST_MEMORY && size <= MOST_MEMORY) return size;
+  if (size >= least && size <= MOST_MEMORY) return size;
   throw new MicrovmError(
-    `cannot give the machine ${
-      JSON.stringify(text)
-    } of memory: such as 512M or 4G, from 2M to 1024G`,
+    `cannot give the machine ${JSON.stringify(text)} of memory: such as 512M or 4G, from ${
+      least / MIB
+    }M to 1024G`,
   );
 }

@@ -10,7 +10,7 @@ import { describeReport, isRegular, type Report } from "./ending.ts";
 import { EXIT_NAMES } from "./exit_loop.ts";
 import { Machine } from "./machine.ts";
 import { MicrovmError } from "./microvm_error.ts";
-import { drawPages, GLYPHS } from "./page_picture.ts";
+import { drawWriters, GLYPHS } from "./page_picture.ts";
 import { LONG_MODE, REAL_MODE, type TinyGuest, writeGuest } from "./tiny_guests.ts";
 
 const PAGE = 4096;
@@ -87,7 +87,7 @@ async function runGuest(
       paint,
     ),
     "",
-    ...drawPages(byHost, byGuest, columns, paint),
+    ...drawWriters(byHost, byGuest, columns, paint),
     "",
   ]);
   return firstOutput;

@@ -4,8 +4,8 @@
  * @module
  */
 import type { AtomicBitmap } from "@vmm/guest-memory";
+import { drawPages } from "../lib/page_picture.ts";
 import type { Paint, Style } from "../lib/terminal.ts";
-import { hex } from "../lib/units.ts";
 
 /** How a page looks that the host wrote, the guest, both or nobody. */
 export const GLYPHS: Readonly<Record<"host" | "guest" | "both" | "clean", string>> = {
@@ -31,22 +31,16 @@ const STYLES: Record<keyof typeof GLYPHS, Style> = {
  * @param paint Gives the picture its colours.
  * @returns Lines, each with the address of its first page.
  */
-export function drawPages(
+export function drawWriters(
   host: AtomicBitmap,
   guest: AtomicBitmap,
   columns: number,
   paint: Paint,
 ): string[] {
-  const lines: string[] = [];
-  for (let first = 0; first < host.len; first += columns) {
-    let line = "";
-    for (let page = first; page < Math.min(first + columns, host.len); page++) {
-      const kind = kindOf(host.isBitSet(page), guest.isBitSet(page));
-      line += paint(STYLES[kind], GLYPHS[kind]);
-    }
-    lines.push(`${paint("dim", hex(first * host.pageSize).padStart(8))} ${line}`);
-  }
-  return lines;
+  return drawPages({ count: host.len, size: host.pageSize, columns }, (page) => {
+    const kind = kindOf(host.isBitSet(page), guest.isBitSet(page));
+    return { glyph: GLYPHS[kind], style: STYLES[kind] };
+  }, paint);
 }
 
 function kindOf(byHost: boolean, byGuest: boolean): keyof typeof GLYPHS {

@@ -88,6 +88,11 @@ export class RunPage implements Disposable {
     this.#isWrite = mapping.getRef(u8, UNION + Mmio.offsets.isWrite);
   }
 
+  /** Whether KVM completes the last exit only, and fails with `EINTR` rather than enter the guest. */
+  set immediateExit(value: boolean) {
+    this.#mapping.asVolatileSlice().writeObj(u8, value ? 1 : 0, Head.offsets.immediateExit);
+  }
+
   /** Why the guest stopped: `KVM_EXIT_*`. */
   get exitReason(): number {
     return this.#exitReason.load();

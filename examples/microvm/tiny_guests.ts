@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { array, asSlice, GuestAddress, type GuestMemory, u32le } from "@vmm/guest-memory";
+import { array, GuestAddress, type GuestMemory, u32le } from "@vmm/guest-memory";
+import { assembled, word } from "./assembled.ts";
 import { enterLongMode, enterRealMode } from "./cpu_modes.ts";
 import { DRIVER_OK, NEGOTIATED, NEGOTIATION, TinyQueue, type Write } from "./tiny_driver.ts";
 import { TRANSMIT_QUEUE } from "./virtio_console.ts";
@@ -57,14 +58,6 @@ export function writeGuest(memory: GuestMemory, guest: TinyGuest): void {
   memory.writeObj(array(u32le, writes.length * 2), writes.flat(), WRITES);
   const dots = picture.map((line) => line.padEnd(columns).replaceAll(/[^#]/g, "\0")).join("");
   memory.writeSlice(encoder.encode(dots), PICTURE);
-}
-
-function assembled(...parts: readonly (readonly number[] | Uint8Array)[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
-}
-
-function word(value: number): Uint8Array {
-  return asSlice(u32le, value);
 }
 
 const REAL_PICTURE = [

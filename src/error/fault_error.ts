@@ -9,7 +9,7 @@ import { nameErrors } from "./name_errors.ts";
 import { SnapshotError } from "./snapshot_error.ts";
 
 /** The kernel does not let this process handle page faults. The `cause` is the failed call. */
-export class LazyRestoreUnavailable extends SnapshotError {
+export class FaultsUnavailable extends SnapshotError {
   /**
    * Makes the error.
    *
@@ -18,7 +18,7 @@ export class LazyRestoreUnavailable extends SnapshotError {
    */
   constructor(readonly reason: string, cause?: unknown) {
     super(
-      `Cannot load pages when they are touched: ${reason}`,
+      `Cannot handle page faults: ${reason}`,
       cause === undefined ? undefined : { cause },
     );
   }
@@ -67,4 +67,4 @@ export class RestoreUnfinished extends SnapshotError {
   }
 }
 
-nameErrors({ LazyRestoreUnavailable, PageLoadFailed, NotRestoring, RestoreUnfinished });
+nameErrors({ FaultsUnavailable, PageLoadFailed, NotRestoring, RestoreUnfinished });

@@ -43,21 +43,45 @@ export class SnapshotFailed extends SnapshotError {
   }
 }
 
-/** A file is of other memory: it has another length than the ranges or the base. */
+/** What differs where a file does not fit. */
+export type MismatchedProperty = "length" | "sha256" | "generation" | "regions";
+
+/**
+ * A file is another than the one that is needed. If it has another length, it is of other memory, or was
+ * never finished: until everything is written, no file of a snapshot has its length. If it has another
+ * SHA-256, it was changed. If it is of another generation, it belongs to another snapshot of the guest.
+ */
 export class SnapshotMismatch extends SnapshotError {
   /**
    * Makes the error.
    *
-   * @param what What does not fit, and to what.
-   * @param expected Bytes that the file should have.
-   * @param found Bytes that it has.
+   * @param what What does not fit.
+   * @param expected What its property should be: bytes, a number, or text.
+   * @param found What it is.
+   * @param property What differs.
    */
-  constructor(what: string, readonly expected: number, readonly found: number) {
-    super(`Cannot use ${what}: it has ${found} bytes, not ${expected}`);
+  constructor(
+    what: string,
+    readonly expected: number | string,
+    readonly found: number | string,
+    readonly property: MismatchedProperty = "length",
+  ) {
+    super(`Cannot use ${what}: ${differences[property](expected, found)}`);
   }
 }
 
-/** What is given as the manifest of a snapshot is none, or not for this host. */
+type Difference = (expected: number | string, found: number | string) => string;
+
+const differences: Record<MismatchedProperty, Difference> = {
+  length: (expected, found) =>
+    `it has ${found} bytes, not ${expected}: it may be unfinished, or of other memory`,
+  sha256: (expected, found) => `its SHA-256 is ${found}, not ${expected}: it was changed`,
+  generation: (expected, found) =>
+    `it belongs to generation ${found} of the guest's memory, not ${expected}`,
+  regions: (expected, found) => `its regions are others: ${found} in place of ${expected}`,
+};
+
+/** What is given as a manifest is none, is of another kind of file, or is not for this host. */
 export class InvalidManifest extends SnapshotError {
   /**
    * Makes the error.
@@ -69,7 +93,19 @@ export class InvalidManifest extends SnapshotError {
   }
 }
 
+/** A file is no compact diff, or one that was changed. Nothing of it was applied. */
+export class InvalidDiff extends SnapshotError {
+  /**
+   * Makes the error.
+   *
+   * @param reason Why, in a few words.
+   */
+  constructor(readonly reason: string) {
+    super(`Cannot use the file as a compact diff: ${reason}`);
+  }
+}
+
 nameErrors({
   ...{ SnapshotError, SnapshotRefused, SnapshotFailed, SnapshotMismatch },
-  ...{ InvalidManifest },
+  ...{ InvalidManifest, InvalidDiff },
 });

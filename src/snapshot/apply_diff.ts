@@ -3,38 +3,92 @@
  *
  * @module
  */
-import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
-import { reopenFile } from "../../ffi/file_lease.ts";
-import { canCopyRanges, copyRange, forDataRuns, syncFile } from "../../ffi/file_space.ts";
-import { addressOf, readAt } from "../../ffi/io.ts";
-import { SystemError } from "../../ffi/system_error.ts";
-import { FileOffset } from "../backend/mmap/file_offset.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
+import { checkFlag } from "../text/argument.ts";
+import { readHead } from "./compact_diff.ts";
+import { copyParts, copyRuns, ensureLength } from "./copy_diff.ts";
+import { type DiffForm, readForm } from "./diff_form.ts";
+import {
+  type DiffManifest,
+  ensureSameRegions,
+  readDiffManifest,
+  readSnapshotManifest,
+  type SnapshotManifest,
+} from "./manifest.ts";
+import { SourceFile } from "./source_file.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
-import type { SnapshotReport } from "./write_snapshot.ts";
+import { Output, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import { WrittenHash } from "./written_hash.ts";
+
+/** What a snapshot and a diff of it consist of. */
+export interface AppliedManifests {
+  /** That of the snapshot. */
+  readonly base: SnapshotManifest;
+  /** That of the diff. */
+  readonly diff: DiffManifest;
+}
+
+/** How a diff is applied. */
+export interface ApplyOptions extends TransferOptions {
+  /** What the file of the diff looks like: `"flat"` by default, or what `manifests` has. */
+  readonly form?: DiffForm;
+  /** What both files are: a diff of another generation, or of other regions, is refused. */
+  readonly manifests?: AppliedManifests;
+  /** With `manifests`: see {@linkcode SnapshotOptions.sha256}. */
+  readonly sha256?: boolean;
+}
+
+/** What was applied. */
+export interface ApplyReport {
+  /** Bytes of the snapshot. */
+  readonly bytes: number;
+  /** Bytes that were written to it. */
+  readonly written: number;
+  /** What the snapshot consists of now, if `manifests` was given. */
+  readonly manifest?: SnapshotManifest;
+}
 
 /**
- * Copies what a diff has into a snapshot: all that is no hole. Within a file system, the kernel copies
- * by itself (`copy_file_range(2)`). Linux only: elsewhere holes are not known.
+ * Copies what a diff has into a snapshot. Linux only: elsewhere holes are not known.
  *
- * If it fails, or is aborted, the snapshot has a part of the diff: apply it again.
+ * The form has to be that in which the diff was written: the file of a flat diff has the bytes of the
+ * guest, which may look like any other file. Of a flat diff all is copied that is no hole, within a file
+ * system by the kernel itself (`copy_file_range(2)`). A compact diff is checked before anything is
+ * applied; it may come from elsewhere.
+ *
+ * If it fails, is aborted, or the process is killed, the snapshot has a part of the diff. It has
+ * another length then, so that {@linkcode restore} refuses it, until the same diff is applied again.
  *
  * @param base The snapshot: a regular file, open to write. No memory may map it, or it has the changes.
- * @param diff What {@linkcode writeDiff} wrote, with its holes: a regular file, open to read.
- * @param options How.
- * @returns Bytes of the files, and bytes that were copied.
- * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile.
+ * @param diff What {@linkcode writeDiff} wrote, flat ones with their holes: a regular file, open to read.
+ * @param options How, with the form of the diff.
+ * @returns What was copied; with `manifests`, what the snapshot consists of now.
+ * @throws {SnapshotMismatch} The files differ in their length, from the start or meanwhile: one was
+ * never finished, perhaps. Or the manifests do not belong together.
+ * @throws {InvalidManifest} What is given as a manifest is none, or not for this host.
+ * @throws {InvalidDiff} It is no compact diff, or one that was changed.
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
  */
+export function applyDiff(
+  base: Deno.FsFile | number,
+  diff: Deno.FsFile | number,
+  options: ApplyOptions & { readonly manifests: AppliedManifests },
+): Promise<Required<ApplyReport>>;
+/** {@linkcode applyDiff} without manifests. */
+export function applyDiff(
+  base: Deno.FsFile | number,
+  diff: Deno.FsFile | number,
+  options?: ApplyOptions,
+): Promise<ApplyReport>;
 export async function applyDiff(
   base: Deno.FsFile | number,
   diff: Deno.FsFile | number,
-  options: TransferOptions = {},
-): Promise<SnapshotReport> {
+  options: ApplyOptions = {},
+): Promise<ApplyReport> {
+  const { form, manifests, sha256 } = readApplyOptions(options);
   const plan = readTransferOptions(options);
   plan.signal?.throwIfAborted();
   using target = new TargetFile(base);
@@ -43,84 +97,68 @@ export async function applyDiff(
   if (to.device === from.device && to.inode === from.inode) {
     throw new SnapshotRefused("base and diff are the same");
   }
-  if (to.size !== from.size) throw mismatch();
+  if (manifests !== undefined && from.size !== manifests.diff.length) {
+    throw new SnapshotMismatch("the diff", manifests.diff.length, from.size);
+  }
+  const compact = form === "compact" ? readHead(source.fd, from.size) : undefined;
+  const length = compact?.length ?? from.size;
+  if (manifests !== undefined && length !== manifests.base.length) {
+    throw new SnapshotMismatch("the diff", manifests.base.length, length);
+  }
+  if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
+    throw manifests === undefined
+      ? new SnapshotMismatch("the diff", to.size, length)
+      : new SnapshotMismatch("the snapshot", length, to.size);
+  }
+  using hash = sha256 ? new WrittenHash(target, length) : undefined;
   const output = new Output(target.fd);
-  const copy = new Copier(source.fd, output);
-  await transfer("apply the diff", plan, to.size, output, pieces());
-  return { bytes: to.size, written: output.written };
+  const steps = hash === undefined ? length : 2 * length;
+  await transfer("apply the diff", plan, length, output, pieces(), steps);
+  const report = { bytes: length, written: output.written };
+  if (manifests === undefined) return report;
+  const { sha256: _, ...rest } = manifests.base;
+  const manifest = { ...rest, generation: manifests.diff.generation };
+  return {
+    ...report,
+    manifest: hash === undefined ? manifest : { ...manifest, sha256: hash.digest() },
+  };
 
   function* pieces(): Generator<number, void, void> {
-    let room = PIECE;
-    for (let start = 0; start < to.size; start += WINDOW) {
-      const runs: [number, number][] = [];
-      const end = Math.min(start + WINDOW, to.size);
-      forDataRuns(source.fd, start, end, (...run) => runs.push(run));
-      for (const [first, length] of runs) {
-        for (let at = first; at < first + length;) {
-          const count = copy.once(at, Math.min(first + length - at, room));
-          if (count === 0) throw mismatch();
-          at += count;
-          room -= count;
-          if (room > 0) continue;
-          room = PIECE;
-          yield at;
-        }
-      }
-    }
+    target.beginUpdate(length, plan.sync);
+    if (compact === undefined) yield* copyParts(source.fd, output, length);
+    else yield* copyRuns(source.fd, output, compact);
     // What was cut off meanwhile looks like holes.
-    if (fileStatus(source.fd).size !== to.size) throw mismatch();
-    target.ensureLength(to.size);
-    if (plan.sync) syncFile(target.fd);
-    yield to.size;
-  }
-
-  function mismatch(): SnapshotMismatch {
-    return new SnapshotMismatch("the diff", to.size, fileStatus(source.fd).size);
+    ensureLength(source.fd, from.size);
+    yield length;
+    if (hash !== undefined) yield* hash.pieces();
+    target.finish(plan.sync);
   }
 }
 
-// Of the file whose parts are listed in one go.
-const WINDOW = 2 ** 30;
-
-/** A file that is read, with a position that nobody else needs. */
-class SourceFile implements Disposable {
-  readonly fd: number;
-
-  constructor(file: Deno.FsFile | number) {
-    const { fd } = new FileOffset(file);
-    if (!fileStatus(fd).isRegular) throw new SnapshotRefused("it is no regular file");
-    this.fd = reopenFile(fd);
-  }
-
-  [Symbol.dispose](): void {
-    closeDescriptor(this.fd);
-  }
+interface ApplyPlan {
+  readonly form: DiffForm;
+  readonly manifests: AppliedManifests | undefined;
+  readonly sha256: boolean;
 }
 
-class Copier {
-  #inKernel = canCopyRanges();
-  #buffer: Uint8Array | undefined;
-
-  constructor(readonly from: number, readonly output: Output) {}
-
-  // Copies up to some bytes from a position on, and returns how many.
-  once(position: number, length: number): number {
-    const { from, output } = this;
-    if (this.#inKernel) {
-      try {
-        return output.add(copyRange(from, output.fd, position, length), position);
-      } catch (error) {
-        if (!(error instanceof SystemError && CANNOT.includes(error.code))) throw error;
-        this.#inKernel = false;
-      }
-    }
-    const buffer = this.#buffer ??= new Uint8Array(BUFFER);
-    const address = addressOf(buffer);
-    const count = readAt(from, address, Math.min(length, buffer.length), position);
-    output.write(address, count, position);
-    return count;
+function readApplyOptions(options: ApplyOptions): ApplyPlan {
+  const { manifests, sha256 = false } = options;
+  checkFlag("sha256", sha256);
+  if (manifests === undefined) {
+    if (!sha256) return { form: readForm(options), manifests, sha256 };
+    throw new TypeError("Cannot have a SHA-256 without a manifest: use the option manifests");
   }
+  const { base, diff } = manifests;
+  const own = { base: readSnapshotManifest(base), diff: readDiffManifest(diff) };
+  const form = readForm({ form: options.form ?? own.diff.form });
+  if (form !== own.diff.form) {
+    throw new TypeError(`Cannot apply the diff in the form "${form}": its manifest has another`);
+  }
+  ensureSameRegions("the diff", own.base.regions, own.diff.regions);
+  const { generation } = own.base;
+  const { since } = own.diff;
+  if (since !== generation) {
+    throw new SnapshotMismatch("the diff", generation, since, "generation");
+  }
+  return { form, manifests: own, sha256 };
 }
-
-const BUFFER = 2 ** 20;
-const CANNOT = ["EXDEV", "EOPNOTSUPP", "ENOSYS", "EINVAL", "ENOTSUP"];

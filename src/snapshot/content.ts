@@ -6,8 +6,7 @@
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
-import { addressOf } from "../../ffi/io.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { openPagemap, PAGE, type PageScan, scanPages } from "../../ffi/pagemap.ts";
 import { forNonZeroRuns, readInMemory } from "../../ffi/pages.ts";
@@ -20,6 +19,7 @@ import type { Mapping } from "../backend/mmap/mapping.ts";
 import { memoryOf, type MmapRegion } from "../backend/mmap/mmap_region.ts";
 import { AccessDenied, MemoryClosed } from "../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
+import { HeldBuffer } from "./held_buffer.ts";
 import type { Place } from "./layout.ts";
 import type { Output } from "./transfer.ts";
 
@@ -45,6 +45,13 @@ export interface Content {
    * @throws {SystemError} A call failed.
    */
   save(output: Output, from: number, to: number, skip: SkippedPages): void;
+  /**
+   * Lists the parts that have content now.
+   *
+   * @param onRun Called with the offset and the bytes of each, by rising offset.
+   * @throws {SystemError} A call failed.
+   */
+  list(onRun: (offset: number, length: number) => void): void;
 }
 
 /** The contents of regions, with the descriptors that it takes to find out what they are. */
@@ -144,7 +151,7 @@ class MappedContent implements Content {
   readonly #memory: MappedMemory;
   readonly #mapping: Mapping;
   readonly #pagemap: number | undefined;
-  readonly #file: number | undefined;
+  readonly #file: DataRuns | undefined;
 
   constructor(
     mmap: MmapRegion,
@@ -158,17 +165,26 @@ class MappedContent implements Content {
     this.length = this.#mapping.shape.length;
     this.position = position;
     this.#pagemap = pagemap;
-    this.#file = openFile(this.#mapping);
+    const file = openFile(this.#mapping);
+    this.#file = file === undefined ? undefined : new DataRuns(file);
+  }
+
+  list(onRun: (offset: number, length: number) => void): void {
+    const { length } = this;
+    if (length > 0) this.#list(this.#locate(0, length), 0, length, onRun);
+  }
+
+  // From here on no other code may run that could unmap it.
+  #locate(from: number, to: number): number {
+    const start = MappedMemory.locate(this.#memory, from, to - from, "read");
+    if (start >= 0) return start;
+    throw this.#mapping.released
+      ? new MemoryClosed(this.#mmap.constructor.name)
+      : new AccessDenied("read");
   }
 
   save(output: Output, from: number, to: number, skip: SkippedPages): void {
-    // From here on no other code runs that could unmap it.
-    const start = MappedMemory.locate(this.#memory, from, to - from, "read");
-    if (start < 0) {
-      throw this.#mapping.released
-        ? new MemoryClosed(this.#mmap.constructor.name)
-        : new AccessDenied("read");
-    }
+    const start = this.#locate(from, to);
     if (skip === "nothing") return output.write(start, to - from, this.position + from);
     const write = (offset: number, length: number) => {
       output.write(start + offset, length, this.position + from + offset);
@@ -203,10 +219,10 @@ class MappedContent implements Content {
       scan(pagemap, OWN, 0, length);
     } else if (shared && file !== undefined) {
       // Pages that the kernel has taken back from this process are still in the file.
-      forDataRuns(file, place, place + length, (at, count) => onRun(at - place, count, false));
+      file.forEach(place, place + length, (at, count) => onRun(at - place, count, false));
     } else if (kind === "file" && !shared && file !== undefined && pagemap !== undefined) {
       let done = 0;
-      forDataRuns(file, place, place + length, (at, count) => {
+      file.forEach(place, place + length, (at, count) => {
         const offset = at - place;
         scan(pagemap, COPIES, done, offset);
         onRun(offset, count, false);
@@ -229,21 +245,29 @@ class ForeignContent implements Content {
     this.position = position;
   }
 
+  list(onRun: (offset: number, length: number) => void): void {
+    if (this.length > 0) onRun(0, this.length);
+  }
+
   save(output: Output, from: number, to: number, skip: SkippedPages): void {
-    const buffer = new Uint8Array(Math.min(to - from, BUFFER));
+    using buffer = new HeldBuffer(Math.min(to - from, BUFFER));
+    const { address } = buffer;
     for (let at = from; at < to; at += BUFFER) {
       const count = Math.min(BUFFER, to - at);
-      const bytes = buffer.subarray(0, count);
+      const bytes = buffer.bytes.subarray(0, count);
+      // It may be the caller's, and close memory that is to be written.
+      output.flush();
       this.#region.readSlice(bytes, at as MemoryRegionAddress);
       // The region may be the caller's, and have transferred the buffer.
       if (bytes.length !== count) throw new TypeError("Cannot save the region: it took the buffer");
-      const address = addressOf(bytes);
       const write = (offset: number, length: number) => {
         output.write(address + offset, length, this.position + at + offset);
       };
       if (skip === "zero") forNonZeroRuns(address, count, pageSize(), write);
       else write(0, count);
     }
+    // The buffer ends here.
+    output.flush();
   }
 }
 

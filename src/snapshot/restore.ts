@@ -70,7 +70,8 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  * Nothing is marked dirty.
  *
  * @param ranges Each region's start and size in bytes, by rising start: those of the memory that was
- * written. Or its {@linkcode snapshotManifest}, from anywhere.
+ * written. Or the manifest that `writeSnapshot` returned, from anywhere: its version and its regions are
+ * checked, and the length of the file. The content is not read: see {@linkcode verifySnapshot}.
  * @param file A regular file or a memfd, open to read. It may be closed afterwards. Its position does
  * not count, and is not moved.
  * @param options Which way, and how the memory is mapped.
@@ -80,7 +81,7 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  * @throws {InvalidManifest} The manifest is none, or not for this host.
  * @throws {GuestRegionCollectionError} There is no range, or they are unsorted or overlap.
  * @throws {OptionRefused} An option cannot be had.
- * @throws {LazyRestoreUnavailable} The kernel does not let this process handle page faults.
+ * @throws {FaultsUnavailable} The kernel does not let this process handle page faults.
  * @throws {InvalidGuestAddress} The working set is of other memory.
  * @throws {AccessDenied} The memory is to be filled, and `protection` does not allow it.
  * @throws {SystemError} A call failed.

@@ -11,9 +11,9 @@ import { checkFlag, wrongKind } from "../text/argument.ts";
 
 /** How far a transfer is. */
 export interface TransferProgress {
-  /** Up to which byte of the file. */
+  /** Up to which byte. */
   readonly bytes: number;
-  /** Bytes of the file. */
+  /** Bytes of the file; twice as many if it is read again, for its SHA-256. */
   readonly total: number;
 }
 
@@ -23,7 +23,10 @@ export interface TransferOptions {
   readonly onProgress?: (progress: TransferProgress) => void;
   /** Ends the transfer between two pieces, with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Whether to wait until the storage has what was written: `fdatasync(2)`. False by default. */
+  /**
+   * Whether to wait until the storage has what was written: `fdatasync(2)`. False by default: after a
+   * loss of power, a file may have its length then, though not its content.
+   */
   readonly sync?: boolean;
 }
 
@@ -65,7 +68,7 @@ export class Output {
   constructor(readonly fd: number) {}
 
   /**
-   * Writes memory, all of it.
+   * Writes memory, all of it, now or when {@linkcode Output.flush} is called.
    *
    * @param address The host address of its first byte.
    * @param length Its bytes.
@@ -78,6 +81,9 @@ export class Output {
       done += this.add(writeAt(this.fd, address + done, length - done, at), at);
     }
   }
+
+  /** Returns when all is written: from then on, the memory may change. */
+  flush(): void {}
 
   /** Counts bytes that were written from a position on. */
   add(count: number, position: number): number {
@@ -94,7 +100,8 @@ export class Output {
  * @param plan How.
  * @param total Bytes of the file.
  * @param output What is written.
- * @param pieces Makes a piece at each step, and says up to which byte of the file it came.
+ * @param pieces Makes a piece at each step, and says up to which byte it came.
+ * @param steps What progress is reported of, if it is more than the file.
  * @throws {SnapshotFailed} A call of a piece failed.
  */
 export async function transfer(
@@ -103,13 +110,14 @@ export async function transfer(
   total: number,
   output: Output,
   pieces: Generator<number, void, void>,
+  steps: number = total,
 ): Promise<void> {
   try {
     for (;;) {
       signal?.throwIfAborted();
       const bytes = next(pieces);
       if (bytes === undefined) return;
-      onProgress?.({ bytes, total });
+      onProgress?.({ bytes, total: steps });
       // Waits for the event loop, in which a signal may be raised.
       await new Promise<void>((resolve) => setImmediate(resolve));
     }

@@ -3,15 +3,23 @@
  *
  * @module
  */
-import { setFileLength, syncFile } from "../../ffi/file_space.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
-import { shown } from "../text/argument.ts";
+import { checkCount, checkFlag, shown } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
 import { Contents, type SkippedPages } from "./content.ts";
 import { layoutOf } from "./layout.ts";
 import { ensureLoaded } from "./lazy/ensure_loaded.ts";
+import { manifestOf, type SnapshotManifest } from "./manifest.ts";
 import { TargetFile } from "./target_file.ts";
-import { Output, PIECE, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
+import {
+  Output,
+  PIECE,
+  readTransferOptions,
+  transfer,
+  type TransferOptions,
+  type TransferPlan,
+} from "./transfer.ts";
+import { WrittenHash } from "./written_hash.ts";
 
 /** How a snapshot is written. */
 export interface SnapshotOptions extends TransferOptions {
@@ -21,6 +29,13 @@ export interface SnapshotOptions extends TransferOptions {
    * `"nothing"` none.
    */
   readonly skip?: SkippedPages;
+  /** The generation of its manifest: 0 by default. */
+  readonly generation?: number;
+  /**
+   * Whether to read the file again, and have its SHA-256 in the manifest, for
+   * {@linkcode verifySnapshot}. False by default.
+   */
+  readonly sha256?: boolean;
 }
 
 /** What was written. */
@@ -29,6 +44,8 @@ export interface SnapshotReport {
   readonly bytes: number;
   /** Bytes that were written to it. The others are holes. */
   readonly written: number;
+  /** What the file consists of, to be kept beside it. */
+  readonly manifest: SnapshotManifest;
 }
 
 /**
@@ -51,9 +68,10 @@ export interface SnapshotReport {
  * @param memory The memory, or some regions.
  * @param file A regular file, open to write. What it has is replaced, so no other process may map it:
  * truncating it ends that. Better use a new file, and rename it afterwards. Its position does not
- * count, and is not moved.
+ * count, and is not moved. Until everything is written, it has another length than the ranges: what is
+ * left if the transfer fails, or the process is killed, is refused by {@linkcode restore}.
  * @param options How.
- * @returns What was written.
+ * @returns What was written, with the manifest for {@linkcode restore} and {@linkcode writeDiff}.
  * @throws {SnapshotRefused} The file cannot take a snapshot, or a region maps it, or other memory
  * of this process does and it is not empty. It is as before.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. It says how far it came. The
@@ -75,8 +93,8 @@ export interface SnapshotReport {
  *
  * const path = Deno.makeTempFileSync();
  * using file = Deno.openSync(path, { write: true });
- * const { bytes } = await writeSnapshot(memory, file);
- * assertEquals(bytes, 2 ** 21);
+ * const { manifest } = await writeSnapshot(memory, file);
+ * assertEquals(manifest.length, 2 ** 21);
  * assertEquals(Deno.readFileSync(path)[2 ** 20 + pageSize() + 2], 3);
  * ```
  */
@@ -86,25 +104,23 @@ export async function writeSnapshot(
   options: SnapshotOptions = {},
 ): Promise<SnapshotReport> {
   checkRegions(memory);
-  const { skip = "absent" } = options;
-  if (!["absent", "zero", "nothing"].includes(skip)) {
-    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
-  }
-  const plan = readTransferOptions(options);
+  const { skip, generation, sha256, plan } = readSnapshotOptions(options);
   plan.signal?.throwIfAborted();
-  const { places, length } = layoutOf(memory);
+  const layout = layoutOf(memory);
+  const { places, length } = layout;
   ensureLoaded(places);
   using contents = new Contents(places);
   using target = new TargetFile(file);
   target.ensureReplaceable(places.map(({ range }) => range));
+  using hash = sha256 ? new WrittenHash(target, length) : undefined;
   const output = new Output(target.fd);
-  await transfer("write the snapshot", plan, length, output, pieces());
-  return { bytes: length, written: output.written };
+  const steps = hash === undefined ? length : 2 * length;
+  await transfer("write the snapshot", plan, length, output, pieces(), steps);
+  const manifest = manifestOf(layout, length, generation, hash?.digest());
+  return { bytes: length, written: output.written, manifest };
 
   function* pieces(): Generator<number, void, void> {
-    // Old content would show through the holes.
-    if (target.status.size > 0) setFileLength(target.fd, 0);
-    setFileLength(target.fd, length);
+    target.begin(length);
     for (const content of contents.all) {
       for (let from = 0; from < content.length; from += PIECE) {
         const to = Math.min(from + PIECE, content.length);
@@ -112,7 +128,31 @@ export async function writeSnapshot(
         yield content.position + to;
       }
     }
-    target.ensureLength(length);
-    if (plan.sync) syncFile(target.fd);
+    if (hash !== undefined) yield* hash.pieces();
+    target.finish(plan.sync);
   }
+}
+
+/** Options as they were read from the caller, once. */
+export interface SnapshotPlan {
+  readonly skip: SkippedPages;
+  readonly generation: number;
+  readonly sha256: boolean;
+  readonly plan: TransferPlan;
+}
+
+/**
+ * Reads options.
+ *
+ * @throws {TypeError} One is of another kind.
+ * @throws {RangeError} The generation is no integer from 0.
+ */
+export function readSnapshotOptions(options: SnapshotOptions): SnapshotPlan {
+  const { skip = "absent", generation = 0, sha256 = false } = options;
+  if (!["absent", "zero", "nothing"].includes(skip)) {
+    throw new TypeError(`Cannot skip ${shown(skip)}: it must be "absent", "zero" or "nothing"`);
+  }
+  checkCount(generation, "generation");
+  checkFlag("sha256", sha256);
+  return { skip, generation, sha256, plan: readTransferOptions(options) };
 }

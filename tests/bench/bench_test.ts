@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { NAMES, parseOptions, USAGE } from "../../bench/options.ts";
+import { ratiosChart } from "../../bench/ratio_chart.ts";
 import { formatTable, formatTime, makeRow, type Row } from "../../bench/table.ts";
 import { UsageError } from "../../bench/vs_rust/compare/options.ts";
 
@@ -69,12 +70,23 @@ Deno.test("parseOptions() has defaults for all that is not said", () => {
     rounds: 5,
     timeMs: 20,
     gib: 1,
+    charts: undefined,
     json: false,
   });
   assertEquals(
     parseOptions("copies --rounds 2 --time 3 --gib 4 --json --filter set start".split(" ")),
-    { names: ["copies", "start"], filter: "set", rounds: 2, timeMs: 3, gib: 4, json: true },
+    {
+      names: ["copies", "start"],
+      filter: "set",
+      rounds: 2,
+      timeMs: 3,
+      gib: 4,
+      charts: undefined,
+      json: true,
+    },
   );
+  assertEquals(parseOptions(["--chart"])!.charts, "target/bench/");
+  assertEquals(parseOptions(["--record", "--chart"])!.charts, "bench/results/");
   assertEquals(parseOptions(["-h"]), undefined);
 });
 
@@ -140,4 +152,18 @@ Deno.test("the start is measured in new processes", () => {
   const [{ ns: typical }, { ns: least }] = [median!.rows[0]!, best!.rows[0]!];
   // Reading and compiling the module takes milliseconds; its second import takes microseconds.
   assert(least > 1e6 && typical >= least, `${least}, ${typical}`);
+});
+
+Deno.test("ratiosChart() draws each row that has a rival, with its ratio", async () => {
+  const rows = [
+    makeRow({ name: "slow", times: [30] }, { name: "C", times: [2] }),
+    makeRow({ name: "fast", times: [5] }, { name: "C", times: [10] }),
+    makeRow({ name: "alone", times: [5] }),
+  ];
+  const tables = [{ title: "Some", rows }, { title: "None", rows: rows.slice(2) }];
+  const svg = await ratiosChart("All", "here", tables, new Map([["fast", 1.25]]));
+  for (const text of ["All", "here", "Some", "slow  (C)", "fast  (C)", "15.00", "0.50"]) {
+    assertEquals(svg.includes(`>${text}<`), true, text);
+  }
+  for (const text of ["alone", "None"]) assertEquals(svg.includes(text), false, text);
 });

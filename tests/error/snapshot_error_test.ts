@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  InvalidDiff,
   InvalidManifest,
   SnapshotError,
   SnapshotFailed,
@@ -34,7 +35,25 @@ Deno.test("SnapshotMismatch says what was asked and what is there", () => {
   const error = new SnapshotMismatch("the diff", 4096, 5);
   assert(error instanceof SnapshotError);
   assertEquals([error.name, error.expected, error.found], ["SnapshotMismatch", 4096, 5]);
-  assertEquals(error.message, "Cannot use the diff: it has 5 bytes, not 4096");
+  assertEquals(
+    error.message,
+    "Cannot use the diff: it has 5 bytes, not 4096: it may be unfinished, or of other memory",
+  );
+});
+
+Deno.test("SnapshotMismatch says which property differs", () => {
+  const messages = {
+    length: "it has b bytes, not a: it may be unfinished, or of other memory",
+    sha256: "its SHA-256 is b, not a: it was changed",
+    generation: "it belongs to generation b of the guest's memory, not a",
+    regions: "its regions are others: b in place of a",
+  };
+  for (const [property, message] of Object.entries(messages)) {
+    const error = new SnapshotMismatch("the diff", "a", "b", property as "length");
+    assertEquals([error.property, error.expected, error.found], [property, "a", "b"]);
+    assertEquals(error.message, `Cannot use the diff: ${message}`);
+  }
+  assertEquals(new SnapshotMismatch("the diff", 1, 2).property, "length");
 });
 
 Deno.test("InvalidManifest says why", () => {
@@ -42,4 +61,14 @@ Deno.test("InvalidManifest says why", () => {
   assert(error instanceof SnapshotError);
   assertEquals([error.name, error.reason], ["InvalidManifest", "it has no list of regions"]);
   assertEquals(error.message, "Cannot use the manifest: it has no list of regions");
+});
+
+Deno.test("InvalidDiff says why", () => {
+  const error = new InvalidDiff("its version is 2, and 1 is known");
+  assert(error instanceof SnapshotError);
+  assertEquals([error.name, error.reason], ["InvalidDiff", "its version is 2, and 1 is known"]);
+  assertEquals(
+    error.message,
+    "Cannot use the file as a compact diff: its version is 2, and 1 is known",
+  );
 });

@@ -51,18 +51,43 @@ linuxTest("descriptorOf() finds a descriptor above 1,024", () => {
 });
 
 linuxTest("descriptorOf() tries each number where no folder lists the descriptors", () => {
-  using content = openFile(new Uint8Array(1));
-  using file = Deno.openSync(content.path, { read: true });
-  file.seekSync(1, Deno.SeekMode.Start);
-  const listed = descriptorOf(file);
   const { platform } = libc();
   const { descriptorFolder } = platform;
   for (const folder of [undefined, "/nowhere"]) {
+    using content = openFile(new Uint8Array(9));
+    using file = Deno.openSync(content.path);
+    file.seekSync(7, Deno.SeekMode.Start);
     try {
       Object.assign(platform, { descriptorFolder: folder });
-      assertEquals(descriptorOf(file), listed);
+      const { inode } = fileStatus(descriptorOf(file));
+      assertEquals(inode, fileStatus(content.fd).inode);
     } finally {
       Object.assign(platform, { descriptorFolder });
     }
   }
+});
+
+linuxTest("descriptorOf() searches again when what it found is another file, or elsewhere", () => {
+  using content = openFile(new Uint8Array(9));
+  using other = openFile(new Uint8Array(9));
+  const lowest = Deno.openSync(content.path);
+  using file = Deno.openSync(content.path);
+  for (const each of [lowest, file]) each.seekSync(3, Deno.SeekMode.Start);
+  const first = descriptorOf(file);
+  assertEquals(descriptorOf(file), first);
+  lowest.close();
+  // Nothing has the number, then another file, then the same file in another mode.
+  const second = descriptorOf(file);
+  assertEquals(fileStatus(second).inode, fileStatus(content.fd).inode);
+  assertEquals(second > first, true);
+  {
+    using taker = Deno.openSync(other.path);
+    taker.seekSync(3, Deno.SeekMode.Start);
+    assertEquals([descriptorOf(taker), descriptorOf(file)], [first, second]);
+  }
+  using writer = Deno.openSync(content.path, { write: true });
+  writer.seekSync(3, Deno.SeekMode.Start);
+  assertEquals(descriptorOf(file), second);
+  file.seekSync(5, Deno.SeekMode.Start);
+  assertEquals(descriptorOf(file), second);
 });

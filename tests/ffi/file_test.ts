@@ -2,7 +2,15 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { lstatSync, statSync } from "node:fs";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { makeEventFd } from "../../ffi/event_fd.ts";
-import { accessMode, fileStatus, hugePageSize, isAppending, pathStatus } from "../../ffi/file.ts";
+import {
+  accessMode,
+  deviceNumber,
+  deviceParts,
+  fileStatus,
+  hugePageSize,
+  isAppending,
+  pathStatus,
+} from "../../ffi/file.ts";
 import { SystemError } from "../../mod.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { open, openFile, pipe } from "../support/posix.ts";
@@ -24,6 +32,15 @@ linuxTest("fileStatus() has the device of files of several file systems", () => 
     const { dev, ino } = statSync(path, { bigint: true });
     const { device, inode } = fileStatus(file.fd);
     assertEquals([device, inode], [dev, ino], path);
+  }
+});
+
+Deno.test("deviceParts() takes apart what deviceNumber() puts together", () => {
+  const numbers = [0, 1, 0xff, 0x100, 0xfff, 0x1000, 0x1234_5678, 0xffff_ffff];
+  for (const major of numbers) {
+    for (const minor of numbers) {
+      assertEquals(deviceParts(deviceNumber(major, minor)), [major, minor]);
+    }
   }
 });
 

@@ -112,3 +112,27 @@ trackerTest("unregisterMemory() and unprotectRegistered() end what was begun", (
   registerMemory(second, address, length, FAULTS_OF.write);
   for (const fd of [first, second]) closeDescriptor(fd);
 });
+
+trackerTest("unregisterMemory() wakes who waits, for a missing page or to write", async () => {
+  const library = Deno.dlopen("libc.so.6", {
+    memset: { parameters: ["usize", "i32", "usize"], result: "void", nonblocking: true },
+  });
+  for (const faults of [FAULTS_OF.write, FAULTS_OF.missing]) {
+    for (const shared of [false, true]) {
+      using memory = mapPages(2, { shared });
+      const { address, length, bytes } = memory;
+      if (faults === FAULTS_OF.write) bytes[0] = 5;
+      const fd = faults === FAULTS_OF.write ? openWriteFaults(true) : openMissingPages(true).fd;
+      registerMemory(fd, address, length, faults);
+      if (faults === FAULTS_OF.write) protectRegistered(fd, address, length);
+      let isOver = false;
+      const writing = library.symbols.memset(BigInt(address), 1, 1n).then(() => isOver = true);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assertEquals(isOver, false);
+      unregisterMemory(fd, address, length);
+      await writing;
+      closeDescriptor(fd);
+    }
+  }
+  library.close();
+});

@@ -20,6 +20,7 @@ linuxTest("snapshotManifest() says where each region is in the file", () => {
       version: 1,
       pageSize: PAGE,
       length: 5 * PAGE,
+      generation: 0,
       regions: [
         { startAddr: PAGE, len: 2 * PAGE, position: 0 },
         { startAddr: 3 * PAGE, len: PAGE + 5, position: 2 * PAGE },
@@ -28,7 +29,13 @@ linuxTest("snapshotManifest() says where each region is in the file", () => {
     });
     assertEquals(snapshotManifest([...memory].toReversed()), snapshotManifest(memory));
   }
-  assertEquals(snapshotManifest([]), { version: 1, pageSize: PAGE, length: 0, regions: [] });
+  assertEquals(snapshotManifest([]), {
+    version: 1,
+    pageSize: PAGE,
+    length: 0,
+    regions: [],
+    generation: 0,
+  });
   assertThrows(() => snapshotManifest(7 as never), TypeError, "as memory");
 });
 
@@ -71,6 +78,25 @@ linuxTest("restore() refuses what is no manifest, or not for this host", () => {
       refused({ ...good, regions }, `${name} of region 1 is no integer from 0`);
     }
   }
+  for (const value of [-1, 1.5, 2 ** 53, "0", undefined]) {
+    for (const name of ["generation", "length", "pageSize"]) {
+      refused({ ...good, [name]: value }, `its ${name} is no integer from 0`);
+    }
+  }
+  for (const sha256 of ["", "0".repeat(63), "A".repeat(64), `${"0".repeat(64)}\n`, 5, null]) {
+    const shown = typeof sha256 === "string" ? JSON.stringify(sha256) : String(sha256);
+    refused({ ...good, sha256 }, `its sha256 is ${shown}: 64 hexadecimal digits are needed`);
+  }
+  const diff = { ...good, since: 0, generation: 1, form: "flat" };
+  refused(diff, "it is of a diff: apply that to its snapshot");
+  refused({ ...diff, since: -1 }, "its since is no integer from 0");
+  refused({ ...diff, since: null }, "its since is no integer from 0");
+  refused({ ...diff, form: "x" }, 'its form is "x": it must be "flat" or "compact"');
+  // Only of a diff does the length differ.
+  refused(
+    { ...good, form: "compact", length: 4 * PAGE },
+    "its regions are not one after the other",
+  );
   refused({ ...good, regions: [null] }, "startAddr of region 0 is no integer from 0");
   const apart = "its regions are not one after the other";
   refused({ ...good, length: 4 * PAGE }, apart);

@@ -3,22 +3,23 @@
  *
  * @module
  */
-import * as vega from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
 import { MIB, sizeName } from "../../workload.ts";
 import { parseCaseName } from "./case_name.ts";
+import {
+  AHEAD,
+  BEHIND,
+  draw,
+  FRAME,
+  INK,
+  LIMIT,
+  LIMIT_FILL,
+  MONO,
+  PANEL_TITLE,
+  PLAIN_AXIS,
+  READ,
+  TITLE,
+} from "./chart_style.ts";
 import { type CopyRow, countAhead, geomeanOf, type Report, type Row } from "./report.ts";
-
-const FONT = "ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
-const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
-const INK = "#1f2937";
-const FAINT = "#6b7280";
-const GRID = "#e5e7eb";
-const AHEAD = "#0f8a7e";
-const BEHIND = "#d9692b";
-const LIMIT = "#aab2bf";
-const LIMIT_FILL = "#f1f3f6";
-const READ = "#2563a8";
 
 const PANELS_IN_ROW = 4;
 
@@ -266,62 +267,6 @@ function throughputTitle(copies: readonly CopyRow[]): string {
   const large = copies.filter(({ backend, size }) => backend === "anonymous" && size >= MIB);
   const share = Math.round(100 / geomeanOf(large)!);
   return `From 1 MiB on, copies through guest memory reach ${share}% of memcpy's speed`;
-}
-
-const TITLE = {
-  anchor: "start" as const,
-  frame: "bounds" as const,
-  fontSize: 17,
-  fontWeight: 600 as const,
-  color: INK,
-  subtitleColor: FAINT,
-  subtitleFontSize: 12,
-  subtitlePadding: 6,
-  offset: 18,
-};
-
-const PANEL_TITLE = {
-  anchor: "start" as const,
-  frame: "group" as const,
-  fontSize: 12,
-  fontWeight: 600 as const,
-  color: INK,
-  offset: 6,
-};
-
-const PLAIN_AXIS = {
-  title: null,
-  domain: false,
-  ticks: false,
-  labelColor: FAINT,
-  labelFontSize: 11,
-  labelLimit: 260,
-  labelOverlap: false,
-  gridColor: GRID,
-};
-
-const FRAME = {
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-  background: "white",
-  padding: 20,
-  config: {
-    font: FONT,
-    view: { stroke: null },
-    legend: { labelColor: INK, labelFontSize: 12 },
-  },
-};
-
-/** What `vega` exports for this, but does not declare. */
-interface TextMetrics {
-  width: (item: { readonly fontSize?: number }, text: unknown) => number;
-}
-
-async function draw(spec: TopLevelSpec): Promise<string> {
-  // Without a canvas vega guesses; the widest letters here are those of fixed width.
-  const { textMetrics } = vega as unknown as { readonly textMetrics: TextMetrics };
-  textMetrics.width = ({ fontSize = 11 }, text) => String(text).length * fontSize * 0.6;
-  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: "none" });
-  return `${await view.toSVG()}\n`;
 }
 
 function unique<T>(values: readonly T[]): T[] {

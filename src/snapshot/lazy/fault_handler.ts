@@ -4,7 +4,6 @@
  * @module
  */
 import { duplicate } from "../../../ffi/descriptor.ts";
-import { LibcUnavailable, SystemError } from "../../../ffi/system_error.ts";
 import {
   FAULTS_OF,
   openMissingPages,
@@ -17,7 +16,7 @@ import { mappingOf } from "../../backend/mmap/mapped_memory.ts";
 import type { Mapping } from "../../backend/mmap/mapping.ts";
 import { memoryOf } from "../../backend/mmap/mmap_region.ts";
 import { OwnedDescriptor } from "../../backend/mmap/owned_descriptor.ts";
-import { LazyRestoreUnavailable, NotRestoring } from "../../error/fault_error.ts";
+import { NotRestoring } from "../../error/fault_error.ts";
 import { RegionNotTrackable, TrackingUnavailable } from "../../error/tracking_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../../guest/region.ts";
@@ -28,6 +27,7 @@ import { checkRegions } from "../check_regions.ts";
 import { layoutOf, type Place } from "../layout.ts";
 import { pagesLength } from "../mapped_region.ts";
 import type { TransferProgress } from "../transfer.ts";
+import { ensureHandling } from "./ensure_handling.ts";
 import { Loading, type LoadOptions, type LoadPlan, readLoadOptions } from "./loading.ts";
 import { pagesOf, type WorkingSet, workingSetOf } from "./working_set.ts";
 
@@ -85,7 +85,7 @@ let track: (handler: FaultHandler, mapping: Mapping, startAddr: GuestAddress) =>
  * @param memory The memory, of whose pages none is there.
  * @param fd The file, which may be closed afterwards.
  * @param plan How.
- * @throws {LazyRestoreUnavailable} The kernel does not let this process do it.
+ * @throws {FaultsUnavailable} The kernel does not let this process do it.
  * @throws {InvalidGuestAddress} The working set is of other memory.
  * @throws {SystemError} A call failed.
  */
@@ -276,8 +276,11 @@ export class FaultHandler {
       );
     }
     const { fd } = this.#userfaultfd;
-    const { address } = mapping.shape;
-    registerMemory(fd, address, pagesLength(mapping), FAULTS_OF.missing | FAULTS_OF.write);
+    // All of it: the thread protects whatever it loads.
+    for (const served of this.#served.keys()) {
+      const faults = FAULTS_OF.missing | FAULTS_OF.write;
+      registerMemory(fd, served.shape.address, pagesLength(served), faults);
+    }
     const copy = duplicate(fd);
     this.#tracked.add(mapping);
     this.#loading.isProtected = true;
@@ -354,20 +357,3 @@ async function pause(): Promise<void> {
   tick ??= new Int32Array(new SharedArrayBuffer(4));
   await Atomics.waitAsync(tick, 0, 0, CHECKED_EVERY).value;
 }
-
-function ensureHandling<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    if (error instanceof LibcUnavailable) throw new LazyRestoreUnavailable("it needs Linux", error);
-    const hint = error instanceof SystemError ? HINTS[`${error.call} ${error.code}`] : undefined;
-    throw hint === undefined ? error : new LazyRestoreUnavailable(hint, error);
-  }
-}
-
-const HINTS: Readonly<Record<string, string>> = {
-  "userfaultfd ENOSYS": "the kernel has no userfaultfd(2)",
-  "userfaultfd EPERM":
-    "faults of system calls and of KVM need CAP_SYS_PTRACE or /dev/userfaultfd: see userModeOnly",
-  "ioctl EINVAL": "the kernel does not report what is discarded, as Linux 4.11 and later do",
-};

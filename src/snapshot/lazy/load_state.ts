@@ -5,6 +5,7 @@
  */
 import { addressOf } from "../../../ffi/io.ts";
 import { MESSAGE_BYTES } from "../../../ffi/page_faults.ts";
+import { PageSet } from "../page_set.ts";
 
 // 32-bit words.
 /** The number of the thread that may serve. Another number stops a thread. */
@@ -53,9 +54,10 @@ export class LoadState {
   readonly messages: Uint32Array;
   /** The host address of {@linkcode LoadState.messages}. */
   readonly messagesAddress: number;
+  /** Pages whose content does not come from the file any more. */
+  readonly done: PageSet;
   readonly #words: Int32Array;
   readonly #dropped: Int32Array;
-  readonly #done: Int32Array;
   readonly #record: Uint32Array;
 
   /**
@@ -76,7 +78,8 @@ export class LoadState {
     this.messages = new Uint32Array(buffer, next(MESSAGE_WORDS), MESSAGE_WORDS);
     this.messagesAddress = addressOf(new Uint8Array(buffer)) + this.messages.byteOffset;
     this.#dropped = new Int32Array(buffer, next(ranges), ranges);
-    this.#done = new Int32Array(buffer, next(bitmapWords(pages)), bitmapWords(pages));
+    const words = PageSet.wordsOf(pages);
+    this.done = new PageSet(new Int32Array(buffer, next(words), words));
     const recorded = isRecorded ? pages : 0;
     this.#record = new Uint32Array(buffer, next(recorded), recorded);
   }
@@ -89,7 +92,8 @@ export class LoadState {
    * @param isRecorded Whether the working set is to be recorded.
    */
   static create(pages: number, ranges: number, isRecorded: boolean): LoadState {
-    const words = HEADER + MESSAGE_WORDS + ranges + bitmapWords(pages) + (isRecorded ? pages : 0);
+    const recorded = isRecorded ? pages : 0;
+    const words = HEADER + MESSAGE_WORDS + ranges + PageSet.wordsOf(pages) + recorded;
     const buffer = new SharedArrayBuffer(words * 4);
     const state = new LoadState({ buffer, pages, ranges, isRecorded });
     Atomics.store(state.#words, LEFT, pages);
@@ -215,55 +219,6 @@ export class LoadState {
     return Atomics.load(this.#dropped, range) !== 0;
   }
 
-  /** Whether the content of a page does not come from the file any more. */
-  isDone(page: number): boolean {
-    return (this.#done[page >>> 5]! >>> (page & 31) & 1) !== 0;
-  }
-
-  /**
-   * Notes that the content of pages does not come from the file any more.
-   *
-   * @param first The first page.
-   * @param count How many.
-   * @returns How many of them did before.
-   */
-  markDone(first: number, count: number): number {
-    let marked = 0;
-    forWords(first, count, (word, bits) => {
-      // A thread that was stopped may still be in a call, and mark afterwards.
-      marked += bitsOf(bits & ~Atomics.or(this.#done, word, bits));
-    });
-    return marked;
-  }
-
-  /**
-   * Counts pages whose content is still to come from the file.
-   *
-   * @param first The first page.
-   * @param count How many there are.
-   */
-  countLeft(first: number, count: number): number {
-    let left = 0;
-    forWords(first, count, (word, bits) => left += bitsOf(bits & ~this.#done[word]!));
-    return left;
-  }
-
-  /**
-   * Finds a page whose content is still to come from the file.
-   *
-   * @param first Where to begin.
-   * @param end Where to end.
-   * @returns The page, or `end`.
-   */
-  nextLeft(first: number, end: number): number {
-    for (let page = first; page < end;) {
-      const left = ~this.#done[page >>> 5]! & -1 << page;
-      if (left !== 0) return Math.min((page & ~31) + 31 - Math.clz32(left & -left), end);
-      page = (page & ~31) + 32;
-    }
-    return end;
-  }
-
   /** Counts a fault, and notes which page of the file it took, if any. */
   countFault(page: number | undefined): void {
     Atomics.add(this.#words, FAULTS, 1);
@@ -272,30 +227,4 @@ export class LoadState {
     this.#record[recorded] = page;
     Atomics.store(this.#words, RECORDED, recorded + 1);
   }
-}
-
-function bitmapWords(pages: number): number {
-  return Math.ceil(pages / 32);
-}
-
-// The words of a bitmap that have bits of a run, and these bits.
-function forWords(
-  first: number,
-  count: number,
-  onWord: (word: number, bits: number) => void,
-): void {
-  const end = first + count;
-  for (let page = first; page < end;) {
-    const last = Math.min((page & ~31) + 31, end - 1);
-    // Shifts are by the remainder of 32.
-    onWord(page >>> 5, -1 << page & -1 >>> 31 - last);
-    page = last + 1;
-  }
-}
-
-// Adds the bits up in pairs, then in fours, and so on.
-function bitsOf(word: number): number {
-  const pairs = word - (word >>> 1 & 0x5555_5555);
-  const fours = (pairs & 0x3333_3333) + (pairs >>> 2 & 0x3333_3333);
-  return Math.imul(fours + (fours >>> 4) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }

@@ -5,8 +5,7 @@
  */
 import { takeFromEvent } from "../../../ffi/event_fd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
-import { forDataRuns } from "../../../ffi/file_space.ts";
-import { addressOf } from "../../../ffi/io.ts";
+import { DataRuns } from "../../../ffi/file_space.ts";
 import {
   codeOf,
   copyPages,
@@ -17,6 +16,7 @@ import {
   wakePages,
   zeroPages,
 } from "../../../ffi/page_faults.ts";
+import { HeldBuffer } from "../held_buffer.ts";
 import { LoadState, type LoadStateHandle } from "./load_state.ts";
 
 /** Host memory, and where its content is in the file. */
@@ -85,13 +85,13 @@ export class PageLoader {
   readonly #setup: LoaderSetup;
   readonly #state: LoadState;
   readonly #report: (message: LoaderMessage) => void;
-  readonly #zeros: Uint8Array;
-  readonly #zerosAddress: number;
+  readonly #zeros: HeldBuffer;
   // Faults whose answer has to wait until a discard was noted.
   #delayed: number[] = [];
   // Those of pages that cannot be loaded.
   #failed: number[] = [];
   #retried = 0;
+  readonly #runs: DataRuns | undefined;
   // Up to where in the file holes are known, and count as done.
   #listed = 0;
   readonly #end: number;
@@ -112,9 +112,9 @@ export class PageLoader {
     this.#setup = setup;
     this.#state = new LoadState(setup.state);
     this.#report = report;
+    this.#runs = setup.file === undefined ? undefined : new DataRuns(setup.file);
     this.#end = Math.max(...setup.ranges.map(({ position, length }) => position + length));
-    this.#zeros = new Uint8Array(setup.pageSize);
-    this.#zerosAddress = addressOf(this.#zeros);
+    this.#zeros = new HeldBuffer(setup.pageSize);
   }
 
   /** Serves until it is stopped. */
@@ -208,7 +208,7 @@ export class PageLoader {
     if (range === undefined) return this.#fail(0, `0x${at.toString(16)} is in none of the ranges`);
     if (this.#state.isDropped(index)) return wakePages(userfaultfd, at, pageSize);
     const page = (at - range.address + range.position) / pageSize;
-    if (this.#state.isDone(page)) return this.#answerZero(at, page);
+    if (this.#state.done.has(page)) return this.#answerZero(at, page);
     if (this.#isHole(page)) {
       if (this.#isCutOff()) return this.#cannotAnswer(NOT_COPIED.noSource, at, page);
       this.#markDone(page, 1);
@@ -227,7 +227,7 @@ export class PageLoader {
   #answerZero(address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     const copyZeros = () => {
-      return copyPages(userfaultfd, address, this.#zerosAddress, pageSize, this.#isProtected);
+      return copyPages(userfaultfd, address, this.#zeros.address, pageSize, this.#isProtected);
     };
     // The page of zeros cannot be protected.
     let result = this.#isProtected ? copyZeros() : zeroPages(userfaultfd, address, pageSize);
@@ -239,7 +239,7 @@ export class PageLoader {
   #cannotAnswer(result: number, address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     if (result === NOT_COPIED.again) this.#delayed.push(address);
-    else if (result === NOT_COPIED.exists || result === NOT_COPIED.gone) {
+    else if (IS_OVER.includes(result)) {
       this.#markDone(page, 1);
       wakePages(userfaultfd, address, pageSize);
     } else if (result === NOT_COPIED.ended) this.#hasEnded = true;
@@ -251,11 +251,11 @@ export class PageLoader {
 
   // What there is to do while there is no fault. Returns after each step.
   *#work(): Generator<"next" | "failed", void, void> {
-    const { file, ranges, workingSet, prefetch, pageSize } = this.#setup;
+    const { ranges, workingSet, prefetch, pageSize } = this.#setup;
     for (const { position, length } of ranges) {
       for (let at = position; at < position + length; at += WINDOW) {
         const end = Math.min(at + WINDOW, position + length);
-        while (file !== undefined && !this.#listHoles(file, at, end)) yield "failed";
+        while (!this.#listHoles(at, end)) yield "failed";
         this.#listed = end;
         yield "next";
       }
@@ -269,7 +269,7 @@ export class PageLoader {
   }
 
   // Returns whether the file is whole: what is cut off looks like a hole.
-  #listHoles(file: number, start: number, end: number): boolean {
+  #listHoles(start: number, end: number): boolean {
     const { pageSize } = this.#setup;
     const holes: PageRun[] = [];
     let done = start;
@@ -279,7 +279,9 @@ export class PageLoader {
       const last = Math.floor(position / pageSize);
       if (first < last) holes.push([first, last - first]);
     };
-    forDataRuns(file, start, end, (at, length) => {
+    const runs = this.#runs;
+    if (runs === undefined) return true;
+    runs.forEach(start, end, (at, length) => {
       addUntil(at);
       done = at + length;
     });
@@ -288,20 +290,20 @@ export class PageLoader {
       this.#failAt(holes[0]![0], NOT_COPIED.noSource);
       return false;
     }
-    for (const [first, count] of holes) this.#state.markDone(first, count);
+    for (const [first, count] of holes) this.#state.done.add(first, count);
     return true;
   }
 
   *#load([first, count]: PageRun): Generator<"next" | "failed", void, void> {
     const { userfaultfd, pageSize, source } = this.#setup;
-    const state = this.#state;
+    const { done } = this.#state;
     const end = first + count;
-    for (let page = state.nextLeft(first, end); page < end; page = state.nextLeft(page, end)) {
+    for (let at = first;;) {
+      const [page, missing] = done.nextMissing(at, end, CHUNK);
+      at = page;
       const place = this.#placeOf(page);
-      if (place === undefined) return;
-      const most = Math.min(CHUNK, end - page, place.rest);
-      let pages = 1;
-      while (pages < most && !state.isDone(page + pages)) pages++;
+      if (page === end || place === undefined) return;
+      const pages = Math.min(missing, place.rest);
       const copy = (count: number) => {
         const from = source + page * pageSize;
         return copyPages(userfaultfd, place.address, from, count * pageSize, this.#isProtected);
@@ -310,7 +312,7 @@ export class PageLoader {
       // The kernel fills pages of one mapping at a time, and memory may consist of several.
       if (result === NOT_COPIED.gone && pages > 1) result = copy(1);
       if (result > 0) this.#markDone(page, result / pageSize);
-      else if (result === NOT_COPIED.exists || result === NOT_COPIED.gone) this.#markDone(page, 1);
+      else if (IS_OVER.includes(result)) this.#markDone(page, 1);
       else if (result === NOT_COPIED.ended) {
         this.#hasEnded = true;
         return;
@@ -323,12 +325,10 @@ export class PageLoader {
   }
 
   #isHole(page: number): boolean {
-    const { file, pageSize } = this.#setup;
-    const position = page * pageSize;
-    if (file === undefined || position < this.#listed) return false;
-    let isHole = true;
-    forDataRuns(file, position, position + pageSize, () => isHole = false);
-    return isHole;
+    const position = page * this.#setup.pageSize;
+    if (this.#runs === undefined || position < this.#listed) return false;
+    const end = position + this.#setup.pageSize;
+    return this.#runs.next(position, end) === end;
   }
 
   #isCutOff(): boolean {
@@ -349,7 +349,7 @@ export class PageLoader {
   }
 
   #markDone(first: number, count: number): void {
-    const marked = this.#state.markDone(first, count);
+    const marked = this.#state.done.add(first, count);
     if (marked > 0) this.#setLeft(this.#state.left - marked);
   }
 
@@ -358,7 +358,7 @@ export class PageLoader {
     let left = 0;
     for (const [index, { position, length }] of ranges.entries()) {
       if (this.#state.isDropped(index)) continue;
-      left += this.#state.countLeft(position / pageSize, length / pageSize);
+      left += this.#state.done.countMissing(position / pageSize, length / pageSize);
     }
     this.#setLeft(left);
   }
@@ -394,6 +394,9 @@ export class PageLoader {
     this.#report({ kind: "failed", position, reason });
   }
 }
+
+// The page is there, or nobody's.
+const IS_OVER: readonly number[] = [NOT_COPIED.exists, NOT_COPIED.gone];
 
 // Waiting for a word that never changes is a pause.
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));

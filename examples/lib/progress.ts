@@ -1,5 +1,5 @@
 /**
- * Which row is measured, on a line of stderr that is rewritten.
+ * How far a program is, on a line of stderr that is rewritten.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export class Progress implements Disposable {
   /**
    * Rewrites the line.
    *
-   * @param text What is measured.
+   * @param text What is done now.
    * @param done How many are done.
    * @param total How many there are.
    */

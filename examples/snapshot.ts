@@ -1,0 +1,65 @@
+/**
+ * What a snapshot, a diff, and clones of a guest consist of, as pictures of its pages.
+ *
+ * Run it with `deno task snapshot`; `--help` shows its options.
+ *
+ * | Module | What it is about |
+ * | --- | --- |
+ * | `story.ts` | what happens: every call of the library is here |
+ * | `counter.ts` | what counts, and where |
+ * | `kvm_counting.ts` | a guest on KVM that counts |
+ * | `worker_counting.ts`, `counting_worker.ts` | a Worker that counts, where there is no KVM |
+ * | `pages.ts`, `text.ts` | what is in the pages, and how it is shown |
+ *
+ * @module
+ */
+import { capabilities } from "@vmm/guest-memory";
+import { painter } from "./lib/terminal.ts";
+import { MicrovmError, reasonToStop } from "./microvm/microvm_error.ts";
+import { type Options, optionsOf, USAGE } from "./snapshot/arguments.ts";
+import type { Counting } from "./snapshot/counter.ts";
+import { KvmCounting } from "./snapshot/kvm_counting.ts";
+import { play } from "./snapshot/story.ts";
+import { formatStory, problemsOf } from "./snapshot/text.ts";
+import { WorkerCounting } from "./snapshot/worker_counting.ts";
+
+const WRONG = 1;
+const NOTHING_SHOWN = 2;
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = optionsOf(args);
+    if (options === undefined) {
+      console.log(USAGE);
+      return 0;
+    }
+    await using counting = startCounting(options);
+    const story = await play(counting, options.clones);
+    const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+    console.log(formatStory(story, counting.what, paint).join("\n"));
+    return problemsOf(story).length === 0 ? 0 : WRONG;
+  } catch (error) {
+    const reason = reasonToStop(error);
+    if (reason === undefined) throw error;
+    console.error(`snapshot: ${reason}`);
+    return NOTHING_SHOWN;
+  }
+}
+
+// A guest where there is KVM, and the kernel can say what it writes; else a Worker, and why.
+function startCounting({ guest, device }: Options): Counting {
+  if (guest === "worker") return new WorkerCounting();
+  try {
+    const { writeTracker } = capabilities().trackers;
+    if (!writeTracker.available) {
+      throw new MicrovmError(`what a guest writes is not known here: ${writeTracker.reason}`);
+    }
+    return new KvmCounting(device);
+  } catch (error) {
+    if (guest === "kvm" || !(error instanceof MicrovmError)) throw error;
+    console.error(`snapshot: ${error.message}: a Worker counts instead`);
+    return new WorkerCounting();
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -1,0 +1,34 @@
+/**
+ * Files of snapshots that are read.
+ *
+ * @module
+ */
+import { closeDescriptor } from "../../ffi/descriptor.ts";
+import { fileStatus } from "../../ffi/file.ts";
+import { reopenFile } from "../../ffi/file_lease.ts";
+import { FileOffset } from "../backend/mmap/file_offset.ts";
+import { SnapshotRefused } from "../error/snapshot_error.ts";
+
+/** A file that is read, with a position that nobody else needs. */
+export class SourceFile implements Disposable {
+  /** The descriptor. */
+  readonly fd: number;
+
+  /**
+   * Opens a file once more.
+   *
+   * @param file The file.
+   * @throws {SnapshotRefused} It is no regular file.
+   * @throws {SystemError} It is not open, or cannot be read.
+   */
+  constructor(file: Deno.FsFile | number) {
+    const { fd } = new FileOffset(file);
+    if (!fileStatus(fd).isRegular) throw new SnapshotRefused("it is no regular file");
+    this.fd = reopenFile(fd);
+  }
+
+  /** Closes the descriptor. */
+  [Symbol.dispose](): void {
+    closeDescriptor(this.fd);
+  }
+}
