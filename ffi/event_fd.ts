@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { lastError, lazily } from "./libc.ts";
+import { EINTR, lastError, lazily, libc, systemError } from "./libc.ts";
 import { ensureLinux, EVENTFD } from "./linux.ts";
 
 const calls = lazily(
@@ -67,11 +67,13 @@ export function takeFromEvent(fd: number): bigint | undefined {
 }
 
 function transfer(call: "read" | "write", fd: number): void {
+  const { errno } = libc();
+  const { [call]: run } = calls();
   for (;;) {
     // SAFETY: the buffer has the 8 bytes, and nothing else uses it during the call.
-    const done = calls()[call](fd, value, 8n);
+    const done = run(fd, value, 8n);
+    const failure = errno[0]!;
     if (done >= 0) return;
-    const error = lastError(call, { fd });
-    if (error.code !== "EINTR") throw error;
+    if (failure !== EINTR) throw systemError(call, failure, { fd });
   }
 }
