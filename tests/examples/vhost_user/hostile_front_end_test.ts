@@ -119,53 +119,61 @@ linuxTest(
   "no message of a front-end ends the device, blocks it, or costs it descriptors",
   async () => {
     await using device = await startDevice(2 ** 20, "--keep");
-    using zero = open("/dev/zero", "r");
-    using event = new EventFd();
-    const random = new Random(2026);
-    // The first connection opens what stays open.
-    for (let round = 0; round < 2; round++) {
-      using front = new FrontEnd(device.socket);
-      await front.start();
-      await front.write(0, new Uint8Array(512));
-    }
-    await until(() => descriptorsOf(device) < 40);
-    const before = descriptorsOf(device);
-    for (let sent = 0; sent < MESSAGES;) {
-      using front = new FrontEnd(device.socket);
-      if (random.chance(0.5)) await front.start();
-      const hostile = new Hostile(random, front, [zero.fd, event.fd, front.fdOf(0), front.kick.fd]);
-      // The rings are hostile too.
-      const rings = new Uint8Array(random.int(0x2000)).map(() => random.int(256));
-      if (random.chance(0.5)) front.memory.writeSlice(rings, front.driver.state.descTable);
-      const count = 1 + random.int(60);
-      try {
-        for (let i = 0; i < count; i++, sent++) {
-          await hostile.send();
-          if (random.chance(0.2)) front.kick.write();
-          // Its answers.
-          front.socket.receiveSync();
-        }
-      } catch (error) {
-        // The device has ended the connection.
-        assert(error instanceof SystemError, `${error}`);
-      }
-    }
-    using front = new FrontEnd(device.socket);
-    await front.start();
-    await front.write(3, new Uint8Array(512).fill(9));
-    assertEquals((await front.read(3, 512))[0], 9);
-    front.socket.close();
-    assert(
-      await until(() => descriptorsOf(device) <= before),
-      `${descriptorsOf(device)} > ${before}`,
-    );
-    const unexpected = device.log.split("\n").filter((line) => {
-      return line !== "" &&
-        !/^vhost-blk: (listening|the connection ends|queue \d+ is broken)/.test(line);
+    await play(device).catch(async (error) => {
+      // What it says of its end.
+      await Promise.race([device.ended, new Promise((resolve) => setTimeout(resolve, 1000))]);
+      throw new Error(device.log.slice(-2000), { cause: error });
     });
-    assertEquals(unexpected, []);
   },
 );
+
+async function play(device: DeviceProcess): Promise<void> {
+  using zero = open("/dev/zero", "r");
+  using event = new EventFd();
+  const random = new Random(2026);
+  // The first connection opens what stays open.
+  for (let round = 0; round < 2; round++) {
+    using front = new FrontEnd(device.socket);
+    await front.start();
+    await front.write(0, new Uint8Array(512));
+  }
+  await until(() => descriptorsOf(device) < 40);
+  const before = descriptorsOf(device);
+  for (let sent = 0; sent < MESSAGES;) {
+    using front = new FrontEnd(device.socket);
+    if (random.chance(0.5)) await front.start();
+    const hostile = new Hostile(random, front, [zero.fd, event.fd, front.fdOf(0), front.kick.fd]);
+    // The rings are hostile too.
+    const rings = new Uint8Array(random.int(0x2000)).map(() => random.int(256));
+    if (random.chance(0.5)) front.memory.writeSlice(rings, front.driver.state.descTable);
+    const count = 1 + random.int(60);
+    try {
+      for (let i = 0; i < count; i++, sent++) {
+        await hostile.send();
+        if (random.chance(0.2)) front.kick.write();
+        // Its answers.
+        front.socket.receiveSync();
+      }
+    } catch (error) {
+      // The device has ended the connection.
+      assert(error instanceof SystemError, `${error}`);
+    }
+  }
+  using front = new FrontEnd(device.socket);
+  await front.start();
+  await front.write(3, new Uint8Array(512).fill(9));
+  assertEquals((await front.read(3, 512))[0], 9);
+  front.socket.close();
+  assert(
+    await until(() => descriptorsOf(device) <= before),
+    `${descriptorsOf(device)} > ${before}`,
+  );
+  const unexpected = device.log.split("\n").filter((line) => {
+    return line !== "" &&
+      !/^vhost-blk: (listening|the connection ends|queue \d+ is broken)/.test(line);
+  });
+  assertEquals(unexpected, []);
+}
 
 linuxTest(
   "a front-end that says nothing, or stops in the middle, does not block its end",
