@@ -13,6 +13,7 @@ import {
   registerMemory,
 } from "../../../ffi/userfaultfd.ts";
 import { RegionNotTrackable } from "../../error/tracking_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../../guest/region.ts";
 import { checkFlag, wrongKind } from "../../text/argument.ts";
 import { checkRegions } from "../check_regions.ts";
@@ -120,6 +121,8 @@ export async function snapshotWhileRunning(
   await using saver = new Saver({ ...common, skipsZeros: skip === "zero" }, plan, length);
   await saver.ready;
   plan.signal?.throwIfAborted();
+  // Other memory may be there by now.
+  if (regions.some(({ mapping }) => mapping.released)) throw new MemoryClosed("mapping");
   target.begin(length);
   const ended = Promise.withResolvers<void>();
   // No mapping goes away while it is protected.

@@ -217,6 +217,20 @@ lazyTest("memory that is closed meanwhile stays mapped until it is saved", async
   assert(await until(() => openDescriptors() <= before));
 });
 
+lazyTest("memory that is closed while the thread starts is left alone", async () => {
+  const ranges = [[gpa(0), 2 ** 20]] as const;
+  const memory = GuestMemoryMmap.fromRanges(ranges);
+  using file = scratchFile();
+  const saved = snapshotWhileRunning(memory, file.fd);
+  memory.close();
+  // It may have the addresses.
+  using other = GuestMemoryMmap.fromRanges(ranges);
+  await assertRejects(() => saved, MemoryClosed);
+  other.writeObj(u32, 1, gpa(0));
+  assertEquals(other.readObj(u32, gpa(0)), 1);
+  assertEquals(file.content.length, 0);
+});
+
 mountTest(
   "snapshotWhileRunning() into storage that is full fails, and holds nobody back",
   async () => {
