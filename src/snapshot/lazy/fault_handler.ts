@@ -24,7 +24,7 @@ import type { GuestAddress } from "../../address.ts";
 import { FileOffset } from "../../backend/mmap/file_offset.ts";
 import { checkFlag } from "../../text/argument.ts";
 import { checkRegions } from "../check_regions.ts";
-import { layoutOf, type Place } from "../layout.ts";
+import { type GuestRange, layoutOf, type Place } from "../layout.ts";
 import { pagesLength } from "../mapped_region.ts";
 import type { TransferProgress } from "../transfer.ts";
 import { ensureHandling } from "./ensure_handling.ts";
@@ -142,7 +142,8 @@ export class FaultHandler {
 
   readonly #userfaultfd: OwnedDescriptor;
   readonly #canProtect: boolean;
-  readonly #places: readonly Place<GuestRegionMmap>[];
+  // Without the regions: memory that nobody refers to is given back.
+  readonly #places: readonly Place<GuestRange>[];
   readonly #mappings: readonly Mapping[];
   readonly #loading: Loading;
   // Mappings that are still to be served, and what ends their service.
@@ -153,7 +154,9 @@ export class FaultHandler {
   private constructor(memory: GuestMemoryMmap, fd: number, plan: LazyPlan) {
     if (!(memory instanceof GuestMemoryMmap)) throw new TypeError("Illegal constructor");
     const { places, length } = layoutOf<GuestRegionMmap>(memory);
-    this.#places = places;
+    this.#places = places.map(({ startAddr, len, position }) => {
+      return { range: { startAddr, len }, startAddr, len, position };
+    });
     this.#mappings = places.map(({ range: { mmap } }) => mappingOf(memoryOf(mmap)));
     const workingSet = pagesOf(plan.workingSet, places);
     const opened = ensureHandling(() => openMissingPages(plan.userModeOnly));
@@ -276,8 +279,11 @@ export class FaultHandler {
       );
     }
     const { fd } = this.#userfaultfd;
-    const { address } = mapping.shape;
-    registerMemory(fd, address, pagesLength(mapping), FAULTS_OF.missing | FAULTS_OF.write);
+    // All of it: from now on, whatever is loaded is protected.
+    for (const served of this.#served.keys()) {
+      const { address } = served.shape;
+      registerMemory(fd, address, pagesLength(served), FAULTS_OF.missing | FAULTS_OF.write);
+    }
     const copy = duplicate(fd);
     this.#tracked.add(mapping);
     this.#loading.isProtected = true;
@@ -309,7 +315,8 @@ export class FaultHandler {
     for (let timeout = PATIENCE; !this.#loading.untilSeen(timeout); timeout = 0) {
       await pause();
     }
-    this.#tracked.delete(mapping);
+    this.#untrack(mapping);
+    if (!this.#served.has(mapping)) return;
     this.#release(mapping);
     if (this.#served.size === 0) this.#end(new MemoryClosed("memory"));
   }

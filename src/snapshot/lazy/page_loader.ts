@@ -196,11 +196,11 @@ export class PageLoader {
     const address = Math.floor(fault / pageSize) * pageSize;
     const page = this.#pageAt(address);
     if (page === undefined) return wakePages(userfaultfd, address, pageSize);
-    if (this.#state.done.has(page)) return this.#answerZero(address);
+    if (this.#state.done.has(page)) return this.#answerZero(address, page);
     if (this.#isHole(page)) {
       if (this.#isCutOff()) return this.#cannotAnswer(NOT_COPIED.noSource, address, page);
       this.#markDone(page, 1);
-      return this.#answerZero(address);
+      return this.#answerZero(address, page);
     }
     const isProtected = this.#isProtected;
     const result = copyPages(userfaultfd, address, source + page * pageSize, pageSize, isProtected);
@@ -212,7 +212,7 @@ export class PageLoader {
 
   // The page has no content: it is a hole of the file, or was discarded. Or another fault of it was
   // answered before.
-  #answerZero(address: number): void {
+  #answerZero(address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     const copyZeros = () => {
       return copyPages(userfaultfd, address, this.#zerosAddress, pageSize, this.#isProtected);
@@ -221,19 +221,18 @@ export class PageLoader {
     let result = this.#isProtected ? copyZeros() : zeroPages(userfaultfd, address, pageSize);
     if (result === NOT_COPIED.exists && !this.#isProtected) result = copyZeros();
     if (result > 0) this.#state.countFault(undefined);
-    else this.#cannotAnswer(result, address, undefined);
+    else this.#cannotAnswer(result, address, page);
   }
 
-  #cannotAnswer(result: number, address: number, page: number | undefined): void {
+  #cannotAnswer(result: number, address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     if (result === NOT_COPIED.again) this.#delayed.push(address);
-    else if (page !== undefined && result === NOT_COPIED.noSource) {
-      this.#failAt(page);
-      this.#failed.push(address);
-    } else {
-      // It is there, or nobody's.
-      if (page !== undefined) this.#markDone(page, 1);
+    else if (NEEDLESS.includes(result)) {
+      this.#markDone(page, 1);
       wakePages(userfaultfd, address, pageSize);
+    } else {
+      this.#failAt(page, result);
+      this.#failed.push(address);
     }
   }
 
@@ -275,7 +274,7 @@ export class PageLoader {
     });
     addUntil(end);
     if (holes.length > 0 && this.#isCutOff()) {
-      this.#failAt(holes[0]![0]);
+      this.#failAt(holes[0]![0], NOT_COPIED.noSource);
       return false;
     }
     for (const [first, count] of holes) this.#state.done.add(first, count);
@@ -293,13 +292,17 @@ export class PageLoader {
       if (page === end || place === undefined) return;
       const pages = Math.min(missing, place.rest);
       const [from, length] = [source + page * pageSize, pages * pageSize];
-      const result = copyPages(userfaultfd, place.address, from, length, this.#isProtected);
+      const copy = (length: number) =>
+        copyPages(userfaultfd, place.address, from, length, this.#isProtected);
+      let result = copy(length);
+      // No copy goes over two mappings of the kernel, as there are where a part was advised.
+      if (result === NOT_COPIED.gone) result = copy(pageSize);
       if (result > 0) this.#markDone(page, result / pageSize);
-      else if (result === NOT_COPIED.noSource) {
-        this.#failAt(page);
+      else if (NEEDLESS.includes(result)) this.#markDone(page, 1);
+      else if (result !== NOT_COPIED.again) {
+        this.#failAt(page, result);
         yield "failed";
-        // It is there, or nobody's.
-      } else if (result !== NOT_COPIED.again) this.#markDone(page, 1);
+      }
       yield "next";
     }
   }
@@ -366,8 +369,11 @@ export class PageLoader {
     }
   }
 
-  #failAt(page: number): void {
-    this.#fail(page * this.#setup.pageSize, "the file was cut off, or cannot be read");
+  #failAt(page: number, result: number): void {
+    const reason = result === NOT_COPIED.noSource
+      ? "the file was cut off, or cannot be read"
+      : `the kernel refuses it, with error ${-result}`;
+    this.#fail(page * this.#setup.pageSize, reason);
   }
 
   // The owner may be who waits for the page: then it hears nothing.
@@ -381,6 +387,9 @@ export class PageLoader {
     this.#report({ kind: "failed", position, reason });
   }
 }
+
+// The page is there, or nobody's.
+const NEEDLESS: readonly number[] = [NOT_COPIED.exists, NOT_COPIED.gone, NOT_COPIED.ended];
 
 // Waiting for a word that never changes is a pause.
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
