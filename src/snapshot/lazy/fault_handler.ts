@@ -131,6 +131,9 @@ export function trackLoading(mapping: Mapping, startAddr: GuestAddress): LoadTra
  *   a page hears nothing else; {@linkcode FaultHandler.done} is rejected; and the page is tried again
  *   each second. {@linkcode FaultHandler.restart} takes another file.
  *
+ * The thread that restored the memory has to live until then: with a Worker that is terminated, the
+ * loading ends too, and whoever touches a page waits for ever.
+ *
  * It ends with the memory: when that is closed, and no other thread holds it. A program does not end
  * before. The file is read by the kernel alone: a file that is cut off is an error, no `SIGBUS`.
  */

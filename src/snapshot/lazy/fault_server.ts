@@ -37,7 +37,8 @@ export class FaultServer implements Disposable {
    * @param file The snapshot: a regular file, open to read. It may be closed afterwards.
    * @param options How.
    * @throws {TypeError} A range or an option is of a wrong kind.
-   * @throws {RangeError} A number of a range is no integer from 0, or of no whole pages.
+   * @throws {RangeError} A number of a range is no integer from 0, or of no whole pages; or two ranges
+   * have bytes in common, in memory or in the file.
    * @throws {SnapshotMismatch} The file ends before a range does.
    * @throws {SnapshotRefused} It is no regular file.
    * @throws {SystemError} A call failed.
@@ -115,5 +116,19 @@ function readRanges(ranges: Iterable<FaultRange>): LoadedRange[] {
     }
     return { address: hostAddress, length: len, position };
   });
-  return own.sort((a, b) => a.position - b.position);
+  for (const key of ["address", "position"] as const) {
+    own.sort((a, b) => a[key] - b[key]);
+    // What is loaded is known by its place in the file.
+    const index = own.findIndex((range, index) => {
+      const next = own[index + 1];
+      return next !== undefined && range[key] + range.length > next[key];
+    });
+    if (index < 0) continue;
+    const name = key === "address" ? "hostAddress" : key;
+    const [first, second] = [own[index]![key], own[index + 1]![key]];
+    throw new RangeError(
+      `Cannot load ranges that overlap: those at ${name} ${first} and ${second}`,
+    );
+  }
+  return own;
 }

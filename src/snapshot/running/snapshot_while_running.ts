@@ -57,7 +57,8 @@ export interface RunningSnapshotOptions extends SnapshotOptions {
  * The guest is paused for as long as protecting takes: some 10 milliseconds for each GiB that it has
  * used. Other mappings of the same memory, in this or other processes, can write without being noticed.
  * What is discarded meanwhile may be in the file or not. Permissions cannot be taken away meanwhile
- * ({@linkcode MappingShared}). Marks are neither read nor changed.
+ * ({@linkcode MappingShared}). The thread that calls this has to live until it returns: with a Worker that
+ * is terminated, writers may wait for ever. Marks are neither read nor changed.
  *
  * @param memory The memory, or some regions: anonymous memory, memfds, and copies of a memfd.
  * @param file As of {@linkcode writeSnapshot}.
