@@ -126,7 +126,7 @@ export class PageLoader {
     // What another thread has read and not answered is lost: everybody faults again.
     for (const { address, length } of ranges) wakePages(userfaultfd, address, length);
     this.#noteDiscards(state.unread);
-    const work = this.#work();
+    let work = this.#work();
     for (;;) {
       const next = state.look(thread);
       if (next === "stop") return;
@@ -149,6 +149,8 @@ export class PageLoader {
       } catch (error) {
         // Of calls that cannot fail in a process that is as it should be.
         this.#fail(0, error instanceof Error ? error.message : String(error));
+        // What has thrown is over. What is loaded is known.
+        work = this.#work();
         Atomics.wait(PAUSE, 0, 0, RETRY);
       }
     }
