@@ -17,13 +17,14 @@ type Kind =
   | "protect"
   | "unprotect"
   | "again"
+  | "spoil"
   | "throw"
   | "throwText"
   | "throwNothing";
 
 const KINDS: readonly Kind[] = [
   ...["nothing", "close", "closeRegion", "transfer", "replace", "again"] as const,
-  ...["protect", "unprotect", "throw"] as const,
+  ...["protect", "unprotect", "throw", "spoil"] as const,
   ...["throwText", "throwNothing"] as const,
 ];
 
@@ -33,10 +34,10 @@ export class Mischief {
   done = false;
   /** What was chosen last, for labels. */
   last: Kind = "nothing";
-  /** The call itself, for those who make it again. */
-  again: (() => unknown) | undefined;
   #random: Random;
   #depth = 0;
+  #again: (() => unknown) | undefined;
+  #repeated = 0;
   #kind: Kind = "nothing";
 
   /** The memory that it is done to. Nothing is done before there is one. */
@@ -44,6 +45,16 @@ export class Mischief {
 
   constructor(random: Random) {
     this.#random = random;
+  }
+
+  /** The call itself, for those who make it again. */
+  get again(): (() => unknown) | undefined {
+    return this.#again;
+  }
+
+  set again(call: (() => unknown) | undefined) {
+    this.#again = call;
+    this.#repeated = 0;
   }
 
   /** Chooses what will be done. */
@@ -78,8 +89,12 @@ export class Mischief {
         return world.protect(this.#random.pick([0, 1, 2] as const));
       case "unprotect":
         return world.protect(3);
+      case "spoil":
+        for (const file of world.files) file.spoil(this.#random);
+        return;
       case "again":
-        this.again?.();
+        // Who does so each time never ends.
+        if (this.#repeated++ < 20) this.again?.();
         return;
       case "throw":
         throw new HostileError("thrown on purpose");
