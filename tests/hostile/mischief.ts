@@ -18,13 +18,14 @@ type Kind =
   | "unprotect"
   | "again"
   | "spoil"
+  | "touch"
   | "throw"
   | "throwText"
   | "throwNothing";
 
 const KINDS: readonly Kind[] = [
   ...["nothing", "close", "closeRegion", "transfer", "replace", "again"] as const,
-  ...["protect", "unprotect", "throw", "spoil"] as const,
+  ...["protect", "unprotect", "throw", "spoil", "touch"] as const,
   ...["throwText", "throwNothing"] as const,
 ];
 
@@ -38,6 +39,7 @@ export class Mischief {
   #depth = 0;
   #again: (() => unknown) | undefined;
   #repeated = 0;
+  readonly #timers: ReturnType<typeof setTimeout>[] = [];
   #kind: Kind = "nothing";
 
   /** The memory that it is done to. Nothing is done before there is one. */
@@ -92,6 +94,8 @@ export class Mischief {
       case "spoil":
         for (const file of world.files) file.spoil(this.#random);
         return;
+      case "touch":
+        return world.touch();
       case "again":
         // Who does so each time never ends.
         if (this.#repeated++ < 20) this.again?.();
@@ -103,6 +107,24 @@ export class Mischief {
       case "throwNothing":
         throw undefined;
     }
+  }
+
+  /** Does something while the call waits, after some milliseconds. */
+  soon(milliseconds: number): void {
+    const kind = this.choose();
+    const act = () => {
+      try {
+        this.run(kind);
+      } catch {
+        // Nobody called it.
+      }
+    };
+    this.#timers.push(setTimeout(act, milliseconds));
+  }
+
+  /** Nothing more is done {@linkcode Mischief.soon}. */
+  calm(): void {
+    for (const timer of this.#timers.splice(0)) clearTimeout(timer);
   }
 
   /** A function that does it, and returns what another function does. */

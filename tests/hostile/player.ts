@@ -151,6 +151,7 @@ export class Player {
     } catch (error) {
       outcome = { error };
     }
+    mischief.calm();
     this.called.add(entry.name);
     const disturbed = mischief.done || wasClosed;
     for (

@@ -28,7 +28,9 @@ export function faultOfFiles(call: Call, result: unknown): string | undefined {
 }
 
 function faultOfWritten([memory, file]: readonly Argument[]): string | undefined {
-  if (file?.file === undefined || memory?.old === undefined) return undefined;
+  if (file?.file === undefined) return undefined;
+  if (file.file === memory?.file) return "replaced the file that the memory maps";
+  if (memory?.old === undefined) return undefined;
   const parts = memory.old();
   if (parts.includes(undefined)) return undefined;
   const { content } = file.file;
@@ -55,10 +57,11 @@ function faultOfRestored(
   [ranges, file]: readonly Argument[],
   result: unknown,
 ): string | undefined {
-  if (file?.right !== true || ranges?.right !== true) return undefined;
+  if (file?.file === undefined || ranges?.right !== true) return undefined;
+  const { content } = file.file;
+  if (content.length !== STARTS.length * SIZE) return `restored ${content.length} bytes`;
   if (!(result instanceof GuestMemoryMmap)) return "returned no memory";
   if (isLoading(result)) return undefined;
-  const { content } = file.file!;
   const bytes = new Uint8Array(SIZE);
   for (const [i, start] of STARTS.entries()) {
     try {

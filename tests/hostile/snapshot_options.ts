@@ -31,6 +31,10 @@ export function options(place: Place, hostile: boolean): Argument {
       labels.push(`which does ${mischief.last}`);
     }
   }
+  if (hostile && random.chance(0.1)) {
+    mischief.soon(random.pick([0, 0, 1, 5]));
+    labels.push(`meanwhile ${mischief.last}`);
+  }
   if (!hostile || entry !== "restore") return { value: made, label: `{ ${labels.join(", ")} }` };
   const { value, label } = objects.options(place);
   const more = value as Record<string, unknown>;
@@ -57,8 +61,10 @@ function partsOf(place: Place, hostile: boolean): Parts {
   const later = () => {
     const does = act();
     if (flag()) return does;
+    const wait = random.pick([0, 0, 2]);
     return async () => {
-      await undefined;
+      if (wait === 0) await undefined;
+      else await new Promise((resolve) => setTimeout(resolve, wait));
       does();
     };
   };

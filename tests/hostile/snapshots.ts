@@ -114,16 +114,16 @@ function opened({ random }: Place, file: TestFile, access: Access, label: string
 /** A file that is not. */
 export function hostileFile(place: Place, use: Use): Argument {
   const { world, random, mischief, before } = place;
-  const kind = random.int(6);
+  const kind = random.int(5);
   if (kind === 0) return harmless(junk.anything(random, mischief));
   if (kind === 1) return unusual(world, random);
   const other = before.find(({ file }) => file !== undefined);
-  if (kind === 2 && other?.file !== undefined) {
+  if (other?.file !== undefined && random.chance(0.3)) {
     if (random.chance(0.5)) return { ...other, label: `the same: ${other.label}` };
     return opened(place, other.file, ACCESS[use], "the same file, opened again");
   }
   const [content, label] = contentFor(random.pick(["output", "snapshot", "base", "diff"]), random);
-  if (kind === 3) {
+  if (kind === 2) {
     const access = random.pick<Access>(["read", "write", "append"]);
     return opened(place, new TestFile(world, content), access, `${label} to ${access}`);
   }
@@ -153,13 +153,14 @@ export function memory(place: Place): Argument {
   }
   if (kind === 8 && random.chance(0.5)) {
     const own = template!.manifest.regions.map(({ startAddr }) => [startAddr, SIZE] as const);
-    const file = new TestFile(world, template!.content).open(random, "read");
+    const file = new TestFile(world, template!.content);
     const bitmap = random.chance(0.5) ? { bitmap: tracked } : {};
-    const value = restore(own as never, file, { mode: "copyOnWrite", ...bitmap });
+    const options = { mode: "copyOnWrite", ...bitmap } as const;
+    const value = restore(own as never, file.open(random, "read"), options);
     world.made.push(value);
     // A file that is mapped must not be cut off.
     world.files.pop();
-    return { value, label: "a copy on write" };
+    return { value, label: "a copy on write", file };
   }
   const value = GuestMemoryMmap.fromRanges(STARTS.map((start) => [start, SIZE]), {
     bitmap: tracked,
