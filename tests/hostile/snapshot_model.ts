@@ -47,10 +47,14 @@ function faultOfApplied([base, diff]: readonly Argument[]): string | undefined {
 }
 
 function faultOfVerified([manifest, file]: readonly Argument[]): string | undefined {
-  const { sha256 } = manifest?.value as { sha256?: unknown };
   if (file?.file === undefined) return "verified what is no file";
+  const { manifest: base, flat, compact } = prepared();
+  const all = [base, flat.manifest, compact.manifest];
   const hash = createHash("sha256").update(file.file.content).digest("hex");
-  return hash === sha256 ? undefined : "verified another file";
+  // A copy may have another one each time it is asked.
+  const possible = all.find((one) => one === manifest?.value);
+  const isRight = (possible === undefined ? all : [possible]).some(({ sha256 }) => sha256 === hash);
+  return isRight ? undefined : "verified another file";
 }
 
 function faultOfRestored(
