@@ -25,7 +25,10 @@ export interface LoadOptions {
   readonly prefetch?: boolean;
   /** Whether to note which pages are touched before they are loaded. False by default. */
   readonly record?: boolean;
-  /** Called in this thread's event loop, about each 16 MiB of pages. */
+  /**
+   * Called in this thread's event loop, about each 16 MiB of pages. What it throws is an uncaught error,
+   * as of a listener of events: loading does not end, the program may.
+   */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
 
