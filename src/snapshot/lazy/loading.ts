@@ -26,8 +26,8 @@ export interface LoadOptions {
   /** Whether to note which pages are touched before they are loaded. False by default. */
   readonly record?: boolean;
   /**
-   * Called in this thread's event loop, about each 16 MiB of pages. What it throws is an uncaught error,
-   * as of a listener of events: loading does not end, the program may.
+   * Called in this thread's event loop, about each 16 MiB of pages. If it throws, `done` is rejected
+   * with that, it is not called again, and loading continues.
    */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
@@ -162,7 +162,18 @@ export class Loading {
         this.#onLoaded();
         break;
       case "progress":
-        this.#task.plan.onProgress(this.progress);
+        this.#callOnProgress();
+    }
+  }
+
+  #callOnProgress(): void {
+    // Of a loading that is to begin again.
+    if (this.#hasFailed) return;
+    try {
+      this.#task.plan.onProgress(this.progress);
+    } catch (error) {
+      this.#hasFailed = true;
+      this.#done.reject(error);
     }
   }
 

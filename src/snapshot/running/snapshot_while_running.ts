@@ -133,8 +133,7 @@ export async function snapshotWhileRunning(
   // No mapping goes away while it is protected.
   const holds = regions.map(({ mapping }) => mapping.during(() => ended.promise));
   try {
-    try {
-      await pause?.();
+    await whilePaused(pause, resume, () => {
       // The thread reads the memory: nobody may take that permission away.
       for (const { mapping } of regions) {
         resources.adopt(Mapping.attach(mapping.share()), (hold) => hold.releaseExtra());
@@ -149,9 +148,7 @@ export async function snapshotWhileRunning(
         protectRegistered(userfaultfd, mapping.shape.address, pagesLength(mapping));
       }
       saver.begin(ranges);
-    } finally {
-      await resume?.();
-    }
+    });
     const written = await saver.finished();
     await transfer("write the snapshot", plan, length, new Output(target.fd), rest(), 2 * length);
     const manifest = manifestOf(layout, length, generation, hash?.digest());
@@ -187,6 +184,27 @@ function ensureDistinct(regions: readonly MappedRegion[]): void {
 
 function addressOf({ mapping }: MappedRegion): number {
   return mapping.shape.address;
+}
+
+// The first error counts. The writers go on in any case.
+async function whilePaused(
+  pause: RunningSnapshotOptions["pause"],
+  resume: RunningSnapshotOptions["resume"],
+  protect: () => void,
+): Promise<void> {
+  const errors: unknown[] = [];
+  try {
+    await pause?.();
+    protect();
+  } catch (error) {
+    errors.push(error);
+  }
+  try {
+    await resume?.();
+  } catch (error) {
+    errors.push(error);
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 function register(userfaultfd: number, { startAddr, mapping }: MappedRegion): void {

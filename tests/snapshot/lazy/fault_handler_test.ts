@@ -403,3 +403,18 @@ lazyTest(
     assertStringIncludes(stdout, "--allow-read=");
   },
 );
+
+lazyTest("what onProgress throws rejects done, and loading continues", async () => {
+  using snapshot = await snapshotOf([[START, 2 ** 26]], (at) => at / PAGE % 4 === 0);
+  const error = new Error("enough");
+  let calls = 0;
+  const onProgress = () => {
+    calls++;
+    throw error;
+  };
+  using memory = snapshot.restore({ onProgress });
+  const handler = FaultHandler.of(memory);
+  assertEquals(await handler.done.catch((error) => error), error);
+  assert(await until(() => handler.progress.bytes === 2 ** 26));
+  assertEquals([calls, wrongPages(memory, (at) => at / PAGE % 4 === 0)], [1, []]);
+});

@@ -129,6 +129,11 @@ lazyTest("progress is reported; what it throws, and a signal, end the snapshot",
       throw error;
     },
   }, error]);
+  const other = new Error("later");
+  endings.push([
+    { pause: () => Promise.reject(error), resume: () => Promise.reject(other) },
+    error,
+  ]);
   const aborting = new AbortController();
   endings.push([{ signal: aborting.signal, onProgress: () => aborting.abort(error) }, error]);
   endings.push([{ signal: AbortSignal.abort(error) }, error]);
