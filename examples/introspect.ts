@@ -24,9 +24,11 @@ import { drawMemory } from "./introspect/picture.ts";
 import { isRunning } from "./introspect/processes.ts";
 import { formatGuest, formatWatched, reportOf, type Watched } from "./introspect/report.ts";
 import { type Sweep, Sweeper } from "./introspect/sweeper.ts";
+import { sourceOf } from "./introspect/source.ts";
 import { sweeps } from "./introspect/watching.ts";
 import { painter } from "./lib/terminal.ts";
 import { PageMap } from "./view/page_map.ts";
+import { serveView } from "./view/server.ts";
 
 const GUEST_ENDED = 1;
 const NOT_ATTACHED = 2;
@@ -62,7 +64,9 @@ async function show(guest: Guest, options: Options): Promise<number> {
   try {
     using sweeper = new Sweeper(guest.memory, pageSize());
     const banner = findBanner(guest.memory);
-    await watchInTerminal(guest, banner, sweeper, options, ending.signal);
+    if (options.port === undefined) {
+      await watchInTerminal(guest, banner, sweeper, options, ending.signal);
+    } else await serve(guest, banner, sweeper, options.port, ending);
     return isRunning(guest.pid) ? 0 : GUEST_ENDED;
   } finally {
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, onSignal);
@@ -107,6 +111,27 @@ async function watchInTerminal(
       formatWatched(pages, watched),
     ];
   }
+}
+
+async function serve(
+  guest: Guest,
+  banner: Banner | undefined,
+  sweeper: Sweeper,
+  port: number,
+  ending: AbortController,
+): Promise<void> {
+  let failure: unknown;
+  const source = sourceOf(guest, banner, sweeper, (error) => {
+    failure = error;
+    ending.abort();
+  });
+  await using server = serveView(source, port);
+  console.log(server.url);
+  await new Promise((resolve) => {
+    if (ending.signal.aborted) resolve(undefined);
+    ending.signal.addEventListener("abort", resolve);
+  });
+  if (failure !== undefined) throw failure;
 }
 
 function otherScreen(): Disposable {

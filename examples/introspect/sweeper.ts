@@ -10,7 +10,7 @@ import type { SweepRequest, SweepResult } from "./share_sweeper.ts";
 
 /** What a sweep saw. */
 export interface Sweep {
-  /** When it was finished: ms since the sweeper was started. */
+  /** When it was finished: whole ms since the sweeper was started. */
   readonly at: number;
   /** How long it took, in ms. */
   readonly milliseconds: number;
@@ -64,6 +64,11 @@ export class Sweeper implements Disposable {
     });
   }
 
+  /** Whole ms since the sweeper was started. */
+  now(): number {
+    return Math.floor(performance.now() - this.#start);
+  }
+
   /** Looks at every page that is there. Only one sweep may run at a time. */
   async sweep(): Promise<Sweep> {
     const start = performance.now();
@@ -88,7 +93,7 @@ export class Sweeper implements Disposable {
     this.#addVanished(sweep, runs);
     const end = performance.now();
     return {
-      at: end - this.#start,
+      at: Math.floor(end - this.#start),
       milliseconds: end - start,
       resident: stretches.reduce((sum, [, , count]) => sum + count, 0),
       changed,

@@ -43,6 +43,8 @@ export class PageNumbers {
   readonly regions: readonly PageRegion[];
   /** How many pages there are. */
   readonly count: number;
+  /** Bytes of each. */
+  readonly pageSize: number;
 
   /**
    * Numbers the pages of a memory.
@@ -50,7 +52,8 @@ export class PageNumbers {
    * @param memory The memory.
    * @param pageSize Bytes of each. A region's end that is no whole page is left out.
    */
-  constructor(memory: GuestMemory, readonly pageSize: number) {
+  constructor(memory: GuestMemory, pageSize: number) {
+    this.pageSize = pageSize;
     const regions: PageRegion[] = [];
     let firstPage = 0;
     for (const { startAddr, len } of memory) {
