@@ -16,7 +16,7 @@
  * @module
  */
 import { pageSize } from "@vmm/guest-memory";
-import { optionsOf, type Options, USAGE } from "./introspect/arguments.ts";
+import { type Options, optionsOf, USAGE } from "./introspect/arguments.ts";
 import { attach, type Guest } from "./introspect/attach.ts";
 import { type Banner, findBanner } from "./introspect/banner.ts";
 import { IntrospectError, reasonToStop } from "./introspect/introspect_error.ts";

@@ -22,8 +22,9 @@ Options:
                 guest. Without, it is derived from the machine and the size.
   --seconds N   Seconds to watch, from 0.1 to 3600 (default: 2)
   --watch       Show memory until Ctrl-C
-  --serve PORT  Show memory in a browser, on this port of 127.0.0.1; 0 takes a
-                free one. The address that is printed has a secret in it: who
+  --serve [PORT]
+                Show memory in a browser, on this port of 127.0.0.1 (default: a
+                free one). The address that is printed has a secret in it: who
                 knows it can read the guest's memory.
   --json        Print JSON in place of text
   -h, --help    Show this text
@@ -90,7 +91,7 @@ export function optionsOf(args: string[]): Options | undefined {
 function parse(args: string[]) {
   try {
     return parseArgs({
-      args,
+      args: withPort(args),
       options: {
         pid: { type: "string" },
         qmp: { type: "string" },
@@ -104,6 +105,13 @@ function parse(args: string[]) {
   } catch (error) {
     throw new IntrospectError(`${(error as Error).message.split(". ")[0]} (see --help)`);
   }
+}
+
+// An option either has a value or has none, as node:util knows them: 0 takes a free port.
+function withPort(args: readonly string[]): string[] {
+  return args.map((word, i) =>
+    word === "--serve" && !/^\d/.test(args[i + 1] ?? "") ? "--serve=0" : word
+  );
 }
 
 function integer(name: string, text: string, least: number, most: number): number {

@@ -4,11 +4,11 @@
  * @module
  */
 import {
+  Backing,
   FileOffset,
   GuestAddress,
   GuestMemoryMmap,
   type MmapRange,
-  Backing,
   pageSize,
   Permissions,
 } from "@vmm/guest-memory";
@@ -20,8 +20,8 @@ import {
   nameOf,
   openFileOf,
   processOf,
-  sharedMappings,
   type SharedMapping,
+  sharedMappings,
 } from "./processes.ts";
 import { askLayout } from "./qmp.ts";
 

@@ -66,7 +66,7 @@ const GIB = 2 ** 30;
 // below it anyway.
 function lowMemory(machine: string, size: number): number {
   if (/q35/.test(machine)) return size >= 0xb000_0000 ? 0x8000_0000 : 0xb000_0000;
-  if (/^microvm/.test(machine)) return 0xe000_0000;
+  if (/^microvm/.test(machine)) return 0xc000_0000;
   if (/^pc/.test(machine)) return size >= 0xe000_0000 ? 0xc000_0000 : 0xe000_0000;
   throw new IntrospectError(
     `where a machine ${JSON.stringify(machine)} has its RAM is not known: give --qmp to ask it`,

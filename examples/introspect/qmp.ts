@@ -51,7 +51,8 @@ export function parseTree(text: string, backends: readonly string[]): Placed[] {
   return placed;
 }
 
-const PART = /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]+))?/;
+const PART =
+  /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]+))?/;
 
 async function humanCommand(path: string, command: string): Promise<string> {
   using connection = await Deno.connect({ transport: "unix", path });

@@ -81,7 +81,9 @@ export class Sweeper implements Disposable {
     );
     const runs: PageRun[] = [];
     if (sweep === 1) {
-      for (const [, first, count] of stretches) runs.push({ first, count, state: PageState.present });
+      for (const [, first, count] of stretches) {
+        runs.push({ first, count, state: PageState.present });
+      }
     }
     let changed = 0;
     for (const result of results) {

@@ -33,8 +33,7 @@ export function serveView(source: MemorySource, port: number): ViewServer {
   const viewers = new Viewers(source);
   const server: Deno.HttpServer<Deno.NetAddr> = Deno.serve(
     { hostname: HOST, port, onListen: () => {} },
-    (request) =>
-      refusal(request, server.addr.port, token) ?? answer(request, source, viewers),
+    (request) => refusal(request, server.addr.port, token) ?? answer(request, source, viewers),
   );
   return {
     url: `http://${HOST}:${server.addr.port}/${token}/`,
@@ -144,7 +143,9 @@ function pageBytes(page: string | null, { memory, pages }: MemorySource, viewers
   }
   const bytes = new Uint8Array(pages.pageSize);
   memory.readSlice(bytes, GuestAddress(pages.addressOf(number)));
-  return new Response(bytes, { headers: { ...HEADERS, "content-type": "application/octet-stream" } });
+  return new Response(bytes, {
+    headers: { ...HEADERS, "content-type": "application/octet-stream" },
+  });
 }
 
 async function file(path: string): Promise<Response> {

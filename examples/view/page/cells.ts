@@ -10,7 +10,7 @@ import type { MapLayout } from "./map_layout.ts";
 /** A cell that has no page. */
 export const NOTHING = 255;
 
-/** The cells of a layout. */
+/** The cells of a layout. Only those that were asked for are known: {@linkcode Cells.look}. */
 export class Cells {
   /** The {@linkcode PageState} of the page that changed last, or {@linkcode NOTHING}. */
   readonly states: Uint8Array;
@@ -21,6 +21,7 @@ export class Cells {
   /** Which pages they show. */
   readonly layout: MapLayout;
   readonly #map: PageMap;
+  readonly #isKnown: Uint8Array;
 
   constructor(layout: MapLayout, map: PageMap) {
     this.layout = layout;
@@ -28,14 +29,21 @@ export class Cells {
     this.states = new Uint8Array(layout.cells);
     this.changedAt = new Uint32Array(layout.cells);
     this.filled = new Uint8Array(layout.cells);
-    for (let cell = 0; cell < layout.cells; cell++) this.#look(cell);
+    this.#isKnown = new Uint8Array(layout.cells);
   }
 
-  /** Looks again at the cells of some pages. */
-  update(runs: Iterable<PageRun>): void {
+  /** Looks at the pages of some cells, unless they are the same as when it did so before. */
+  look(first: number, end: number): void {
+    for (let cell = first; cell < end; cell++) {
+      if (this.#isKnown[cell] === 0) this.#look(cell);
+    }
+  }
+
+  /** Some pages are not the same any more. */
+  forget(runs: Iterable<PageRun>): void {
     for (const { first, count } of runs) {
-      const end = this.layout.cellOf(first + count - 1);
-      for (let cell = this.layout.cellOf(first); cell <= end; cell++) this.#look(cell);
+      const end = this.layout.cellOf(first + count - 1) + 1;
+      this.#isKnown.fill(0, this.layout.cellOf(first), end);
     }
   }
 
@@ -72,6 +80,7 @@ export class Cells {
         newest = changedAt[page]!;
       }
     }
+    this.#isKnown[cell] = 1;
     this.states[cell] = state;
     this.changedAt[cell] = newest;
     // One page of 512 shows, too.

@@ -86,7 +86,9 @@ export class Details {
     this.#asking = asking;
     try {
       const response = await fetch(`../bytes?page=${page}`, { signal: asking.signal });
-      const bytes = response.status === 200 ? new Uint8Array(await response.arrayBuffer()) : undefined;
+      const bytes = response.status === 200
+        ? new Uint8Array(await response.arrayBuffer())
+        : undefined;
       if (page !== this.#page) return;
       this.#hex.dataset["page"] = String(page);
       if (bytes === undefined) this.#hex.replaceChildren(await whyNot(response));
@@ -102,6 +104,8 @@ export class Details {
 }
 
 async function whyNot(response: Response): Promise<string> {
-  if (response.status === 204) return "The host has no memory for this page:\nthe guest reads zeros.";
+  if (response.status === 204) {
+    return "The host has no memory for this page:\nthe guest reads zeros.";
+  }
   return await response.text();
 }

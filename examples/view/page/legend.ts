@@ -23,10 +23,11 @@ export function showLegend(
   const age = `just now to ${duration(Math.round(ageAt(1)))} ago`;
   element("legend", HTMLElement).replaceChildren(
     entry(ramp(PageState.guest), `${writers.guest} ${age}`),
-    ...writers.host === undefined
-      ? []
-      : [entry(ramp(PageState.host), `${writers.host} ${age}`)],
-    entry(swatch(40, (x) => palette.colour(PageState.present, 0, Math.round(255 * x))), "there, few to all pages"),
+    ...writers.host === undefined ? [] : [entry(ramp(PageState.host), `${writers.host} ${age}`)],
+    entry(
+      swatch(40, (x) => palette.colour(PageState.present, 0, Math.round(255 * x))),
+      "there, few to all pages",
+    ),
     entry(plain(PageState.absent, 0), "not there"),
   );
 }

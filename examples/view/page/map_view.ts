@@ -103,7 +103,7 @@ export class MapView {
   update(runs: readonly PageRun[], at: number): void {
     this.#map.apply(runs, at);
     if (!this.#isStale) {
-      this.#cells.update(runs);
+      this.#cells.forget(runs);
       this.#overview.update(runs);
     }
     const { page } = this.#details;

@@ -85,7 +85,10 @@ export class MemoryCanvas {
     this.#ratio = devicePixelRatio;
     const context = this.#context;
     context.font = LABEL_FONT;
-    const highest = Math.max(0, ...regions.map(([, pages, start]) => start + pages * this.#pageSize));
+    const highest = Math.max(
+      0,
+      ...regions.map(([, pages, start]) => start + pages * this.#pageSize),
+    );
     this.#gutter = Math.ceil(
       (context.measureText(address(highest)).width + GUTTER_GAP) * this.#ratio,
     );
@@ -94,9 +97,7 @@ export class MemoryCanvas {
     while (room / (2 * this.#columns) >= LEAST_CELL * this.#ratio) this.#columns *= 2;
     this.#cell = Math.max(1, Math.floor(room / this.#columns));
     this.#row = this.#cell;
-    this.#canvas.style.width = `${
-      (this.#gutter + this.#columns * this.#cell) / this.#ratio
-    }px`;
+    this.#canvas.style.width = `${(this.#gutter + this.#columns * this.#cell) / this.#ratio}px`;
     fitCanvas(this.#canvas);
   }
 
@@ -165,6 +166,7 @@ export class MemoryCanvas {
     }
     const { states, changedAt, filled } = cells;
     const words = this.#words;
+    cells.look(first * columns, last * columns);
     for (let i = 0, cell = first * columns; i < count; i++, cell++) {
       words[i] = palette.colour(states[cell]!, now - changedAt[cell]!, filled[cell]!);
     }
@@ -200,6 +202,7 @@ export class MemoryCanvas {
         Math.min(this.#canvas.height - HALF_LINE * ratio, top + (row - first + 0.5) * this.#row),
       );
       const begins = layout.beginsRegion(row);
+      if (begins && row > 0) this.#drawHole(top + (row - first) * this.#row, palette);
       if (!begins && (row % step !== 0 || y < free)) continue;
       const place = layout.placeOfRow(row)!;
       context.fillText(
@@ -209,6 +212,13 @@ export class MemoryCanvas {
       );
       free = y + LABEL_DISTANCE * ratio * 0.8;
     }
+  }
+
+  // Between two regions the guest has no memory.
+  #drawHole(y: number, palette: Palette): void {
+    const line = Math.max(1, Math.round(this.#ratio));
+    this.#context.fillStyle = palette.colours.text;
+    this.#context.fillRect(this.#gutter, y - line, this.#columns * this.#cell, line);
   }
 
   #drawFrame(cell: number, { scroll }: MapState, colour: string): void {

@@ -15,6 +15,7 @@ import type { Palette } from "./palette.ts";
 export class Overview {
   readonly #canvas: HTMLCanvasElement;
   readonly #context: CanvasRenderingContext2D;
+  readonly #line = document.createElement("canvas");
   readonly #regions: readonly Region[];
   readonly #map: PageMap;
   #cells: Cells;
@@ -51,7 +52,7 @@ export class Overview {
 
   /** Looks again at some pages. */
   update(runs: readonly PageRun[]): void {
-    this.#cells.update(runs);
+    this.#cells.forget(runs);
   }
 
   /**
@@ -65,6 +66,7 @@ export class Overview {
     const { width, height } = this.#canvas;
     if (width === 0 || height === 0) return;
     const { states, changedAt, filled, layout } = this.#cells;
+    this.#cells.look(0, layout.cells);
     const image = this.#context.createImageData(1, height);
     const words = new Uint32Array(image.data.buffer);
     for (let y = 0; y < height; y++) {
@@ -85,7 +87,10 @@ export class Overview {
   #draw(image: ImageData, from: number, to: number, ratio: number, palette: Palette): void {
     const { width, height } = this.#canvas;
     const context = this.#context;
-    for (let x = 0; x < width; x++) context.putImageData(image, x, 0);
+    if (this.#line.height !== height) [this.#line.width, this.#line.height] = [1, height];
+    this.#line.getContext("2d")!.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.#line, 0, 0, 1, height, 0, 0, width, height);
     if (from <= 0 && to >= 1) return;
     const line = 2 * ratio;
     context.strokeStyle = palette.colours.hover;
