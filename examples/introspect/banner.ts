@@ -24,23 +24,27 @@ const CHUNK = 2 ** 20;
  * @returns The first by address; `undefined` where there is none, as before the kernel is unpacked.
  */
 export function findBanner(memory: GuestMemoryMmap): Banner | undefined {
-  // What may begin in one chunk and end in the next is at the start of the buffer again.
+  // What begins in the last bytes of one chunk is looked at with the next, before which they are kept.
   const buffer = Buffer.alloc(LONGEST + CHUNK);
   for (const [start, length] of memory.residentRanges()) {
+    let kept = 0;
     for (let done = 0; done < length; done += CHUNK) {
       const count = Math.min(CHUNK, length - done);
-      const kept = done === 0 ? 0 : LONGEST;
-      if (kept > 0) buffer.copyWithin(0, CHUNK, CHUNK + LONGEST);
-      memory.readSlice(buffer.subarray(kept, kept + count), GuestAddress(start + done));
-      const found = bannerIn(buffer.subarray(0, kept + count));
+      memory.readSlice(buffer.subarray(LONGEST, LONGEST + count), GuestAddress(start + done));
+      const bytes = buffer.subarray(LONGEST - kept, LONGEST + count);
+      const isLast = done + count === length;
+      const found = bannerIn(bytes, isLast ? bytes.length : bytes.length - LONGEST);
       if (found !== undefined) return { ...found, address: start + done - kept + found.address };
+      buffer.copyWithin(0, count, count + LONGEST);
+      kept = LONGEST;
     }
   }
   return undefined;
 }
 
-function bannerIn(bytes: Buffer): Banner | undefined {
-  for (let at = bytes.indexOf(START); at >= 0; at = bytes.indexOf(START, at + 1)) {
+// One that begins before an end.
+function bannerIn(bytes: Buffer, end: number): Banner | undefined {
+  for (let at = bytes.indexOf(START); at >= 0 && at < end; at = bytes.indexOf(START, at + 1)) {
     const text = /^Linux version \d[ -~]+ \(.*\) .*#\d+[ -~]*/.exec(
       bytes.toString("latin1", at, at + LONGEST),
     )?.[0];

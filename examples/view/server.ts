@@ -31,15 +31,18 @@ export function serveView(source: MemorySource, port: number): ViewServer {
   const token = [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const viewers = new Viewers(source);
+  const ending = new AbortController();
   const server: Deno.HttpServer<Deno.NetAddr> = Deno.serve(
-    { hostname: HOST, port, onListen: () => {} },
+    { hostname: HOST, port, signal: ending.signal, onListen: () => {} },
     (request) => refusal(request, server.addr.port, token) ?? answer(request, source, viewers),
   );
   return {
     url: `http://${HOST}:${server.addr.port}/${token}/`,
     async [Symbol.asyncDispose]() {
       viewers[Symbol.dispose]();
-      await server.shutdown();
+      // A browser keeps its connections: shutdown() would wait for them.
+      ending.abort();
+      await server.finished;
     },
   };
 }

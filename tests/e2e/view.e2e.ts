@@ -224,8 +224,8 @@ function framesOf(page: Page, milliseconds: number): Promise<Frames> {
         times.sort((a, b) => a - b)[Math.floor(0.95 * times.length)] ?? 0;
       const times: number[] = [];
       const work: number[] = [];
-      const request = window.requestAnimationFrame;
-      window.requestAnimationFrame = (draw) =>
+      const request = globalThis.requestAnimationFrame;
+      globalThis.requestAnimationFrame = (draw) =>
         request((time) => {
           const start = performance.now();
           draw(time);
@@ -234,7 +234,7 @@ function framesOf(page: Page, milliseconds: number): Promise<Frames> {
       const frame = (time: number) => {
         times.push(time);
         if (time - times[0]! < milliseconds) return void request(frame);
-        window.requestAnimationFrame = request;
+        globalThis.requestAnimationFrame = request;
         resolve({
           gap: highest(times.slice(1).map((time, i) => time - times[i]!)),
           work: highest(work),

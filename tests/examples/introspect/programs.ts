@@ -45,16 +45,20 @@ export class Program implements AsyncDisposable {
     await this.#input.write(new TextEncoder().encode(`${line}\n`));
   }
 
-  /** Ends it, and returns its status. */
-  async end(signal: Deno.Signal = "SIGTERM"): Promise<number> {
+  /** Its status, once it has ended. */
+  async status(): Promise<number> {
+    return (await this.#process.status).code;
+  }
+
+  /** Ends it. */
+  async end(signal: Deno.Signal = "SIGTERM"): Promise<void> {
     try {
       this.#process.kill(signal);
     } catch (error) {
       // It has ended by itself.
       if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
     }
-    const { code } = await this.#process.status;
-    return code;
+    await this.status();
   }
 
   /** Ends it. */
