@@ -1,7 +1,7 @@
 /// <reference lib="dom" />
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Page } from "playwright-core";
-import { BANNER, FakeGuest, introspect, type Program } from "../examples/introspect/programs.ts";
+import { BANNER, FakeGuest, introspect, Program } from "../examples/introspect/programs.ts";
 import { browserTest, openPage, type Screen } from "./chromium.ts";
 
 const MIB = 2 ** 20;
@@ -11,6 +11,16 @@ const DESKTOP: Screen = { width: 1440, height: 900, colours: "dark" };
 const PHONE: Screen = { width: 390, height: 844, colours: "light", isPhone: true };
 const PICTURES = new URL("../../target/e2e/", import.meta.url).pathname;
 const A_FRAME = 17;
+const MICROVM = new URL("../../examples/microvm.ts", import.meta.url).href;
+
+function hasKvm(): boolean {
+  try {
+    Deno.openSync("/dev/kvm", { read: true, write: true }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 async function serve(guest: FakeGuest): Promise<{ program: Program; url: string }> {
   const program = introspect("--pid", String(guest.pid), "--serve");
@@ -180,6 +190,25 @@ browserTest("view keeps 60 frames a second with 8 GiB of guest", async (browser)
   assert(Math.min(...work) <= A_FRAME, `drawing took ${shown(work)} ms`);
   const possible = Math.max(A_FRAME, Math.min(...blankRounds));
   assert(Math.min(...gaps) <= possible, `frames took ${shown(gaps)} ms`);
+  assertEquals(complaints, []);
+});
+
+browserTest("microvm --view shows who wrote, and snapshots", async (browser) => {
+  if (!hasKvm()) return console.log("skipped: there is no /dev/kvm that can be opened");
+  await using program = new Program([MICROVM, "--view"]);
+  const { page, complaints } = await openPage(browser, await program.line(), DESKTOP);
+  await page.waitForFunction(() => document.querySelectorAll("#marks li").length >= 2);
+  assertMatch(await text(page, "marks"), /^\d+\.\d s at count \d+: \d+ KiB in /);
+  const box = (await page.locator("#map").boundingBox())!;
+  // The host writes to the fourth of the eight rows, the guest to the last four.
+  for (const [row, writer] of [[3.5, "host wrote"], [5.5, "guest wrote"]] as const) {
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height * row / 8);
+    await page.waitForFunction(
+      (writer) => document.getElementById("state")!.textContent!.startsWith(writer),
+      writer,
+    );
+  }
+  await picture(page, "microvm-dark");
   assertEquals(complaints, []);
 });
 

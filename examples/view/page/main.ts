@@ -18,6 +18,7 @@ import { count, duration, size } from "./texts.ts";
 const TICK = 100;
 // Over how long the changes a second are counted, in ms.
 const WINDOW = 2000;
+const MOST_MARKS = 20;
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const pauseButton = element("pause", HTMLButtonElement);
@@ -99,8 +100,13 @@ function addMark({ at, text }: { readonly at: number; readonly text: string }): 
   const time = document.createElement("time");
   time.textContent = `${(at / 1000).toFixed(1)} s`;
   item.append(time, ` ${text}`);
-  element("marks", HTMLElement).append(item);
-  element("timeline", HTMLElement).hidden = false;
+  // The newest is the first.
+  const marks = element("marks", HTMLElement);
+  marks.prepend(item);
+  while (marks.childElementCount > MOST_MARKS) marks.lastElementChild!.remove();
+  if (document.body.classList.contains("has-marks")) return;
+  document.body.classList.add("has-marks");
+  view?.resize();
 }
 
 function togglePause(): void {

@@ -13,10 +13,12 @@ import { address } from "./texts.ts";
 
 // In pixels of CSS.
 const LEAST_CELL = 6;
+const LEAST_COLUMNS = 8;
 const LABEL_DISTANCE = 22;
 const HALF_LINE = 7;
 const LABEL_FONT = "12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 const GUTTER_GAP = 10;
+const MOST_GAP = 3;
 // How much higher than wide a cell may be.
 const HIGHEST = 1.7;
 
@@ -95,6 +97,13 @@ export class MemoryCanvas {
     const room = Math.floor(width * this.#ratio) - this.#gutter;
     this.#columns = 16;
     while (room / (2 * this.#columns) >= LEAST_CELL * this.#ratio) this.#columns *= 2;
+    // A small memory has larger cells.
+    const { clientHeight } = this.#canvas;
+    for (let half = this.#columns / 2; half >= LEAST_COLUMNS; half /= 2) {
+      const high = new MapLayout(regions, half, 0).rows * (room / half);
+      if (high > clientHeight * this.#ratio) break;
+      this.#columns = half;
+    }
     this.#cell = Math.max(1, Math.floor(room / this.#columns));
     this.#row = this.#cell;
     this.#canvas.style.width = `${(this.#gutter + this.#columns * this.#cell) / this.#ratio}px`;
@@ -175,7 +184,7 @@ export class MemoryCanvas {
 
   #drawGaps(top: number, wide: number, high: number, rows: number): void {
     const context = this.#context;
-    const gap = Math.max(1, Math.round(this.#cell / 8));
+    const gap = Math.max(1, Math.round(Math.min(this.#cell / 8, MOST_GAP * this.#ratio)));
     for (let column = 1; column <= this.#columns; column++) {
       context.fillRect(this.#gutter + column * this.#cell - gap, top, gap, high);
     }

@@ -8,8 +8,11 @@ import type { PageMap } from "../page_map.ts";
 import type { PageRun } from "../page_runs.ts";
 import { Cells } from "./cells.ts";
 import { fitCanvas } from "./elements.ts";
-import { MapLayout, MOST_LEVEL, type Region } from "./map_layout.ts";
+import { MapLayout, type Region } from "./map_layout.ts";
 import type { Palette } from "./palette.ts";
+
+// More than the screen has lines, so that none is of a mixture.
+const MOST_CELLS = 4096;
 
 /** The strip. */
 export class Overview {
@@ -101,6 +104,8 @@ export class Overview {
   }
 
   #lookAtAll(): Cells {
-    return new Cells(new MapLayout(this.#regions, 1, MOST_LEVEL), this.#map);
+    const pages = this.#map.states.length;
+    const level = Math.max(0, Math.ceil(Math.log2(pages / MOST_CELLS)));
+    return new Cells(new MapLayout(this.#regions, 1, level), this.#map);
   }
 }

@@ -92,11 +92,14 @@ Deno.test("parseMaps() has shared, writable files, and joins their parts", () =>
 7f0040000000-7f0041000000 rw-s 00000000 00:05 7                          /dev/zero (deleted)
 7f0050000000-7f0051000000 rw-p 00000000 00:00 0                          [heap]
 `;
-  assertEquals(parseMaps(text).map(({ len, fileOffset, inode, name }) => [len, fileOffset, inode, name]), [
-    [256 * MIB, 0, 1030, "/memfd:memory-backend-memfd (deleted)"],
-    [16 * MIB, 0x10000, 1033, "/dev/shm/with space"],
-    [16 * MIB, 0, 7, "/dev/zero (deleted)"],
-  ]);
+  assertEquals(
+    parseMaps(text).map(({ len, fileOffset, inode, name }) => [len, fileOffset, inode, name]),
+    [
+      [256 * MIB, 0, 1030, "/memfd:memory-backend-memfd (deleted)"],
+      [16 * MIB, 0x10000, 1033, "/dev/shm/with space"],
+      [16 * MIB, 0, 7, "/dev/zero (deleted)"],
+    ],
+  );
 });
 
 Deno.test("parseTree() has the RAM of the memory's view, and joins parts that adjoin", () => {

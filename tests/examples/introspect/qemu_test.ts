@@ -59,10 +59,12 @@ class Qemu implements AsyncDisposable {
 // Each part of the one in a part of the other, at the same place of the RAM.
 function assertInside(parts: Guest["parts"], of: Guest["parts"]): void {
   for (const { startAddr, len, offset } of parts) {
-    assert(of.some((other) =>
-      startAddr - offset === other.startAddr - other.offset && startAddr >= other.startAddr &&
-      startAddr + len <= other.startAddr + other.len
-    ));
+    assert(
+      of.some((other) =>
+        startAddr - offset === other.startAddr - other.offset && startAddr >= other.startAddr &&
+        startAddr + len <= other.startAddr + other.len
+      ),
+    );
   }
 }
 
@@ -74,7 +76,8 @@ for (const [machine, size] of [["q35", "3G"], ["pc", "4G"], ["microvm", "4G"]] a
     assertEquals([derived.machine, asked.machine], [machine, null]);
     // The monitor leaves out what firmware covers.
     assertInside(asked.parts, derived.parts);
-    const end = ({ parts }: Guest) => Math.max(...parts.map(({ startAddr, len }) => startAddr + len));
+    const end = ({ parts }: Guest) =>
+      Math.max(...parts.map(({ startAddr, len }) => startAddr + len));
     assertEquals(end(asked), end(derived));
   });
 }

@@ -72,7 +72,9 @@ function assertCell(cells: Cells, cell: number, { states, changedAt }: PageMap):
   else if (changed.length > 0) {
     assertEquals(cells.changedAt[cell], newest);
     assertEquals(changedAt[cells.pageOf(cell)!], newest);
-    const states_ = changed.filter((page) => changedAt[page] === newest).map((page) => states[page]);
+    const states_ = changed.filter((page) => changedAt[page] === newest).map((page) =>
+      states[page]
+    );
     assert(states_.includes(cells.states[cell]!));
   } else {
     assertEquals(cells.states[cell], present.length > 0 ? PageState.present : PageState.absent);
@@ -137,6 +139,11 @@ Deno.test("Palette gives an older change another colour, and each writer its own
 });
 
 Deno.test("texts of the page are short", () => {
-  assertEquals([0, 0xfff, 0x1_0000, 2 ** 32].map(address), ["0x0", "0xfff", "0x1_0000", "0x1_0000_0000"]);
+  assertEquals([0, 0xfff, 0x1_0000, 2 ** 32].map(address), [
+    "0x0",
+    "0xfff",
+    "0x1_0000",
+    "0x1_0000_0000",
+  ]);
   assertEquals([4096, 2 ** 21, 1.5 * 2 ** 30].map(size), ["4 KiB", "2 MiB", "1.5 GiB"]);
 });

@@ -58,7 +58,10 @@ Deno.test("serveView() serves its page, offline and to nobody else", async () =>
     assertEquals((await ask(url, root)).status, 302);
     const page = await ask(url, `${root}page/index.html`);
     assertEquals(page.status, 200);
-    assertStringIncludes(page.reply, "content-security-policy: default-src 'none'; script-src 'self'");
+    assertStringIncludes(
+      page.reply,
+      "content-security-policy: default-src 'none'; script-src 'self'",
+    );
     assertStringIncludes(page.reply, "referrer-policy: no-referrer");
     assert(!/https?:\/\//.test(page.reply), "the page loads something from elsewhere");
     // All that the scripts import is served, as JavaScript.
@@ -73,7 +76,9 @@ Deno.test("serveView() serves its page, offline and to nobody else", async () =>
         200,
         "text/javascript; charset=utf-8",
       ], path);
-      for (const [, from] of script.matchAll(/^\} from "(\.[^"]+)"|^import .* from "(\.[^"]+)"/gm)) {
+      for (
+        const [, from] of script.matchAll(/^\} from "(\.[^"]+)"|^import .* from "(\.[^"]+)"/gm)
+      ) {
         if (from !== undefined) todo.push(new URL(from, new URL(path, "x:/")).pathname.slice(1));
       }
     }
@@ -128,7 +133,10 @@ Deno.test("serveView() gives the bytes of pages that are there, by checked numbe
     const messages = messagesOf(socket);
     await messages();
     await messages();
-    source.memory.writeSlice(new TextEncoder().encode("above the hole"), GuestAddress(2 ** 32 + PAGE));
+    source.memory.writeSlice(
+      new TextEncoder().encode("above the hole"),
+      GuestAddress(2 ** 32 + PAGE),
+    );
     const get = (page: string) => fetch(new URL(`bytes?page=${page}`, url));
     const absent = await get("6");
     assertEquals(absent.status, 204);
@@ -164,7 +172,12 @@ Deno.test("serveView() watches while somebody looks, and sends what is new", asy
     const first = connect(url);
     const messages = messagesOf(first);
     const hello = JSON.parse(await messages() as string);
-    assertEquals([hello.title, hello.pages, hello.pageSize, hello.now], ["a guest", PAGES, PAGE, 77]);
+    assertEquals([hello.title, hello.pages, hello.pageSize, hello.now], [
+      "a guest",
+      PAGES,
+      PAGE,
+      77,
+    ]);
     assertEquals(hello.regions, [[0, 5, 0], [5, 3, 2 ** 32]]);
     const whole = decodeRuns(await messages() as ArrayBuffer);
     assertEquals([whole.kind, whole.runs.length], [MessageKind.whole, 0]);
