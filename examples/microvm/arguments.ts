@@ -24,8 +24,9 @@ Options:
                   Linux does as well without. Programs for x86-64-v2 need it.
   --view          Show the memory in a browser: what the guest writes, and what
                   the host writes. Without --kernel, of a guest that counts,
-                  and its snapshots. The address that is printed has a secret
-                  in it: who knows it can read the memory.
+                  and its snapshots, for which a temporary file is written.
+                  The address that is printed has a secret in it: who knows it
+                  can read the memory.
   --kvm FILE      KVM's device (default: /dev/kvm)
   -h, --help      Show this text
 

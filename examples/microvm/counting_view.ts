@@ -39,6 +39,7 @@ export async function viewCounting(
     bitmap: (length) => new AtomicBitmap(length, PAGE),
   });
   await using guest = counting.start(memory);
+  // Each snapshot replaces the one before.
   using file = openUnnamedFile("guest-memory-view-");
   using tracker = WriteTracker.start(memory);
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
