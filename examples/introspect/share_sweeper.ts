@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GuestAddress, type GuestMemory, type GuestMemoryHandle } from "@vmm/guest-memory";
+import { GuestAddress, type GuestMemoryHandle, type GuestMemoryMmap } from "@vmm/guest-memory";
 import { hashPage } from "./page_hash.ts";
 
 /** What a thread begins with. */
@@ -26,26 +26,34 @@ export interface SweepShare {
 /** The pages of a share that changed: for each stretch its first page, and how many. */
 export type SweepResult = Uint32Array<ArrayBuffer>;
 
-/** What a thread is asked: to begin, to sweep, or to end. */
-export type SweepRequest = SweepStart | SweepShare | "end";
+/** What is there: for each range its guest address, and its bytes. */
+export type ResidentRanges = Float64Array<ArrayBuffer>;
+
+/** What a thread is asked: to begin, to say what is there, to sweep, or to end. */
+export type SweepRequest = SweepStart | "resident" | SweepShare | "end";
 
 // Small enough for a processor's cache: it is copied there, and hashed from there.
 const CHUNK = 2 ** 17;
 
 /** Hashes pages. */
 export class ShareSweeper {
-  readonly #memory: GuestMemory;
+  readonly #memory: GuestMemoryMmap;
   readonly #pageSize: number;
   readonly #hashes: Int32Array;
   readonly #seen: Uint32Array;
   readonly #bytes = new Uint8Array(CHUNK);
   readonly #words = new Uint32Array(this.#bytes.buffer);
 
-  constructor(memory: GuestMemory, { pageSize, hashes, seen }: Omit<SweepStart, "handle">) {
+  constructor(memory: GuestMemoryMmap, { pageSize, hashes, seen }: Omit<SweepStart, "handle">) {
     this.#memory = memory;
     this.#pageSize = pageSize;
     this.#hashes = new Int32Array(hashes);
     this.#seen = new Uint32Array(seen);
+  }
+
+  /** What is there. With gigabytes, that takes long enough that the main thread should not do it. */
+  resident(): ResidentRanges {
+    return Float64Array.from(this.#memory.residentRanges().flat());
   }
 
   /** Sweeps a share. A page that was not there in the sweep before has changed. */

@@ -14,11 +14,11 @@ scope.onmessage = ({ data }: MessageEvent<SweepRequest>) => {
   if (data === "end") {
     memory?.close();
     scope.close();
-  } else if ("handle" in data) {
+  } else if (typeof data === "object" && "handle" in data) {
     memory = GuestMemoryMmap.attach(data.handle);
     sweeper = new ShareSweeper(memory, data);
   } else {
-    const result = sweeper!.sweep(data);
+    const result = data === "resident" ? sweeper!.resident() : sweeper!.sweep(data);
     scope.postMessage(result, [result.buffer]);
   }
 };

@@ -6,7 +6,7 @@
  */
 import type { GuestMemoryMmap } from "@vmm/guest-memory";
 import { PageNumbers, type PageRun, PageState } from "../view/page_runs.ts";
-import type { SweepRequest, SweepResult } from "./share_sweeper.ts";
+import type { ResidentRanges, SweepRequest, SweepResult } from "./share_sweeper.ts";
 
 /** What a sweep saw. */
 export interface Sweep {
@@ -30,7 +30,6 @@ const MOST_THREADS = 4;
 export class Sweeper implements Disposable {
   /** How the pages are numbered. */
   readonly pages: PageNumbers;
-  readonly #memory: GuestMemoryMmap;
   readonly #workers: readonly Worker[];
   readonly #seen: Uint32Array;
   readonly #start = performance.now();
@@ -49,7 +48,6 @@ export class Sweeper implements Disposable {
     threads: number = Math.min(navigator.hardwareConcurrency, MOST_THREADS),
   ) {
     this.pages = new PageNumbers(memory, pageSize);
-    this.#memory = memory;
     const [hashes, seen] = [
       new SharedArrayBuffer(4 * this.pages.count),
       new SharedArrayBuffer(4 * this.pages.count),
@@ -73,11 +71,15 @@ export class Sweeper implements Disposable {
   async sweep(): Promise<Sweep> {
     const start = performance.now();
     const sweep = ++this.#sweep;
-    const stretches = this.#residentStretches();
+    const stretches = this.#stretchesOf(
+      await answer<ResidentRanges>(this.#workers[0]!, "resident"),
+    );
     const shares: number[][] = this.#workers.map(() => []);
     stretches.forEach((stretch, i) => shares[i % shares.length]!.push(...stretch));
     const results = await Promise.all(
-      this.#workers.map((worker, i) => sweepShare(worker, sweep, shares[i]!)),
+      this.#workers.map((worker, i) =>
+        answer<SweepResult>(worker, { sweep, stretches: Float64Array.from(shares[i]!) })
+      ),
     );
     const runs: PageRun[] = [];
     if (sweep === 1) {
@@ -108,10 +110,11 @@ export class Sweeper implements Disposable {
     for (const worker of this.#workers) ask(worker, "end");
   }
 
-  #residentStretches(): [address: number, first: number, count: number][] {
+  #stretchesOf(ranges: ResidentRanges): [address: number, first: number, count: number][] {
     const { pages } = this;
     const stretches: [number, number, number][] = [];
-    for (const [start, length] of this.#memory.residentRanges()) {
+    for (let i = 0; i < ranges.length; i += 2) {
+      const [start, length] = [ranges[i]!, ranges[i + 1]!];
       for (let done = 0; done < length; done += STRETCH) {
         const page = pages.pageAt(start + done);
         const count = Math.floor(Math.min(STRETCH, length - done) / pages.pageSize);
@@ -134,11 +137,11 @@ export class Sweeper implements Disposable {
   }
 }
 
-function sweepShare(worker: Worker, sweep: number, share: number[]): Promise<SweepResult> {
+function answer<T>(worker: Worker, request: SweepRequest): Promise<T> {
   return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<SweepResult>) => resolve(data);
+    worker.onmessage = ({ data }: MessageEvent<T>) => resolve(data);
     worker.onerror = ({ message }) => reject(new Error(message));
-    ask(worker, { sweep, stretches: Float64Array.from(share) });
+    ask(worker, request);
   });
 }
 

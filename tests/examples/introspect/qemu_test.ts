@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { attach, type Guest } from "../../../examples/introspect/attach.ts";
+import { sharedMappings } from "../../../examples/introspect/processes.ts";
 import { Sweeper } from "../../../examples/introspect/sweeper.ts";
 import { until } from "../../support/until.ts";
 
@@ -40,8 +41,8 @@ class Qemu implements AsyncDisposable {
 
   static async start(machine: string, size: string, ...more: string[]): Promise<Qemu> {
     const qemu = new Qemu(machine, size, more);
-    const isListening = () => [...Deno.readDirSync(qemu.#folder)].length > 0;
-    assert(await until(isListening), "QEMU does not start");
+    // It listens first, and makes its memory afterwards.
+    assert(await until(() => sharedMappings(qemu.pid).length > 0), "QEMU does not start");
     return qemu;
   }
 
