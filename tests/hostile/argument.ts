@@ -1,6 +1,8 @@
 /** What is given to a call, and what is known of it. */
 import type { KnownCodec } from "./codecs.ts";
 import type { RealBuffer } from "./buffers.ts";
+import type { FaultRange } from "../../src/snapshot/mod.ts";
+import type { TestFile } from "./files.ts";
 import type { Span } from "./world.ts";
 
 /** An argument. */
@@ -18,6 +20,14 @@ export interface Argument {
   readonly codec?: KnownCodec;
   /** The bytes of the world that it refers to, and its receiver may write. */
   readonly spans?: readonly Span[];
+  /** The file that it is, or is open on. */
+  readonly file?: TestFile;
+  /** Whether it is a file, or ranges, of the snapshot of the harness, as they should be. */
+  readonly right?: boolean;
+  /** What the regions have that it consists of, where that is known. */
+  readonly old?: () => readonly (Uint8Array | undefined)[];
+  /** The memory whose faults it has, if it is a descriptor of faults. */
+  readonly ranges?: readonly FaultRange[];
   /** Whether it has all of a host memory and does with it what it likes, as its author may. */
   readonly wild?: boolean;
 }

@@ -1,13 +1,22 @@
+const PROTECTED = "it is protected: its callers have checked the count";
+
 /** What is not called, and why. */
 export const EXCLUDED: Readonly<Record<string, string>> = {
   "HostMemory#setBuffer": "it replaces the bytes of all who use the memory: for derived classes",
   "HostMemory#copyIn": "it writes anywhere in its buffer, of which a region may have a part only",
   closeDescriptor: "a wrong number is a descriptor of Deno's own",
+  "ChainPart#advance": PROTECTED,
+  "ReadablePart#advance": PROTECTED,
+  "WritablePart#advance": PROTECTED,
+  "ChainPart#locate": PROTECTED,
+  "ReadablePart#locate": PROTECTED,
+  "WritablePart#locate": PROTECTED,
   "EventFd.fromFd": "it takes a descriptor over, which may be Deno's own",
   "UnixSocket.fromFd": "it takes a descriptor over, which may be Deno's own",
   "new ReceivedMessage": "it takes descriptors over, which may be Deno's own",
   "UnixSocket.listen": "it makes files by any name",
   "UnixListener#accept": "it waits for a connection",
+  "EventFd#waitSync": "without a time it blocks the thread until another one writes",
 };
 
 /** Parameters that need not refuse a value of a wrong type by their name, and why. */
@@ -16,6 +25,7 @@ export const UNNAMED: readonly (readonly [parameter: RegExp, reason: string])[] 
     /^HostMemory#(canAccess|permits|copyIn|copyOut)\.(offset|count)$/,
     "they answer whether, and nothing is accessed where a number is wrong",
   ],
+  [/^new (Chain|Readable|Writable)Part\./, "a queue makes them, of descriptors that it checked"],
   [/^\w+\.(read|write)\.offset$/, "a codec is called by memory, which has checked the offset"],
 ];
 

@@ -17,13 +17,15 @@ type Kind =
   | "protect"
   | "unprotect"
   | "again"
+  | "spoil"
+  | "touch"
   | "throw"
   | "throwText"
   | "throwNothing";
 
 const KINDS: readonly Kind[] = [
   ...["nothing", "close", "closeRegion", "transfer", "replace", "again"] as const,
-  ...["protect", "unprotect", "throw"] as const,
+  ...["protect", "unprotect", "throw", "spoil", "touch"] as const,
   ...["throwText", "throwNothing"] as const,
 ];
 
@@ -33,10 +35,11 @@ export class Mischief {
   done = false;
   /** What was chosen last, for labels. */
   last: Kind = "nothing";
-  /** The call itself, for those who make it again. */
-  again: (() => unknown) | undefined;
   #random: Random;
   #depth = 0;
+  #again: (() => unknown) | undefined;
+  #repeated = 0;
+  readonly #timers: ReturnType<typeof setTimeout>[] = [];
   #kind: Kind = "nothing";
 
   /** The memory that it is done to. Nothing is done before there is one. */
@@ -44,6 +47,16 @@ export class Mischief {
 
   constructor(random: Random) {
     this.#random = random;
+  }
+
+  /** The call itself, for those who make it again. */
+  get again(): (() => unknown) | undefined {
+    return this.#again;
+  }
+
+  set again(call: (() => unknown) | undefined) {
+    this.#again = call;
+    this.#repeated = 0;
   }
 
   /** Chooses what will be done. */
@@ -78,8 +91,14 @@ export class Mischief {
         return world.protect(this.#random.pick([0, 1, 2] as const));
       case "unprotect":
         return world.protect(3);
+      case "spoil":
+        for (const file of world.files) file.spoil(this.#random);
+        return;
+      case "touch":
+        return world.touch();
       case "again":
-        this.again?.();
+        // Who does so each time never ends.
+        if (this.#repeated++ < 20) this.again?.();
         return;
       case "throw":
         throw new HostileError("thrown on purpose");
@@ -88,6 +107,24 @@ export class Mischief {
       case "throwNothing":
         throw undefined;
     }
+  }
+
+  /** Does something while the call waits, after some milliseconds. */
+  soon(milliseconds: number): void {
+    const kind = this.choose();
+    const act = () => {
+      try {
+        this.run(kind);
+      } catch {
+        // Nobody called it.
+      }
+    };
+    this.#timers.push(setTimeout(act, milliseconds));
+  }
+
+  /** Nothing more is done {@linkcode Mischief.soon}. */
+  calm(): void {
+    for (const timer of this.#timers.splice(0)) clearTimeout(timer);
   }
 
   /** A function that does it, and returns what another function does. */

@@ -32,6 +32,7 @@ const UNKNOWN = 128;
 export function mayWrite(call: Call): readonly Span[] | undefined {
   const { entry, subject, args } = call;
   if (args.some(({ wild }) => wild)) return undefined;
+  if (subject?.writes !== undefined) return subject.writes;
   const at = argument(call, ...ADDRESSES)?.value;
   const range = (count: unknown): readonly Span[] => {
     const memory = argument(call, "memory")?.spans;
@@ -119,7 +120,7 @@ class Access {
     this.#call = call;
     this.#result = result;
     this.#subject = call.subject!;
-    this.#at = argument(call, ...ADDRESSES)?.value;
+    this.#at = call.subject!.at ?? argument(call, ...ADDRESSES)?.value;
   }
 
   fault(): string | undefined {
@@ -165,7 +166,9 @@ class Access {
     if (buffer === undefined || !buffer.attached) return undefined;
     const spans = this.#spans(buffer.length);
     const count = lengthOf(spans);
-    if (buffer.length > 0 && count === 0) return "returned, but begins in no memory";
+    if (buffer.length > 0 && count === 0 && this.#subject.at === undefined) {
+      return "returned, but begins in no memory";
+    }
     const exact = /Slice$/.test(this.#call.entry.method);
     if (exact && count < buffer.length) return `returned, but only ${count} bytes are there`;
     const fault = unequal("result", this.#result, exact ? undefined : count);
@@ -195,7 +198,10 @@ class Access {
 
   #stream(direction: "read" | "write"): string | undefined {
     const stream = argument(this.#call, "src", "dst");
-    const count = argument(this.#call, "count")?.value as number;
+    const given = argument(this.#call, "count")?.value as number | undefined;
+    // A part of a chain reads or writes all that is left.
+    const all = this.#subject.at === undefined ? NaN : lengthOf(this.#subject.spans!);
+    const count = given ?? all;
     if (stream?.position === undefined || stream.buffer === undefined) return undefined;
     if (!(Number.isInteger(count) && count >= 0)) return "took a wrong count";
     const { buffer, position } = stream;

@@ -1,5 +1,6 @@
 /** How to come by an argument for each parameter that the library has, by its name. */
 import { MmapRegion } from "../../mod.ts";
+import { altered } from "./altered.ts";
 import type { Argument } from "./argument.ts";
 import { SIZE } from "./backing.ts";
 import * as buffers from "./buffers.ts";
@@ -7,7 +8,10 @@ import * as codecs from "./codecs.ts";
 import * as junk from "./junk.ts";
 import * as making from "./making.ts";
 import * as objects from "./objects.ts";
+import * as queues from "./queues.ts";
 import { type Setting, slice } from "./receivers.ts";
+import { options as snapshotOptionsOf } from "./snapshot_options.ts";
+import * as snapshots from "./snapshots.ts";
 import * as streams from "./streams.ts";
 import type { Subject } from "./subject.ts";
 
@@ -100,6 +104,23 @@ const value: Maker = {
   },
   named: true,
 };
+const queueState: Maker = {
+  good: (place) => queueStateOf(place, false),
+  bad: (place) => place.random.chance(0.2) ? anything(place) : queueStateOf(place, true),
+};
+const ioMemory = other(({ world, random }) => {
+  const isSpace = random.chance(0.2) && world.memory === world.physical;
+  return given(isSpace ? world.space : world.memory, isSpace ? "the space" : world.name);
+});
+const snapshotOptions: Maker = {
+  good: (place) => snapshotOptionsOf(place, false),
+  bad: (place) => place.random.chance(0.2) ? anything(place) : snapshotOptionsOf(place, true),
+};
+const SAVING = [
+  ...["writeSnapshot", "snapshotWhileRunning", "writeDiff", "applyDiff", "verifySnapshot"],
+  ...["restore", "WriteTracker.start", "FaultHandler.of", "snapshotManifest", "new FaultServer"],
+  "writtenSinceRestore",
+];
 const slices = other((place) => {
   const { object, label, spans } = slice(place);
   return { value: object, label, ...spans && { spans } };
@@ -158,6 +179,9 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
     good: ({ world }) => given(objects.mappedMemory(world).share(), "handles"),
     bad: handleOrAnything,
   },
+  "GuestMemoryMmap.attach.bitmap": other(({ random, mischief }) => {
+    return given(() => making.bitmap(random, mischief), "a maker of hostile bitmaps");
+  }),
   backing: other(({ random }) => given(objects.backing(random), "Backing")),
   // A foreign address may be anything's, so nothing is mapped there.
   hostAddress: other(({ random }) => given(random.pick(objects.UNUSABLE))),
@@ -195,7 +219,37 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   ...{ accessFails: text, misses: text, alignment: small, args: text, call: text, code: text },
   ...{ completed: small, continuousLength: small, errno: small, iovaRange: text, kind: text },
   ...{ nelements: small, reason: text, what: text, holders: small, option: text, cause: text },
-  ...{ received: small, waiting: small },
+  ...{ received: small, waiting: small, nextAvail: small, inUse: small, problem: text },
+  ...{ action: text, found: text, property: text, head: small },
+  // Virtqueues.
+  ...{ segments: other(() => given(undefined)), written: numeric(({ random }) => random.int(9)) },
+  ...{ state: queueState, "new MockDriver.options": queueState, wanted: other(() => given(true)) },
+  ...{ "new MockDriver.memory": ioMemory, "new Virtqueue.memory": ioMemory },
+  chain: other((place) => queues.chain(place, place.subject)),
+  readable: other(({ random }) => objects.list(random, buffer)),
+  writable: other(({ random }) => objects.list(random, amount)),
+  "MockDriver#add.options": other(({ random }) => given({ indirect: random.chance(0.5) })),
+  // Snapshots.
+  ...onEach(SAVING, "memory", other((place) => snapshots.memory(place))),
+  ...onEach(SAVING, "options", snapshotOptions),
+  ...onEach(["writeSnapshot", "snapshotWhileRunning", "writeDiff"], "file", fileOf("output")),
+  ...onEach(
+    ["restore", "verifySnapshot", "new FaultServer", "FaultHandler#restart"],
+    "file",
+    fileOf("snapshot"),
+  ),
+  ...{ "applyDiff.base": fileOf("base"), diff: fileOf("diff") },
+  dirty: other((place) => snapshots.dirty(place)),
+  manifest: {
+    good: ({ random }) => snapshots.manifest(random),
+    bad: (place) => altered(place, snapshots.manifest(place.random)),
+  },
+  "restore.ranges": { good: snapshots.ranges, bad: snapshots.hostileRanges },
+  "new FaultServer.ranges": { good: snapshots.faultRanges, bad: snapshots.hostileFaultRanges },
+  "new FaultServer.fd": { good: snapshots.faults, bad: snapshots.hostileFaults },
+  "new FaultHandler.memory": other(() => given(undefined)),
+  ...{ pagemap: other(() => given(undefined)), resources: other(() => given(undefined)) },
+  targets: other(() => given(undefined)),
   "GuestRegionHeap.memory": costly,
   "VolatileSlice.memory": other((place) => given(slice(place).object.memory, "host memory")),
   // A number or a bigint is welcome.
@@ -203,6 +257,26 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   "GuestAddress.value": { ...address, bad: withoutBigints },
   "MemoryRegionAddress.value": { ...address, bad: withoutBigints },
 };
+
+function fileOf(use: snapshots.Use): Maker {
+  return {
+    good: (place) => snapshots.file(place, use),
+    bad: (place) => snapshots.hostileFile(place, use),
+  };
+}
+
+function onEach(
+  entries: readonly string[],
+  parameter: string,
+  maker: Maker,
+): Record<string, Maker> {
+  return Object.fromEntries(entries.map((entry) => [`${entry}.${parameter}`, maker]));
+}
+
+function queueStateOf(place: Place, hostile: boolean): Argument {
+  const { wild, ...made } = queues.state(place, hostile);
+  return place.entry === "new MockDriver" ? { ...made, wild: wild! } : made;
+}
 
 // Of memory to make, or in memory that there is.
 function rangesFor({ subject, random }: Place, inMemory: () => Argument): Argument {

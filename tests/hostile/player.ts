@@ -1,5 +1,6 @@
 /** Makes random calls, and judges each. */
 import type { Argument } from "./argument.ts";
+import type { EntryPoint } from "./entry_points.ts";
 import type { RealBuffer } from "./buffers.ts";
 import * as making from "./making.ts";
 import { Mischief } from "./mischief.ts";
@@ -7,6 +8,8 @@ import { type Call, faultOfResult, faultOfType, mayWrite } from "./model.ts";
 import type { Place } from "./parameters.ts";
 import { Random } from "./random.ts";
 import { RECEIVERS } from "./receivers.ts";
+import { faultOfFiles } from "./snapshot_model.ts";
+import * as snapshots from "./snapshots.ts";
 import type { Subject } from "./subject.ts";
 import { faultOf, faultOfRefusal } from "./verdict.ts";
 import { entries, type Entry } from "./walk.ts";
@@ -15,6 +18,8 @@ import { anyWorld } from "./worlds.ts";
 
 /** Calls that share a world. */
 export const ROUND = 40;
+// Calls of a round that are made in turn.
+const TURNS = 8;
 
 /** What is wrong with a call. */
 export interface Finding {
@@ -35,47 +40,66 @@ export class Player {
   readonly called: Set<string> = new Set();
   calls = 0;
   readonly #seed: number;
+  readonly #each: readonly Entry[];
+  // With those many times that have much to go wrong.
   readonly #entries: readonly Entry[];
   readonly #log: (call: string) => void;
   #round = 0;
+  // What ends with the world.
+  #pending: { readonly what: string; readonly promise: Promise<unknown> }[] = [];
 
-  constructor(seed: number, log: (call: string) => void, only: string = "") {
-    const { entries: all, missing } = entries();
+  constructor(
+    seed: number,
+    log: (call: string) => void,
+    only: string = "",
+    points?: readonly EntryPoint[],
+  ) {
+    const { entries: all, missing } = entries(points);
     for (const what of missing) this.#find("missing", what, "the harness has none");
     this.#seed = seed;
     this.#log = log;
-    // Errors have nothing to go wrong; what has an address has most.
-    const weight = ({ isError, slots }: Entry) =>
-      isError ? 1 : slots.some(({ name }) => name === "addr") ? 12 : 4;
-    this.#entries = all.filter(({ name }) => name.includes(only)).flatMap((entry) =>
-      Array<Entry>(weight(entry)).fill(entry)
-    );
+    // Errors have nothing to go wrong; what has an address, or a file, has most. Threads take time.
+    const weight = ({ name, isError, slots }: Entry) => {
+      if (isError || THREADS.test(name)) return 1;
+      return slots.some(({ name }) => MOST.includes(name)) || QUEUES.test(name) ? 12 : 4;
+    };
+    this.#each = all.filter(({ name }) => name.includes(only));
+    this.#entries = this.#each.flatMap((entry) => Array<Entry>(weight(entry)).fill(entry));
   }
 
   /** The names of all entries. */
   get names(): ReadonlySet<string> {
-    return new Set(this.#entries.map(({ name }) => name));
+    return new Set(this.#each.map(({ name }) => name));
   }
 
   /** Plays one round. It depends on nothing but its number and the seed. */
   async play(round: number): Promise<void> {
     this.#round = round;
+    await snapshots.prepare();
     const random = new Random(Math.imul(this.#seed, 0x9e3779b1) + round);
     const mischief = new Mischief(random);
     const world = anyWorld(random, () => making.bitmap(random, mischief));
     mischief.world = world;
     for (let i = 0; i < ROUND && !(world.closed && i > ROUND / 2); i++) {
-      await this.#call(random, world, mischief);
+      // Each has its turn, also where few calls are made.
+      const turn = (round * TURNS + i / (ROUND / TURNS)) % this.#each.length;
+      const entry = Number.isInteger(turn) ? this.#each[turn]! : random.pick(this.#entries);
+      await this.#call(entry, random, world, mischief);
     }
-    for (const error of world.end()) {
+    const errors = world.end();
+    for (const { what, promise } of this.#pending.splice(0)) {
+      const settled = await withLimit(promise.then(() => undefined, (error) => error));
+      const fault = settled === UNSETTLED ? "never settled" : faultOf(settled, mischief);
+      if (settled !== undefined && fault !== undefined) this.#find(what, "after its round", fault);
+    }
+    for (const error of errors) {
       const fault = faultOf(error, mischief);
       if (fault !== undefined) this.#find("end of the world", world.name, fault);
     }
   }
 
-  async #call(random: Random, world: World, mischief: Mischief): Promise<void> {
+  async #call(entry: Entry, random: Random, world: World, mischief: Mischief): Promise<void> {
     this.calls++;
-    const entry = random.pick(this.#entries);
     mischief.done = false;
     mischief.again = undefined;
     const wasClosed = world.closed || world.physical.closed;
@@ -101,16 +125,19 @@ export class Player {
       args.map(({ label }) => label).join(", ")
     })`;
     this.#log(`round ${this.#round} of seed ${this.#seed}: ${text}`);
+    // What it took to make them is not the call's.
+    for (const backing of world.backings) backing.compare(undefined);
+    // What may be left out is left out at times.
+    while (mode === "good" && entry.slots[args.length - 1]?.optional && random.chance(0.5)) {
+      args.pop();
+    }
     const call: Call = { entry, subject, args };
     const values = args.map(({ value }) => value);
-    // What may be left out is left out at times.
-    while (mode === "good" && entry.slots[values.length - 1]?.optional && random.chance(0.5)) {
-      values.pop();
-    }
     mischief.again = () => {
       const result = entry.call(subject?.object, values);
       // The first call says what is wrong; nobody waits for the second.
-      if (result instanceof Promise) result.catch(() => {});
+      if (result instanceof Promise) this.#keep(text, result);
+      else if (isClosable(result)) world.made.push(result);
     };
     const bad = mode === "one bad" ? args[badIndex] : undefined;
     const refused = bad?.wrong === true && entry.slots[badIndex]!.named &&
@@ -119,10 +146,12 @@ export class Player {
       !args.some(({ codec }) => codec?.size === 0);
     let outcome: { result: unknown } | { error: unknown };
     try {
-      outcome = { result: await this.#settle(entry, entry.call(subject?.object, values), world) };
+      const result = entry.call(subject?.object, values);
+      outcome = { result: await this.#settle(entry, text, result, world) };
     } catch (error) {
       outcome = { error };
     }
+    mischief.calm();
     this.called.add(entry.name);
     const disturbed = mischief.done || wasClosed;
     for (
@@ -161,14 +190,15 @@ export class Player {
         yield `took a wrong ${entry.slots[refused]!.name}: ${args[refused]!.label}`;
       }
       const fault = faultOfType(call, outcome.result) ??
-        (disturbed ? undefined : faultOfResult(call, outcome.result));
+        (disturbed ? undefined : faultOfResult(call, outcome.result)) ??
+        (disturbed ? undefined : faultOfFiles(call, outcome.result));
       if (fault !== undefined) yield fault;
     }
     for (const { buffer } of args) yield* strayBytes(call, buffer);
   }
 
   // Waits for what a call promises. A lock may be taken for good.
-  async #settle(entry: Entry, result: unknown, world: World): Promise<unknown> {
+  async #settle(entry: Entry, text: string, result: unknown, world: World): Promise<unknown> {
     if (isGenerator(result)) {
       // It has done nothing yet.
       let left = 100;
@@ -179,12 +209,26 @@ export class Player {
       if (isClosable(result) && !world.regions.includes(result as never)) world.made.push(result);
       return result;
     }
-    if (entry.method !== "lock") return await result;
+    if (entry.method === "done") {
+      this.#keep(text, result);
+      return undefined;
+    }
+    if (entry.method !== "lock") {
+      const settled = await withLimit(result);
+      if (settled === UNSETTLED) this.#find(entry.name, text, "never settled");
+      return settled;
+    }
     result.then((guard) => guard.close(), (error) => {
       const fault = faultOf(error, new Mischief(new Random(0)));
       if (fault !== undefined) this.#find(entry.name, "lock", fault);
     });
     return undefined;
+  }
+
+  // Has a promise be settled before the next round.
+  #keep(what: string, promise: Promise<unknown>): void {
+    promise.catch(() => {});
+    this.#pending.push({ what, promise });
   }
 
   #count(outcome: string): void {
@@ -196,6 +240,27 @@ export class Player {
     const key = `${name}: ${fault.replace(/(: |\n)[^]*/, "").replace(/[\d.]+|\[.*/g, "#")}`;
     if (this.findings.has(key)) return;
     this.findings.set(key, { key, round: this.#round, call, fault });
+  }
+}
+
+const MOST = ["addr", "file", "base", "manifest"];
+const QUEUES = /^Virtqueue#(pop|addUsed|needsNotification|notifyOnAvail|refresh)$/;
+// They start a thread.
+const THREADS = /FaultHandler|FaultServer|snapshotWhileRunning/;
+
+// Milliseconds after which a promise is taken for one that will never be settled.
+const LIMIT = 15_000;
+const UNSETTLED = Symbol("unsettled");
+
+async function withLimit(promise: Promise<unknown>): Promise<unknown> {
+  let timer;
+  const limit = new Promise<unknown>((resolve) => {
+    timer = setTimeout(() => resolve(UNSETTLED), LIMIT);
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -3,6 +3,8 @@ import * as library from "../../mod.ts";
 import { type GuestAddress, type GuestMemoryRegion, MmapRegion, VolatileSlice } from "../../mod.ts";
 import * as codecs from "./codecs.ts";
 import * as objects from "./objects.ts";
+import * as queues from "./queues.ts";
+import * as snapshots from "./snapshots.ts";
 import * as making from "./making.ts";
 import type { Mischief } from "./mischief.ts";
 import type { Random } from "./random.ts";
@@ -173,6 +175,8 @@ function reference(
 
 /** By the name of the class. */
 export const RECEIVERS: Readonly<Record<string, Receiver>> = {
+  ...queues.RECEIVERS,
+  ...snapshots.RECEIVERS,
   AtomicBitmap: ({ random }) => plainly("new AtomicBitmap(6400, 64)", making.atomicBitmap(random)),
   AtomicRef: (setting) => reference(setting, "AtomicRef"),
   Backing: ({ random }) => plainly("Backing", objects.backing(random)),

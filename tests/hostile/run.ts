@@ -1,8 +1,9 @@
 /**
  * Calls everything with everything: `run.ts [--calls N] [--seed S] [--round R] [--only NAME]
- * [--log FILE] [--progress]`. Prints what it found as JSON. `--round` makes the calls of one round
+ * [--points core,virtio,snapshot] [--log FILE] [--progress]`. Prints what it found as JSON. `--round` makes the calls of one round
  * alone, and prints each.
  */
+import type { EntryPoint } from "./entry_points.ts";
 import { Player, ROUND } from "./player.ts";
 
 const options: Record<string, string> = {};
@@ -28,13 +29,14 @@ function note(call: string): void {
   log.writeSync(bytes.fill(32, written));
 }
 
-const player = new Player(seed, note, options.only);
+const points = options.points?.split(",") as EntryPoint[] | undefined;
+const player = new Player(seed, note, options.only, points);
 const begin = performance.now();
 if (options.round !== undefined) await player.play(Number(options.round));
 else {
   for (let round = 0; player.calls < calls; round++) {
     await player.play(round);
-    if (options.progress !== undefined && round % 500 === 0) {
+    if (options.progress !== undefined && round % 100 === 0) {
       const seconds = ((performance.now() - begin) / 1000).toFixed(0);
       Deno.stderr.writeSync(encoder.encode(
         `\r${player.calls} calls in ${seconds} s, ${player.findings.size} findings `,

@@ -13,6 +13,10 @@ export interface Subject {
   resolve?(addr: number, count: number): readonly Span[];
   /** All of its bytes, where it is no larger than a region. */
   readonly spans?: readonly Span[];
+  /** Where accesses begin, if it has no addresses: it is a stream of bytes. */
+  readonly at?: number;
+  /** The bytes that its methods may write, where their arguments do not say so. */
+  readonly writes?: readonly Span[];
   /** The codec of what it refers to. */
   readonly codec?: KnownCodec;
 }

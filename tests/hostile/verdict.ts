@@ -1,9 +1,10 @@
 /** Whether what a call throws is what the library promises. */
 import * as library from "../../mod.ts";
+import { EXPORTS } from "./entry_points.ts";
 import { HOSTILE_TEXT, HostileError } from "./argument.ts";
 import type { Mischief } from "./mischief.ts";
 
-const CLASSES = Object.values(library).filter((value) =>
+const CLASSES = Object.values(EXPORTS).flatMap(Object.values).filter((value) =>
   typeof value === "function" && value.prototype instanceof Error
 ) as unknown as (new () => Error)[];
 
@@ -16,6 +17,8 @@ export function faultOf(error: unknown, mischief: Mischief): string | undefined 
   if (error instanceof RangeError && /call stack/.test(error.message)) return "ran out of stack";
   if (error.constructor === TypeError || error.constructor === RangeError) return undefined;
   if (CLASSES.some((type) => error instanceof type)) return undefined;
+  // A file that was closed says so by itself.
+  if (error instanceof Deno.errors.BadResource) return undefined;
   return `threw ${error.name}: ${error.message}\n${error.stack}`;
 }
 

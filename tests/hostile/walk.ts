@@ -1,9 +1,11 @@
 /** Everything that the library exports and that can be called. */
-import * as library from "../../mod.ts";
+import { type EntryPoint, EXPORTS } from "./entry_points.ts";
 import { EXCLUDED, OPTIONAL, UNNAMED } from "./exclusions.ts";
 import { type Maker, makerOf } from "./parameters.ts";
 import { parametersOf } from "./parameters_of.ts";
 import { RECEIVERS } from "./receivers.ts";
+
+const ALL = Object.keys(EXPORTS) as EntryPoint[];
 
 type Callable = (...args: unknown[]) => unknown;
 
@@ -31,8 +33,10 @@ export interface Entry {
   call(on: object | undefined, args: readonly unknown[]): unknown;
 }
 
-/** All entries, and what is missing to call them. */
-export function entries(): { entries: Entry[]; missing: string[] } {
+/** All entries of some entry points, and what is missing to call them. */
+export function entries(
+  points: readonly EntryPoint[] = ALL,
+): { entries: Entry[]; missing: string[] } {
   const found: Entry[] = [];
   const missing: string[] = [];
   const add = (
@@ -85,7 +89,7 @@ export function entries(): { entries: Entry[]; missing: string[] } {
       proto = Object.getPrototypeOf(proto);
     }
   };
-  for (const [name, value] of Object.entries(library) as [string, unknown][]) {
+  for (const [name, value] of points.flatMap((point) => Object.entries(EXPORTS[point]))) {
     if (typeof value === "function") {
       if (String(value).startsWith("class")) addClass(name, value as Callable);
       else add(name, name, undefined, value as Callable, (_on, args) => value(...args));

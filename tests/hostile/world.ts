@@ -11,6 +11,7 @@ import {
   type VolatileSlice,
 } from "../../mod.ts";
 import { Backing, SIZE, type Span } from "./backing.ts";
+import type { TestFile } from "./files.ts";
 
 export type { Span } from "./backing.ts";
 
@@ -47,6 +48,8 @@ export class World {
   #space: GuestMemoryAtomic<GuestRegionCollection> | undefined;
   /** What the calls have made, to be closed in the end. */
   readonly made: { close(): unknown }[] = [];
+  /** Files that calls were given. */
+  readonly files: TestFile[] = [];
   /** Whether something was closed, so that calls throw. */
   closed = false;
 
@@ -140,6 +143,15 @@ export class World {
     for (const region of this.regions) {
       const { mmap } = region as { mmap?: unknown };
       if (mmap instanceof MmapRegion && !mmap.closed) mmap.protect(protection);
+    }
+  }
+
+  /** Writes a byte of each region, which does not change it. */
+  touch(): void {
+    const byte = new Uint8Array(1);
+    for (const start of STARTS) {
+      this.physical.readSlice(byte, start);
+      this.physical.writeSlice(byte, start);
     }
   }
 

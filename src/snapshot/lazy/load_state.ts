@@ -27,6 +27,9 @@ const RECORDED = 7;
 const UNREAD = 8;
 const HEADER = 9;
 
+// Milliseconds.
+const LOOKED_EVERY = 10;
+
 /** How many messages are read in one go. */
 const MESSAGES = 64;
 const MESSAGE_WORDS = MESSAGES * MESSAGE_BYTES / 4;
@@ -127,10 +130,11 @@ export class LoadState {
     const end = performance.now() + timeout;
     for (;;) {
       const seen = Atomics.load(this.#words, SEEN);
-      if (seen === asked) return true;
+      // A thread that has ended may have seen less.
+      if (seen === asked || Atomics.load(this.#words, SERVING) !== thread) return true;
       const rest = end - performance.now();
       if (rest <= 0) return false;
-      Atomics.wait(this.#words, SEEN, seen, rest);
+      Atomics.wait(this.#words, SEEN, seen, Math.min(rest, LOOKED_EVERY));
     }
   }
 
@@ -176,8 +180,18 @@ export class LoadState {
    * @returns Whether it may.
    */
   begin(thread: number): boolean {
-    Atomics.store(this.#words, SERVING, thread);
+    for (;;) {
+      // One that was stopped before it began must not be taken for who serves.
+      const before = Atomics.load(this.#words, SERVING);
+      if (before > thread) return false;
+      if (Atomics.compareExchange(this.#words, SERVING, before, thread) === before) break;
+    }
     return this.look(thread) !== "stop";
+  }
+
+  /** Notes that the thread has stopped by itself. */
+  end(thread: number): void {
+    Atomics.compareExchange(this.#words, SERVING, thread, 0);
   }
 
   #lastSeen = -1;
@@ -193,7 +207,7 @@ export class LoadState {
     const isOver = Atomics.load(this.#words, THREAD) !== thread;
     if (asked === this.#lastSeen && !isOver) return "continue";
     this.#lastSeen = asked;
-    if (isOver) Atomics.compareExchange(this.#words, SERVING, thread, 0);
+    if (isOver) this.end(thread);
     // The owner relies on it: nothing of before may follow.
     Atomics.store(this.#words, SEEN, asked);
     Atomics.notify(this.#words, SEEN);

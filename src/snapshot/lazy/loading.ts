@@ -9,6 +9,7 @@ import { fileStatus } from "../../../ffi/file.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { PageLoadFailed } from "../../error/fault_error.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../../error/snapshot_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkFlag, wrongKind } from "../../text/argument.ts";
 import type { TransferProgress } from "../transfer.ts";
 import { LoaderThread } from "./loader_thread.ts";
@@ -24,7 +25,10 @@ export interface LoadOptions {
   readonly prefetch?: boolean;
   /** Whether to note which pages are touched before they are loaded. False by default. */
   readonly record?: boolean;
-  /** Called in this thread's event loop, about each 16 MiB of pages. */
+  /**
+   * Called in this thread's event loop, about each 16 MiB of pages. If it throws, `done` is rejected
+   * with that, it is not called again, and loading continues.
+   */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
 
@@ -125,8 +129,9 @@ export class Loading {
   start(fd?: number): void {
     if (fd !== undefined) {
       ensureLength(fd, this.#task.length);
+      const file = duplicate(fd);
       closeDescriptor(this.#file);
-      this.#file = duplicate(fd);
+      this.#file = file;
     }
     this.#thread?.stop();
     if (this.#hasFailed) {
@@ -150,11 +155,25 @@ export class Loading {
         this.#done.reject(new PageLoadFailed(message.position, message.reason));
         break;
       }
+      case "ended":
+        this.#done.reject(new MemoryClosed("memory of a process that has ended"));
+        break;
       case "loaded":
         this.#onLoaded();
         break;
       case "progress":
-        this.#task.plan.onProgress(this.progress);
+        this.#callOnProgress();
+    }
+  }
+
+  #callOnProgress(): void {
+    // Of a loading that is to begin again.
+    if (this.#hasFailed) return;
+    try {
+      this.#task.plan.onProgress(this.progress);
+    } catch (error) {
+      this.#hasFailed = true;
+      this.#done.reject(error);
     }
   }
 

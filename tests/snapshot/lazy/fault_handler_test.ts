@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { adviseMemory } from "../../../ffi/memory.ts";
 import {
   AtomicBitmap,
   DescriptorClosed,
@@ -22,8 +29,10 @@ import {
   writeSnapshot,
   WriteTracker,
 } from "../../../src/snapshot/mod.ts";
+import { runDeno } from "../../backend/mmap/crash/run.ts";
 import { openDescriptors } from "../../support/descriptors.ts";
 import { open } from "../../support/posix.ts";
+import { mappingsOf } from "../../support/proc_maps.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 import { scratchFile } from "../memories.ts";
@@ -58,6 +67,7 @@ lazyTest(
     {
       using memory = snapshot.restore();
       const handler = FaultHandler.of(memory);
+      assertEquals(mappingsOf(snapshot.path).length, 1);
       await handler.done;
       assertEquals(handler.progress.bytes, handler.progress.total);
       assertEquals(wrongPages(memory), []);
@@ -66,8 +76,23 @@ lazyTest(
       assertEquals(target.content, Deno.readFileSync(snapshot.path));
     }
     assert(await until(() => openDescriptors() === before));
+    assertEquals(mappingsOf(snapshot.path), []);
   },
 );
+
+lazyTest("memory that the kernel holds as several mappings is loaded as a whole", async () => {
+  using snapshot = await snapshotOf([[START, 64 * PAGE]], () => true);
+  for (const prefetch of [false, true]) {
+    using memory = snapshot.restore({ prefetch });
+    const handler = FaultHandler.of(memory);
+    const { hostAddress } = handler.ranges[0]!;
+    // A call that fills pages of two mappings fails.
+    for (const page of [5, 21, 22]) adviseMemory(hostAddress + page * PAGE, PAGE, "dontdump");
+    if (prefetch) await handler.done;
+    assertEquals(wrongPages(memory, () => true), []);
+    await handler.done;
+  }
+});
 
 lazyTest("every kind of access loads pages, that of the kernel too", async () => {
   using snapshot = await snapshotOf([[START, 64 * PAGE]], () => true);
@@ -355,3 +380,41 @@ lazyTest(
     }
   },
 );
+
+lazyTest(
+  "a program that may not read the module of the thread is refused, and does not wait",
+  async () => {
+    const source = `
+    import { Backing, GuestAddress, GuestMemoryMmap } from "${
+      import.meta.resolve("../../../mod.ts")
+    }";
+    import { restore } from "${import.meta.resolve("../../../src/snapshot/mod.ts")}";
+    const ranges = [[GuestAddress(0), 4096]];
+    using template = GuestMemoryMmap.fromRanges(ranges, { backing: Backing.memfd() });
+    try {
+      restore(ranges, template.describe()[0].fd, { mode: "lazy" });
+    } catch (error) {
+      console.log(error.name, error.message);
+    }
+  `;
+    const { code, stdout, stderr } = await runDeno(["--no-check", "--allow-ffi", "-"], source);
+    assertEquals([code, stderr], [0, ""]);
+    assertStringIncludes(stdout, "FaultsUnavailable");
+    assertStringIncludes(stdout, "--allow-read=");
+  },
+);
+
+lazyTest("what onProgress throws rejects done, and loading continues", async () => {
+  using snapshot = await snapshotOf([[START, 2 ** 26]], (at) => at / PAGE % 4 === 0);
+  const error = new Error("enough");
+  let calls = 0;
+  const onProgress = () => {
+    calls++;
+    throw error;
+  };
+  using memory = snapshot.restore({ onProgress });
+  const handler = FaultHandler.of(memory);
+  assertEquals(await handler.done.catch((error) => error), error);
+  assert(await until(() => handler.progress.bytes === 2 ** 26));
+  assertEquals([calls, wrongPages(memory, (at) => at / PAGE % 4 === 0)], [1, []]);
+});
