@@ -6,6 +6,7 @@
 import { IntrospectError } from "./introspect_error.ts";
 import type { Placed } from "./layout.ts";
 
+const CLOSED = "QEMU's monitor has closed the connection";
 /** How long QEMU has for each answer, in ms. */
 const PATIENCE = 5000;
 
@@ -74,6 +75,9 @@ async function humanCommand(path: string, command: string): Promise<string> {
     if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
       throw new IntrospectError(`QEMU's monitor at ${path} does not answer: is it in use?`);
     }
+    if (error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.ConnectionReset) {
+      throw new IntrospectError(CLOSED);
+    }
     throw error;
   } finally {
     clearTimeout(late);
@@ -98,7 +102,7 @@ async function answer(messages: AsyncGenerator<string>): Promise<unknown> {
 
 async function next(messages: AsyncGenerator<string>): Promise<Record<string, unknown>> {
   const { value, done } = await messages.next();
-  if (done) throw new IntrospectError("QEMU's monitor has closed the connection");
+  if (done) throw new IntrospectError(CLOSED);
   try {
     return Object(JSON.parse(value));
   } catch {
