@@ -8,7 +8,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 
 /** The program; `undefined` where there is none. */
-export const executable: string | undefined = Deno.env.get("CHROMIUM") ??
+export const executable: string | undefined = Deno.env.get("CHROMIUM") ||
   (Deno.env.get("PATH") ?? "").split(":")
     .flatMap((folder) => NAMES.map((name) => `${folder}/${name}`))
     .find(isFile);
