@@ -14,7 +14,7 @@ import {
 } from "@vmm/guest-memory";
 import { size as sizeText } from "../lib/units.ts";
 import { IntrospectError } from "./introspect_error.ts";
-import { layoutOf, machineOf, type Placed, propertiesOf, valuesOf } from "./layout.ts";
+import { layoutOf, machineOf, type Placed, ramNamesOf, ramSizeOf } from "./layout.ts";
 import {
   commandLine,
   nameOf,
@@ -54,12 +54,11 @@ export async function attach(options: {
   readonly qmp: string | undefined;
 }): Promise<Guest> {
   const pid = processOf(options.pid);
-  const ram = sharedMappings(pid).find(({ len }) => len >= LEAST_RAM);
-  if (ram === undefined) throw notShared(pid);
   const words = commandLine(pid);
+  const ram = ramOf(pid, ramSizeOf(words));
   const machine = options.qmp === undefined ? machineOf(words) : null;
   const parts = machine === null
-    ? await askLayout(options.qmp!, backendNames(words))
+    ? await askLayout(options.qmp!, ramNamesOf(words))
     : layoutOf(machine, ram.len);
   return {
     pid,
@@ -94,14 +93,17 @@ function mapped(
   return { memory, [Symbol.dispose]: () => memory.close() };
 }
 
-// What QEMU calls RAM that no backend was named for.
-const NAMES_OF_QEMU = ["pc.ram", "microvm.ram", "mach-virt.ram"];
-
-function backendNames(words: readonly string[]): string[] {
-  const ids = valuesOf(words, ["-object"]).map(propertiesOf)
-    .filter(({ first }) => first.startsWith("memory-backend-"))
-    .flatMap(({ id }) => id === undefined ? [] : [id]);
-  return [...ids, ...NAMES_OF_QEMU];
+// Memory that was plugged in may be larger than the RAM: where its size is known, it decides.
+function ramOf(pid: number, size: number | undefined): SharedMapping {
+  const shared = sharedMappings(pid).filter(({ len }) => len >= LEAST_RAM);
+  if (shared.length === 0) throw notShared(pid);
+  const ram = size === undefined ? shared[0] : shared.find(({ len }) => len === size);
+  if (ram !== undefined) return ram;
+  throw new IntrospectError(
+    `process ${pid} shares ${shared.map(({ len }) => sizeText(len)).join(", ")}, but its RAM of ${
+      sizeText(size!)
+    } is not one of these: guests with several memory backends cannot be shown`,
+  );
 }
 
 function notShared(pid: number): IntrospectError {

@@ -42,6 +42,21 @@ export function machineOf(words: readonly string[]): string {
   return value ?? "pc";
 }
 
+/** Bytes of RAM that a command line of QEMU asks for, if it does: what is plugged in later is more. */
+export function ramSizeOf(words: readonly string[]): number | undefined {
+  const text = valuesOf(words, ["-m"]).at(-1) ?? "";
+  const [, digits, unit = "M"] = /^(?:size=)?(\d+)([BKMGT])?(?:,|$)/i.exec(text) ?? [];
+  return digits === undefined ? undefined : Number(digits) * UNITS[unit.toUpperCase()]!;
+}
+
+/** What the machine's RAM is called in QEMU, of a command line of QEMU. */
+export function ramNamesOf(words: readonly string[]): string[] {
+  const name = valuesOf(words, ["-machine", "-M"]).map((text) =>
+    propertiesOf(text)["memory-backend"]
+  ).findLast((name) => name !== undefined);
+  return name === undefined ? ["pc.ram", "microvm.ram", "mach-virt.ram"] : [name];
+}
+
 /** The values of an option, each as it was given. */
 export function valuesOf(words: readonly string[], names: readonly string[]): string[] {
   return words.flatMap((word, i) =>
@@ -50,8 +65,11 @@ export function valuesOf(words: readonly string[], names: readonly string[]): st
   );
 }
 
+/** Properties by their names, and the value without a name that may come before them. */
+export type Properties = Readonly<Record<string, string | undefined>> & { readonly first: string };
+
 /** The properties of a value such as `q35,accel=kvm`. */
-export function propertiesOf(value: string): Record<string, string> & { first: string } {
+export function propertiesOf(value: string): Properties {
   const [head = "", ...rest] = value.split(",");
   const named = (head.includes("=") ? [head, ...rest] : rest).map((text) => {
     const at = text.indexOf("=");
@@ -61,6 +79,7 @@ export function propertiesOf(value: string): Record<string, string> & { first: s
 }
 
 const GIB = 2 ** 30;
+const UNITS: Record<string, number> = { B: 1, K: 2 ** 10, M: 2 ** 20, G: GIB, T: 2 ** 40 };
 
 // hw/i386/pc_q35.c, pc_piix.c and microvm.c of QEMU: the hole is larger where the RAM does not fit
 // below it anyway.

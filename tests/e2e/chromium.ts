@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /**
  * A browser without a window.
  *

@@ -6,6 +6,8 @@ import {
   layoutOf,
   machineOf,
   propertiesOf,
+  ramNamesOf,
+  ramSizeOf,
   valuesOf,
 } from "../../../examples/introspect/layout.ts";
 import { hashPage } from "../../../examples/introspect/page_hash.ts";
@@ -79,7 +81,30 @@ Deno.test("machineOf() is the last machine of the command line", () => {
   assertEquals(valuesOf(words, ["-object"]).map(propertiesOf), [
     { first: "memory-backend-memfd", id: "mem", share: "on" },
     { first: "x", a: "b=c" },
-  ] as ReturnType<typeof propertiesOf>[]);
+  ]);
+});
+
+Deno.test("ramSizeOf() and ramNamesOf() are what the command line says", () => {
+  const sizes = [
+    "512",
+    "512M",
+    "2g",
+    "size=1G,slots=2,maxmem=4G",
+    "4096K,slots=1",
+    "1T",
+    "x",
+    "5X",
+  ];
+  assertEquals(sizes.map((text) => ramSizeOf(["qemu", "-m", text])), [
+    ...[512 * MIB, 512 * MIB, 2 * GIB, GIB, 4 * MIB, 1024 * GIB],
+    undefined,
+    undefined,
+  ]);
+  assertEquals(ramSizeOf(["qemu", "-m"]), undefined);
+  assertEquals(ramNamesOf(["qemu", "-machine", "q35,memory-backend=mem", "-M", "smm=off"]), [
+    "mem",
+  ]);
+  assertEquals(ramNamesOf(["qemu", "-machine", "q35"])[0], "pc.ram");
 });
 
 Deno.test("parseMaps() has shared, writable files, and joins their parts", () => {

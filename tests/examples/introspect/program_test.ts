@@ -74,6 +74,13 @@ guestTest("attach() maps what nobody can write here", async () => {
   assertEquals(error.name, "AccessDenied");
 });
 
+guestTest("attach() refuses a guest whose RAM is not one of the files that it shares", async () => {
+  await using guest = await FakeGuest.start(64 * MIB, ["-machine", "q35", "-m", "128M"]);
+  const error = await attach({ pid: guest.pid, qmp: undefined }).catch((error) => error);
+  assertEquals(error.name, "IntrospectError");
+  assertStringIncludes(error.message, "shares 64 MiB, but its RAM of 128 MiB is not one of these");
+});
+
 guestTest("introspect says why it cannot attach, in one line", async () => {
   await using stopped = new Sleeper();
   for (
