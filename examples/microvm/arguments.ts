@@ -22,6 +22,11 @@ Options:
   --cx16          Let the guest use cmpxchg16b. Without, it is hidden: KVM on a
                   host without hardware virtualization cannot emulate it, and
                   Linux does as well without. Programs for x86-64-v2 need it.
+  --view          Show the memory in a browser: what the guest writes, and what
+                  the host writes. Without --kernel, of a guest that counts,
+                  and its snapshots, for which a temporary file is written.
+                  The address that is printed has a secret in it: who knows it
+                  can read the memory.
   --kvm FILE      KVM's device (default: /dev/kvm)
   -h, --help      Show this text
 
@@ -30,6 +35,7 @@ deno run -A examples/microvm/fetch_kernel.ts`;
 
 /** The command line that makes Linux print on the serial port from the first moment. */
 const CMDLINE = "console=ttyS0 earlyprintk=serial,ttyS0,115200 reboot=k panic=1 pci=off nokaslr";
+const NEED_NO_KERNEL = ["kvm", "view"];
 const MIB = 2 ** 20;
 /** The least that Linux could do with, and that everything in low memory has place in. */
 const LEAST_MEMORY = 2 * MIB;
@@ -46,6 +52,8 @@ export interface Arguments {
   readonly memory: number;
   /** Whether the guest may use `cmpxchg16b`. */
   readonly cx16: boolean;
+  /** Whether to show the memory in a browser. */
+  readonly view: boolean;
 }
 
 /**
@@ -58,9 +66,9 @@ export interface Arguments {
 export async function argumentsOf(args: string[]): Promise<Arguments | undefined> {
   const values = args.length === 0 ? {} : await parse(args);
   if (values.help) return undefined;
-  const { kernel, initrd, cmdline, memory, pvh, cx16, kvm } = values;
+  const { kernel, initrd, cmdline, memory, pvh, cx16, view, kvm } = values;
   if (kernel === undefined) {
-    const needsKernel = Object.keys(values).find((name) => name !== "kvm");
+    const needsKernel = Object.keys(values).find((name) => !NEED_NO_KERNEL.includes(name));
     if (needsKernel !== undefined) {
       throw new MicrovmError(`--${needsKernel} needs --kernel (see --help)`);
     }
@@ -72,6 +80,7 @@ export async function argumentsOf(args: string[]): Promise<Arguments | undefined
       : { kernel, initrd, cmdline: cmdline ?? CMDLINE, pvh: pvh ?? false },
     memory: memory === undefined ? 256 * MIB : bytesOf(memory),
     cx16: cx16 ?? false,
+    view: view ?? false,
   };
 }
 
@@ -83,6 +92,7 @@ interface Values {
   readonly memory?: string;
   readonly pvh?: boolean;
   readonly cx16?: boolean;
+  readonly view?: boolean;
   readonly kvm?: string;
 }
 
@@ -100,6 +110,7 @@ async function parse(args: string[]): Promise<Values> {
         memory: { type: "string" },
         pvh: { type: "boolean" },
         cx16: { type: "boolean" },
+        view: { type: "boolean" },
         kvm: { type: "string" },
       },
     }).values;

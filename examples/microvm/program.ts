@@ -18,6 +18,9 @@ export async function main(args: string[]): Promise<number> {
     const asked = await argumentsOf(args);
     if (asked === undefined) {
       console.log(USAGE);
+    } else if (asked.boot === undefined && asked.view) {
+      const { viewCounting } = await import("./counting_view.ts");
+      await viewCounting(asked.device, 0, (line) => console.log(line));
     } else if (asked.boot === undefined) {
       const { sayHello } = await import("./hello.ts");
       const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);

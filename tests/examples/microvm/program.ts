@@ -8,7 +8,7 @@ import { TemporaryFile } from "../elf_builder.ts";
 
 const MICROVM = new URL("../../../examples/microvm.ts", import.meta.url).href;
 /** What `deno task microvm` allows. */
-const PERMISSIONS = ["--allow-ffi", "--allow-read"];
+const PERMISSIONS = ["--allow-ffi", "--allow-read", "--allow-net=127.0.0.1"];
 
 /** How the program ended. */
 export interface Outcome {
