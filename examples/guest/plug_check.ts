@@ -1,0 +1,68 @@
+/**
+ * A check of memory that comes and goes.
+ *
+ * @module
+ */
+import { type Check, DISK_BYTES, ensureSame, inGuest, sleep } from "./check.ts";
+import { FIO, VERIFY } from "./disk_checks.ts";
+import { GuestError } from "./guest_error.ts";
+import { BLOCK, writePattern } from "./images.ts";
+import type { Vm } from "./vm.ts";
+
+const PLUGGED_MIB = 128;
+const HALF = DISK_BYTES / 2;
+const SECONDS = 60;
+
+/** Memory is plugged in and out while the guest writes, and the device reads into it. */
+export const checkPlug: Check = async (host) => {
+  const image = await host.newImage("plug", DISK_BYTES);
+  writePattern(image, HALF / BLOCK);
+  let reads = "";
+  await inGuest(host, { image, machine: { pluggable: PLUGGED_MIB } }, async (vm) => {
+    const before = await total(vm);
+    const job = `${FIO} ${VERIFY} --bs=4k --iodepth=8 --offset=32m --size=32m --rate=4m`;
+    await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
+    await vm.qmp.execute("object-add", {
+      "qom-type": "memory-backend-memfd",
+      id: "more",
+      size: PLUGGED_MIB * 2 ** 20,
+      share: true,
+    });
+    await vm.qmp.execute("device_add", { driver: "pc-dimm", id: "dimm", memdev: "more" });
+    await grows(vm, before + PLUGGED_MIB * 1024 - 1);
+    const free = await freeOfMovable(vm);
+    await vm.check(`dma /dev/vda ${HALF / BLOCK} /tmp/stop > /tmp/dma.txt 2>&1 & dma=$!`);
+    await sleep(1000);
+    // A program's memory is movable, so it comes from what was plugged in.
+    const used = (free - await freeOfMovable(vm)) * BLOCK / 2 ** 20;
+    if (used < 4) throw new GuestError(`the program has ${used} MiB of the plugged memory only`);
+    await vm.check("touch /tmp/stop; wait $dma; ok=$?; cat /tmp/dma.txt; return $ok");
+    reads = await vm.check("cat /tmp/dma.txt");
+    const deleted = vm.qmp.event("DEVICE_DELETED", { device: "dimm" }, SECONDS);
+    deleted.catch(() => {});
+    await vm.qmp.execute("device_del", { id: "dimm" });
+    await deleted;
+    await vm.qmp.execute("object-del", { id: "more" });
+    ensureSame(await total(vm), before, "KiB of memory in the guest after unplugging");
+    await vm.check("kill -0 $job");
+    await vm.check("wait $job || { tail -5 /tmp/fio.txt; return 1; }", SECONDS);
+  });
+  return `${PLUGGED_MIB} MiB in and out while fio wrote 32 MiB; blocks there: ${reads}`;
+};
+
+async function total(vm: Vm): Promise<number> {
+  return Number(await vm.check("awk '/MemTotal/ { print $2 }' /proc/meminfo"));
+}
+
+async function grows(vm: Vm, kib: number): Promise<void> {
+  const end = performance.now() + SECONDS * 1000;
+  while (await total(vm) < kib) {
+    if (performance.now() > end) throw new GuestError("the guest does not take the new memory");
+    await sleep(100);
+  }
+}
+
+async function freeOfMovable(vm: Vm): Promise<number> {
+  const script = "/zone +Movable/ { there = 1 } there && /nr_free_pages/ { print $2; exit }";
+  return Number(await vm.check(`awk '${script}' /proc/zoneinfo`));
+}
