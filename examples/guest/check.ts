@@ -97,3 +97,22 @@ export function ensureSame<T extends string | number>(actual: T, expected: T, wh
 export async function sleep(milliseconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
+
+/**
+ * Waits until something is so.
+ *
+ * @param seconds How long.
+ * @param failure What is wrong if it is not so then.
+ * @param isSo Whether it is.
+ */
+export async function within(
+  seconds: number,
+  failure: string,
+  isSo: () => Promise<boolean>,
+): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (!await isSo()) {
+    if (performance.now() > end) throw new GuestError(failure);
+    await sleep(100);
+  }
+}
