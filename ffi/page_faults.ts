@@ -4,7 +4,10 @@
  *
  * @module
  */
-import { EINTR, lastError, lazily, libc, u64 } from "./libc.ts";
+import { EINTR, lastError, lazily, libc, systemError, u64 } from "./libc.ts";
+
+// errno is read right after each call that may fail, before any other function is called: see
+// systemError().
 
 const calls = lazily(
   {
@@ -72,8 +75,9 @@ export function copyPages(
   put(4, 0);
   // SAFETY: the structure is whole. The kernel checks both ranges, and fails with an errno where one is
   // not there.
-  if (calls().ioctl(fd, UFFDIO_COPY, argument) === 0) return length;
-  return copied(4);
+  const { errno } = libc();
+  const { ioctl } = calls();
+  return ioctl(fd, UFFDIO_COPY, argument) === 0 ? length : copied(4, errno[0]!);
 }
 
 /**
@@ -88,16 +92,43 @@ export function zeroPages(fd: number, address: number, length: number): number {
   put(2, 0);
   put(3, 0);
   // SAFETY: the structure is whole. The kernel checks the range.
-  if (calls().ioctl(fd, UFFDIO_ZEROPAGE, argument) === 0) return length;
-  return copied(3);
+  const { errno } = libc();
+  const { ioctl } = calls();
+  return ioctl(fd, UFFDIO_ZEROPAGE, argument) === 0 ? length : copied(3, errno[0]!);
 }
 
-// What the kernel has put into the last number of a structure, of a call that failed.
-function copied(index: number): number {
-  const errno = libc().errno[0]!;
-  const low = argument[2 * index]!;
-  const high = argument[2 * index + 1]! | 0;
-  return high === 0 && low > 0 ? low : -errno;
+// What the kernel has put into the last number of a structure, of a call that failed: bytes, or the
+// negative errno. It leaves that alone where it has not come to the pages.
+function copied(index: number, errno: number): number {
+  const number = argument[2 * index]! + (argument[2 * index + 1]! | 0) * 2 ** 32;
+  return number === 0 ? -errno : number;
+}
+
+/**
+ * What the system calls a negative `errno` of {@linkcode copyPages} or {@linkcode zeroPages}.
+ *
+ * @param result The number.
+ */
+export function codeOf(result: number): string {
+  return systemError("ioctl", -result, {}).code;
+}
+
+/**
+ * Refuses a descriptor that gets no faults, and memory that its process cannot have: wakes who waits for
+ * pages there, which is harmless.
+ *
+ * @param fd A descriptor from elsewhere.
+ * @param address Where the memory begins in its process.
+ * @param length Bytes.
+ * @throws {SystemError} `ENOTTY` where the descriptor is of another kind, `EINVAL` where the process can
+ * have no such memory, or the descriptor's features were not agreed upon yet.
+ */
+export function ensureHandles(fd: number, address: number, length: number): void {
+  put(0, address);
+  put(1, length);
+  // SAFETY: the structure is whole. The kernel checks the range.
+  if (calls().ioctl(fd, UFFDIO_WAKE, argument) === 0) return;
+  throw lastError("ioctl", { fd, request: "UFFDIO_WAKE", address, length });
 }
 
 /** Wakes who waits for pages of a range: those that are still missing fault again. */
@@ -112,7 +143,7 @@ export function wakePages(fd: number, address: number, length: number): void {
 export const MESSAGE_BYTES = 32;
 
 /** What a message is about. */
-export type FaultKind = "missing" | "write" | "discard" | "other";
+export type FaultKind = "missing" | "minor" | "write" | "discard" | "other";
 
 /** Takes a message: see {@linkcode forMessages}. */
 export type OnMessage = (kind: FaultKind, start: number, end: number) => void;
@@ -127,13 +158,16 @@ export type OnMessage = (kind: FaultKind, start: number, end: number) => void;
  * @throws {SystemError} The call failed.
  */
 export function readMessages(fd: number, address: number, length: number): number {
+  const { errno } = libc();
+  const { read } = calls();
+  const [to, size] = [u64(address), u64(length)];
   for (;;) {
     // SAFETY: the caller has the memory.
-    const bytes = calls().read(fd, u64(address), u64(length));
+    const bytes = read(fd, to, size);
+    const failure = errno[0]!;
     if (bytes >= 0) return bytes / MESSAGE_BYTES;
-    const errno = libc().errno[0];
-    if (errno === EAGAIN) return 0;
-    if (errno !== EINTR) throw lastError("read", { fd });
+    if (failure === EAGAIN) return 0;
+    if (failure !== EINTR) throw systemError("read", failure, { fd });
   }
 }
 
@@ -144,6 +178,7 @@ const EAGAIN = 11;
 const UFFD_EVENT_PAGEFAULT = 0x12;
 const UFFD_EVENT_REMOVE = 0x15;
 const UFFD_PAGEFAULT_FLAG_WP = 2;
+const UFFD_PAGEFAULT_FLAG_MINOR = 4;
 
 /**
  * Goes through messages: faults of a page each, with the address as `start` and as `end`; and ranges
@@ -157,8 +192,10 @@ export function forMessages(words: Uint32Array, count: number, onMessage: OnMess
     const event = words[at]! & 0xff;
     const address = words[at + 4]! + words[at + 5]! * 2 ** 32;
     if (event === UFFD_EVENT_PAGEFAULT) {
-      const isWrite = (words[at + 2]! & UFFD_PAGEFAULT_FLAG_WP) !== 0;
-      onMessage(isWrite ? "write" : "missing", address, address);
+      const flags = words[at + 2]!;
+      const isWrite = (flags & UFFD_PAGEFAULT_FLAG_WP) !== 0;
+      const isMinor = (flags & UFFD_PAGEFAULT_FLAG_MINOR) !== 0;
+      onMessage(isWrite ? "write" : isMinor ? "minor" : "missing", address, address);
     } else if (event === UFFD_EVENT_REMOVE) {
       onMessage("discard", words[at + 2]! + words[at + 3]! * 2 ** 32, address);
     } else onMessage("other", 0, 0);
@@ -178,7 +215,11 @@ const polled = new Int32Array(4);
  */
 export function waitForEither(first: number, second: number, timeout: number): void {
   polled.set([first, POLLIN, second, POLLIN]);
+  const { errno } = libc();
+  const { poll } = calls();
   // SAFETY: the array has both structures.
-  if (calls().poll(polled, 2n, timeout) >= 0) return;
-  if (libc().errno[0] !== EINTR) throw lastError("poll", { fds: [first, second] });
+  const ready = poll(polled, 2n, timeout);
+  const failure = errno[0]!;
+  if (ready >= 0 || failure === EINTR) return;
+  throw systemError("poll", failure, { fds: [first, second] });
 }

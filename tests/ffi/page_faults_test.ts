@@ -73,6 +73,26 @@ trackerTest("copyPages() protects pages against writes", () => {
   closeDescriptor(pagemap);
 });
 
+Deno.test("forMessages() names the kind of each message", () => {
+  const words = new Uint32Array(6 * MESSAGE_BYTES / 4);
+  // linux/userfaultfd.h: the event, the flags of a fault, its address.
+  const messages = [[0x12, 0], [0x12, 1], [0x12, 1 | 2], [0x12, 4], [0x15, 0x1000], [0x16, 0]];
+  for (const [index, [event, flags]] of messages.entries()) {
+    words.set([event!, 0, flags!, 0, 0x2000, 1], index * MESSAGE_BYTES / 4);
+  }
+  const seen: [FaultKind, number, number][] = [];
+  forMessages(words, 6, (...message) => seen.push(message));
+  const at = 2 ** 32 + 0x2000;
+  assertEquals(seen, [
+    ["missing", at, at],
+    ["missing", at, at],
+    ["write", at, at],
+    ["minor", at, at],
+    ["discard", 0x1000, at],
+    ["other", 0, 0],
+  ]);
+});
+
 trackerTest("readMessages() takes faults and discards of other threads", async () => {
   using memory = mapPages(4);
   const { address, length } = memory;

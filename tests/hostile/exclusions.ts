@@ -8,6 +8,7 @@ export const EXCLUDED: Readonly<Record<string, string>> = {
   "new ReceivedMessage": "it takes descriptors over, which may be Deno's own",
   "UnixSocket.listen": "it makes files by any name",
   "UnixListener#accept": "it waits for a connection",
+  "EventFd#waitSync": "without a time it blocks the thread until another one writes",
 };
 
 /** Parameters that need not refuse a value of a wrong type by their name, and why. */

@@ -158,6 +158,9 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
     good: ({ world }) => given(objects.mappedMemory(world).share(), "handles"),
     bad: handleOrAnything,
   },
+  "GuestMemoryMmap.attach.bitmap": other(({ random, mischief }) => {
+    return given(() => making.bitmap(random, mischief), "a maker of hostile bitmaps");
+  }),
   backing: other(({ random }) => given(objects.backing(random), "Backing")),
   // A foreign address may be anything's, so nothing is mapped there.
   hostAddress: other(({ random }) => given(random.pick(objects.UNUSABLE))),

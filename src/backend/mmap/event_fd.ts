@@ -4,7 +4,7 @@
  * @module
  */
 import { setCloseOnExec, setNonBlocking } from "../../../ffi/descriptor.ts";
-import { addToEvent, makeEventFd, takeFromEvent } from "../../../ffi/event_fd.ts";
+import { addToEvent, blockOnEvent, makeEventFd, takeFromEvent } from "../../../ffi/event_fd.ts";
 import { ensureLinux } from "../../../ffi/linux.ts";
 import { checkNumber, shown, wrongKind } from "../../text/argument.ts";
 import { checkDescriptor, OwnedDescriptor } from "./owned_descriptor.ts";
@@ -128,6 +128,31 @@ export class EventFd implements Disposable {
     }
   }
 
+  /**
+   * Blocks the thread until the counter is not 0, and takes its value as {@linkcode EventFd.read} does:
+   * for a thread of a device, which is woken in half the time of {@linkcode EventFd.wait}. Nothing else
+   * of the thread runs meanwhile, no message and no timer; another thread cannot end it by closing the
+   * counter, so write to it.
+   *
+   * @param timeout Milliseconds at most, an integer in [0, 2^31). Without, there is no end.
+   * @returns What was taken; `undefined` if the time is over.
+   * @throws {RangeError} The time is no such integer.
+   * @throws {DescriptorClosed} The counter is closed.
+   * @throws {SystemError} The call failed.
+   */
+  waitSync(timeout?: number): bigint | undefined {
+    const limit = checkTimeout(timeout);
+    const end = limit === undefined ? Infinity : performance.now() + limit;
+    for (;;) {
+      const value = this.read();
+      if (value !== undefined) return value;
+      const rest = end - performance.now();
+      if (rest <= 0) return undefined;
+      // Rounded up: it would be over before the time is.
+      blockOnEvent(this.fd, rest === Infinity ? -1 : Math.ceil(rest));
+    }
+  }
+
   /** Closes the counter. What waits ends with {@linkcode DescriptorClosed}. Again does nothing. */
   close(): void {
     this.#descriptor.close();
@@ -145,6 +170,13 @@ function checkInitial(initial: number): number {
   throw new RangeError(
     `Cannot begin an EventFd at ${initial}: initial is not an integer in [0, 2^32)`,
   );
+}
+
+function checkTimeout(timeout: number | undefined): number | undefined {
+  if (timeout === undefined) return undefined;
+  checkNumber("timeout", timeout);
+  if (Number.isInteger(timeout) && timeout >= 0 && timeout < 2 ** 31) return timeout;
+  throw new RangeError(`Cannot wait for ${timeout} ms: timeout is not an integer in [0, 2^31)`);
 }
 
 function checkValue(value: bigint | number): bigint {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { syncFile } from "../../../ffi/file_space.ts";
 import { type IoVector, MAX_VECTORS, setVector, takeVector } from "../../../ffi/io.ts";
 import { read, readAt, transferVector, write, writeAt } from "../../../ffi/io.ts";
 import type { ReadVolatile, WriteVolatile } from "../../volatile/stream.ts";
@@ -75,6 +76,16 @@ export class Fd implements ReadVolatile, WriteVolatile {
    */
   at(position: number): PositionedFd {
     return new PositionedFd(this.#fd, position);
+  }
+
+  /**
+   * Waits until the storage has what was written, and what it takes to read it again:
+   * `fdatasync(2)`. It blocks the thread.
+   *
+   * @throws {SystemError} The call failed: `EINVAL` where the descriptor is no file.
+   */
+  sync(): void {
+    syncFile(this.#fd);
   }
 
   /** Reads once: `read(2)`. Marks what was read dirty; if the call fails, the whole slice. */

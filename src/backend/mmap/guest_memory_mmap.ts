@@ -139,18 +139,23 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
    * Attaches memory that another thread shared: the same regions at the same addresses.
    *
    * @param handle What the other thread sent. It can be used once.
+   * @param bitmap Makes a bitmap of this thread for each region, from its start,
+   * in place of the one that the other thread has: the dirty log of a vhost-user device, say.
    * @returns The memory, to be closed by itself. What it maps is unmapped when every thread has
    * closed it.
    * @throws {MemoryClosed} The handle, or a copy of it, was used already.
    * @throws {InvalidHandle} It was altered, or is of another process. None of the memory
    * is held by it afterwards.
    */
-  static attach(handle: GuestMemoryHandle): GuestMemoryMmap {
+  static attach(
+    handle: GuestMemoryHandle,
+    bitmap?: (startAddr: GuestAddress) => Bitmap,
+  ): GuestMemoryMmap {
     const entries = [...handle];
     const regions: GuestRegionMmap[] = [];
     try {
       for (const { startAddr, mapping } of entries) {
-        regions.push(placed(MmapRegion.attach(mapping), startAddr));
+        regions.push(placed(MmapRegion.attach(mapping, bitmap?.(startAddr)), startAddr));
       }
       return GuestMemoryMmap.fromRegions(regions);
     } catch (error) {

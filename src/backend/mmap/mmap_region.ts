@@ -134,16 +134,17 @@ export class MmapRegion<B extends Bitmap = Bitmap> extends VolatileMemory implem
    * Attaches memory that another thread shared with {@linkcode MmapRegion.share}.
    *
    * @param handle What the other thread sent. It can be used once.
+   * @param bitmap A bitmap that this thread marks, in place of the one that the other thread has.
    * @returns The same memory. It is unmapped when every thread has closed it.
    * @throws {MemoryClosed} The handle, or a copy of it, was used already.
    * @throws {InvalidHandle} The handle was altered, or is of another process.
    */
-  static attach(handle: MmapRegionHandle): MmapRegion {
-    const { mapping, bitmap, file } = handle ?? {};
+  static attach(handle: MmapRegionHandle, bitmap?: Bitmap): MmapRegion {
+    const { mapping, bitmap: shared, file } = handle ?? {};
     const memory = MappedMemory.attach(mapping);
     try {
       const place = file === undefined ? undefined : new FileOffset(file.fd, file.start);
-      return regionOver(memory, attachBitmap(bitmap), place);
+      return regionOver(memory, bitmap ?? attachBitmap(shared), place);
     } catch (error) {
       memory.release();
       throw error;

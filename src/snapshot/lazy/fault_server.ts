@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { duplicate } from "../../../ffi/descriptor.ts";
+import { duplicate, setNonBlocking } from "../../../ffi/descriptor.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { pageSize } from "../../../ffi/memory.ts";
+import { ensureHandles } from "../../../ffi/page_faults.ts";
 import { FileOffset } from "../../backend/mmap/file_offset.ts";
 import { checkDescriptor, OwnedDescriptor } from "../../backend/mmap/owned_descriptor.ts";
 import { SnapshotMismatch } from "../../error/snapshot_error.ts";
@@ -32,15 +33,19 @@ export class FaultServer implements Disposable {
    * Begins to serve.
    *
    * @param fd The descriptor that the other process has made by `userfaultfd(2)` and sent, such as
-   * {@linkcode FaultHandler.fd}. It may be closed afterwards.
-   * @param ranges Its memory.
+   * {@linkcode FaultHandler.fd}. It is made non-blocking for every process that has it, and may be
+   * closed afterwards.
+   * @param ranges All memory that the other process has registered with it: neither the memory nor its
+   * content in the file may overlap.
    * @param file The snapshot: a regular file, open to read. It may be closed afterwards.
    * @param options How.
    * @throws {TypeError} A range or an option is of a wrong kind.
-   * @throws {RangeError} A number of a range is no integer from 0, or of no whole pages.
+   * @throws {RangeError} A number of a range is no integer from 0, of no whole pages, or beyond 2^53; there is no
+   * range, or one has no bytes; or ranges overlap.
    * @throws {SnapshotMismatch} The file ends before a range does.
    * @throws {SnapshotRefused} It is no regular file.
-   * @throws {SystemError} A call failed.
+   * @throws {SystemError} A call failed: `ioctl` with `ENOTTY` where the descriptor is of another kind,
+   * with `EINVAL` where no process has such memory.
    */
   constructor(
     fd: number,
@@ -53,16 +58,24 @@ export class FaultServer implements Disposable {
     const { fd: source } = new FileOffset(file);
     const { size: length } = fileStatus(source);
     ensureLength(source, length);
-    const end = Math.max(0, ...own.map(({ position, length }) => position + length));
+    const { position, length: last } = own.at(-1)!;
+    const end = position + last;
     if (end > Math.ceil(length / pageSize()) * pageSize()) {
       throw new SnapshotMismatch("the snapshot", end, length);
     }
     const userfaultfd = duplicate(checkDescriptor(fd));
     this.#userfaultfd = new OwnedDescriptor(userfaultfd, "server of faults");
     try {
+      for (const { address, length } of own) ensureHandles(userfaultfd, address, length);
+      setNonBlocking(userfaultfd);
       const task = { userfaultfd, ranges: own, length, workingSet: [], plan };
       this.#loading = new Loading(task, source, () => this.#loading.settle());
-      this.#loading.start();
+      try {
+        this.#loading.start();
+      } catch (error) {
+        this.#loading.close();
+        throw error;
+      }
     } catch (error) {
       this.#userfaultfd.close();
       throw error;
@@ -71,7 +84,8 @@ export class FaultServer implements Disposable {
 
   /**
    * Settles when all pages are loaded: faults of holes are served until the server is closed. It is
-   * rejected when a page cannot be loaded, or the server is closed before.
+   * rejected when a page cannot be loaded, the memory's process has ended, or the server is closed
+   * before. That a process has ended shows when a page is loaded, and not otherwise.
    */
   get done(): Promise<void> {
     return this.#loading.done;
@@ -113,7 +127,34 @@ function readRanges(ranges: Iterable<FaultRange>): LoadedRange[] {
       if (value % pageSize() === 0) continue;
       throw new RangeError(`Cannot use ${value} as ${name}: no multiple of ${pageSize()}`);
     }
+    if (len === 0) throw new RangeError("Cannot serve a range of 0 bytes");
+    if (!Number.isSafeInteger(hostAddress + len)) {
+      throw new RangeError(`Cannot use ${hostAddress} as hostAddress: it is beyond 2^53`);
+    }
     return { address: hostAddress, length: len, position };
   });
-  return own.sort((a, b) => a.position - b.position);
+  if (own.length === 0) throw new RangeError("Cannot serve faults: there is no range");
+  // A page that is loaded counts as done wherever else it were.
+  ensureApart(own, "hostAddress", ({ address }) => address);
+  ensureApart(own, "position", ({ position }) => position);
+  return own;
+}
+
+// Sorts them too.
+function ensureApart(
+  ranges: LoadedRange[],
+  name: string,
+  startOf: (range: LoadedRange) => number,
+): void {
+  ranges.sort((a, b) => startOf(a) - startOf(b));
+  for (const [index, range] of ranges.entries()) {
+    const next = ranges[index + 1];
+    if (next === undefined || startOf(range) + range.length <= startOf(next)) continue;
+    throw new RangeError(
+      `Cannot serve ranges that overlap: ${name} ${
+        startOf(range)
+      } with ${range.length} bytes, and ` +
+        `${startOf(next)}`,
+    );
+  }
 }

@@ -180,6 +180,11 @@ export class LoadState {
     return this.look(thread) !== "stop";
   }
 
+  /** Notes that the thread has stopped by itself. */
+  end(thread: number): void {
+    Atomics.compareExchange(this.#words, SERVING, thread, 0);
+  }
+
   #lastSeen = -1;
 
   /**
@@ -193,7 +198,7 @@ export class LoadState {
     const isOver = Atomics.load(this.#words, THREAD) !== thread;
     if (asked === this.#lastSeen && !isOver) return "continue";
     this.#lastSeen = asked;
-    if (isOver) Atomics.compareExchange(this.#words, SERVING, thread, 0);
+    if (isOver) this.end(thread);
     // The owner relies on it: nothing of before may follow.
     Atomics.store(this.#words, SEEN, asked);
     Atomics.notify(this.#words, SEEN);

@@ -9,6 +9,7 @@ import { fileStatus } from "../../../ffi/file.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { PageLoadFailed } from "../../error/fault_error.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../../error/snapshot_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkFlag, wrongKind } from "../../text/argument.ts";
 import type { TransferProgress } from "../transfer.ts";
 import { LoaderThread } from "./loader_thread.ts";
@@ -150,6 +151,9 @@ export class Loading {
         this.#done.reject(new PageLoadFailed(message.position, message.reason));
         break;
       }
+      case "ended":
+        this.#done.reject(new MemoryClosed("memory of a process that has ended"));
+        break;
       case "loaded":
         this.#onLoaded();
         break;

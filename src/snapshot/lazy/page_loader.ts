@@ -7,6 +7,7 @@ import { takeFromEvent } from "../../../ffi/event_fd.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { DataRuns } from "../../../ffi/file_space.ts";
 import {
+  codeOf,
   copyPages,
   forMessages,
   NOT_COPIED,
@@ -65,6 +66,8 @@ export type LoaderMessage =
   | { readonly kind: "loaded" }
   /** A page cannot be loaded. It is tried again until it can, or the thread is stopped. */
   | { readonly kind: "failed"; readonly position: number; readonly reason: string }
+  /** The process of the memory has ended. The thread stops. */
+  | { readonly kind: "ended" }
   /** It was stopped, and touches nothing any more. */
   | { readonly kind: "stopped" };
 
@@ -94,6 +97,7 @@ export class PageLoader {
   readonly #end: number;
   #isProtected = false;
   #isLoaded = false;
+  #hasEnded = false;
   #reported = Infinity;
   // What failed last. It is the thread's own: one that takes over tries again.
   #failure: string | undefined;
@@ -130,10 +134,14 @@ export class PageLoader {
         this.#isProtected = state.isProtected;
         this.#countLeft();
       }
+      if (this.#hasEnded) {
+        state.end(thread);
+        return this.#report({ kind: "ended" });
+      }
       try {
         if (this.#serve()) continue;
         const { done, value } = work.next();
-        if (done !== true && value !== "failed") continue;
+        if (this.#hasEnded || done !== true && value !== "failed") continue;
         const isOver = done === true && this.#failed.length === 0;
         waitForEither(userfaultfd, wake, isOver ? -1 : RETRY);
         takeFromEvent(wake);
@@ -157,6 +165,8 @@ export class PageLoader {
       this.#noteDiscards(count);
       forMessages(messages, count, (kind, address) => {
         if (kind === "missing") this.#answer(address);
+        // A copy cannot answer it: to wake who waits would make it fault again for ever.
+        else if (kind === "minor") this.#fail(0, "the memory is registered for minor faults");
       });
     } else if (this.#delayed.length > 0) {
       const delayed = this.#delayed;
@@ -190,27 +200,31 @@ export class PageLoader {
   }
 
   #answer(fault: number): void {
-    const { pageSize, userfaultfd, source } = this.#setup;
-    const address = Math.floor(fault / pageSize) * pageSize;
-    const page = this.#pageAt(address);
-    if (page === undefined) return wakePages(userfaultfd, address, pageSize);
-    if (this.#state.done.has(page)) return this.#answerZero(address);
+    const { pageSize, userfaultfd, source, ranges } = this.#setup;
+    const at = Math.floor(fault / pageSize) * pageSize;
+    const index = ranges.findIndex(({ address, length }) => at >= address && at < address + length);
+    const range = ranges[index];
+    // Whoever waits would fault again for ever. Its process has named other ranges than it registered.
+    if (range === undefined) return this.#fail(0, `0x${at.toString(16)} is in none of the ranges`);
+    if (this.#state.isDropped(index)) return wakePages(userfaultfd, at, pageSize);
+    const page = (at - range.address + range.position) / pageSize;
+    if (this.#state.done.has(page)) return this.#answerZero(at, page);
     if (this.#isHole(page)) {
-      if (this.#isCutOff()) return this.#cannotAnswer(NOT_COPIED.noSource, address, page);
+      if (this.#isCutOff()) return this.#cannotAnswer(NOT_COPIED.noSource, at, page);
       this.#markDone(page, 1);
-      return this.#answerZero(address);
+      return this.#answerZero(at, page);
     }
     const isProtected = this.#isProtected;
-    const result = copyPages(userfaultfd, address, source + page * pageSize, pageSize, isProtected);
+    const result = copyPages(userfaultfd, at, source + page * pageSize, pageSize, isProtected);
     if (result > 0) {
       this.#state.countFault(page);
       this.#markDone(page, 1);
-    } else this.#cannotAnswer(result, address, page);
+    } else this.#cannotAnswer(result, at, page);
   }
 
   // The page has no content: it is a hole of the file, or was discarded. Or another fault of it was
   // answered before.
-  #answerZero(address: number): void {
+  #answerZero(address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     const copyZeros = () => {
       return copyPages(userfaultfd, address, this.#zeros.address, pageSize, this.#isProtected);
@@ -219,17 +233,18 @@ export class PageLoader {
     let result = this.#isProtected ? copyZeros() : zeroPages(userfaultfd, address, pageSize);
     if (result === NOT_COPIED.exists && !this.#isProtected) result = copyZeros();
     if (result > 0) this.#state.countFault(undefined);
-    else this.#cannotAnswer(result, address, undefined);
+    else this.#cannotAnswer(result, address, page);
   }
 
-  #cannotAnswer(result: number, address: number, page: number | undefined): void {
+  #cannotAnswer(result: number, address: number, page: number): void {
     const { pageSize, userfaultfd } = this.#setup;
     if (result === NOT_COPIED.again) this.#delayed.push(address);
     else if (IS_OVER.includes(result)) {
-      if (page !== undefined) this.#markDone(page, 1);
+      this.#markDone(page, 1);
       wakePages(userfaultfd, address, pageSize);
-    } else {
-      this.#failAt(page ?? this.#pageAt(address) ?? 0, result);
+    } else if (result === NOT_COPIED.ended) this.#hasEnded = true;
+    else {
+      this.#failAt(page, result);
       this.#failed.push(address);
     }
   }
@@ -289,11 +304,19 @@ export class PageLoader {
       const place = this.#placeOf(page);
       if (page === end || place === undefined) return;
       const pages = Math.min(missing, place.rest);
-      const [from, length] = [source + page * pageSize, pages * pageSize];
-      const result = copyPages(userfaultfd, place.address, from, length, this.#isProtected);
+      const copy = (count: number) => {
+        const from = source + page * pageSize;
+        return copyPages(userfaultfd, place.address, from, count * pageSize, this.#isProtected);
+      };
+      let result = copy(pages);
+      // The kernel fills pages of one mapping at a time, and memory may consist of several.
+      if (result === NOT_COPIED.gone && pages > 1) result = copy(1);
       if (result > 0) this.#markDone(page, result / pageSize);
       else if (IS_OVER.includes(result)) this.#markDone(page, 1);
-      else if (result !== NOT_COPIED.again) {
+      else if (result === NOT_COPIED.ended) {
+        this.#hasEnded = true;
+        return;
+      } else if (result !== NOT_COPIED.again) {
         this.#failAt(page, result);
         yield "failed";
       }
@@ -311,16 +334,6 @@ export class PageLoader {
   #isCutOff(): boolean {
     const { file, length } = this.#setup;
     return file !== undefined && fileStatus(file).size < length;
-  }
-
-  // The page of the file that belongs to an address.
-  #pageAt(at: number): number | undefined {
-    const { ranges, pageSize } = this.#setup;
-    for (const [index, { address, length, position }] of ranges.entries()) {
-      if (at < address || at >= address + length) continue;
-      return this.#state.isDropped(index) ? undefined : (at - address + position) / pageSize;
-    }
-    return undefined;
   }
 
   // The address that belongs to a page of the file, and how many pages follow there.
@@ -366,7 +379,7 @@ export class PageLoader {
   #failAt(page: number, result: number): void {
     const reason = result === NOT_COPIED.noSource
       ? "the file was cut off, or cannot be read"
-      : `UFFDIO_COPY failed with errno ${-result}`;
+      : `the kernel refuses with ${codeOf(result)}`;
     this.#fail(page * this.#setup.pageSize, reason);
   }
 
@@ -383,7 +396,7 @@ export class PageLoader {
 }
 
 // The page is there, or nobody's.
-const IS_OVER: readonly number[] = [NOT_COPIED.exists, NOT_COPIED.gone, NOT_COPIED.ended];
+const IS_OVER: readonly number[] = [NOT_COPIED.exists, NOT_COPIED.gone];
 
 // Waiting for a word that never changes is a pause.
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));

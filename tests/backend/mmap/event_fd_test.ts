@@ -95,3 +95,38 @@ linuxTest("EventFd wakes a Worker, and it wakes back", async () => {
   await end;
   worker.terminate();
 });
+
+linuxTest("EventFd.waitSync() blocks until a write of another thread, or the time is over", () => {
+  using event = new EventFd();
+  const begin = performance.now();
+  assertEquals(event.waitSync(20), undefined);
+  assert(performance.now() - begin >= 20);
+  assertEquals(event.waitSync(0), undefined);
+  event.write(3);
+  assertEquals([event.waitSync(), event.read()], [3n, undefined]);
+  const url = URL.createObjectURL(
+    new Blob([`
+      onmessage = ({ data: { fd, from } }) => import(from).then(({ EventFd }) => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+        EventFd.fromFd(fd).write(7);
+      });
+    `]),
+  );
+  const worker = new Worker(url, { type: "module" });
+  const copy = duplicate(event.fd);
+  worker.postMessage({ fd: copy, from: new URL("../../../mod.ts", import.meta.url).href });
+  assertEquals(event.waitSync(), 7n);
+  worker.terminate();
+  URL.revokeObjectURL(url);
+});
+
+linuxTest("EventFd.waitSync() refuses what is no time, and a counter that is closed", () => {
+  using event = new EventFd(1);
+  for (const time of [-1, 1.5, 2 ** 31, NaN]) {
+    assertThrows(() => event.waitSync(time), RangeError);
+  }
+  assertThrows(() => event.waitSync("1" as never), TypeError);
+  assertEquals(event.read(), 1n);
+  event.close();
+  assertThrows(() => event.waitSync(0), DescriptorClosed);
+});

@@ -11,6 +11,7 @@ import {
   OutOfBounds,
   PartialBuffer,
   PositionedFd,
+  SystemError,
   u64,
   type VolatileSlice,
 } from "../../../mod.ts";
@@ -398,4 +399,12 @@ Deno.test("Fd takes the largest descriptor and position", () => {
   const fd = new Fd(2 ** 31 - 1);
   const { fd: same, position } = fd.at(2 ** 53 - 1);
   assertEquals([fd.fd, same, position], [2 ** 31 - 1, 2 ** 31 - 1, 2 ** 53 - 1]);
+});
+
+linuxTest("Fd.sync() waits for the storage of a file, and throws for what is none", () => {
+  using file = openFile(new Uint8Array(4096));
+  new Fd(file.fd).sync();
+  using zero = open("/dev/zero", "r");
+  assertThrows(() => new Fd(zero.fd).sync(), SystemError, "EINVAL");
+  assertThrows(() => new Fd(NOT_OPEN).sync(), SystemError, "EBADF");
 });

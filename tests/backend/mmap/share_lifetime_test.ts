@@ -1,5 +1,13 @@
 import { assert, assertEquals, assertFalse, assertInstanceOf, assertThrows } from "@std/assert";
-import { AccessDenied, MappingShared, MmapRegion, Permissions, u8 } from "../../../mod.ts";
+import {
+  AccessDenied,
+  AtomicBitmap,
+  GuestMemoryMmap,
+  MappingShared,
+  MmapRegion,
+  Permissions,
+  u8,
+} from "../../../mod.ts";
 import { collectUntil, gcTest } from "../../support/garbage.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { mappable, Peer } from "../../support/peer.ts";
@@ -160,4 +168,24 @@ gcTest("memory whose handle was forgotten stays mapped", async () => {
   })();
   assert(await collectUntil(() => !control.isMapped()), "nothing is ever collected");
   assert(file.isMapped());
+});
+
+linuxTest("attach() with a bitmap marks that, and not the one of the thread that shares", () => {
+  const bitmap = (length: number) => new AtomicBitmap(length, PAGE);
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), PAGE], [gpa(2 ** 32), PAGE]], { bitmap });
+  const logs = new Map<number, AtomicBitmap>();
+  using attached = GuestMemoryMmap.attach(memory.share(), (start) => {
+    const log = bitmap(PAGE);
+    logs.set(start, log);
+    return log;
+  });
+  attached.write(Uint8Array.of(1), gpa(2 ** 32 + 5));
+  assertEquals([...logs].map(([start, log]) => [start, log.dirtyAt(0)]), [[0, false], [
+    2 ** 32,
+    true,
+  ]]);
+  assertEquals([...memory].map(({ bitmap }) => bitmap.dirtyAt(0)), [false, false]);
+  using plain = GuestMemoryMmap.attach(memory.share());
+  plain.write(Uint8Array.of(1), gpa(0));
+  assertEquals([...memory].map(({ bitmap }) => bitmap.dirtyAt(0)), [true, false]);
 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { adviseMemory } from "../../../ffi/memory.ts";
 import {
   AtomicBitmap,
   DescriptorClosed,
@@ -68,6 +69,20 @@ lazyTest(
     assert(await until(() => openDescriptors() === before));
   },
 );
+
+lazyTest("memory that the kernel holds as several mappings is loaded as a whole", async () => {
+  using snapshot = await snapshotOf([[START, 64 * PAGE]], () => true);
+  for (const prefetch of [false, true]) {
+    using memory = snapshot.restore({ prefetch });
+    const handler = FaultHandler.of(memory);
+    const { hostAddress } = handler.ranges[0]!;
+    // A call that fills pages of two mappings fails.
+    for (const page of [5, 21, 22]) adviseMemory(hostAddress + page * PAGE, PAGE, "dontdump");
+    if (prefetch) await handler.done;
+    assertEquals(wrongPages(memory, () => true), []);
+    await handler.done;
+  }
+});
 
 lazyTest("every kind of access loads pages, that of the kernel too", async () => {
   using snapshot = await snapshotOf([[START, 64 * PAGE]], () => true);

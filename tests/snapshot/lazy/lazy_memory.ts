@@ -79,16 +79,22 @@ export async function snapshotOf(
   };
 }
 
-/** The pages that do not have their content, by their guest addresses. */
+/**
+ * The pages that do not have their content, by their guest addresses.
+ *
+ * @param onPage Called after each.
+ */
 export function wrongPages(
   memory: GuestMemoryMmap,
   has: (address: number) => boolean = (address) => address / PAGE % 3 !== 0,
+  onPage: () => void = () => {},
 ): number[] {
   const wrong: number[] = [];
   for (const { startAddr, len } of memory) {
     for (let at: number = startAddr; at < startAddr + len; at += PAGE) {
       const expected = has(at) ? contentOf(at) : 0n;
       if (memory.readObj(u64, gpa(at)) !== expected) wrong.push(at);
+      onPage();
     }
   }
   return wrong;

@@ -1,0 +1,81 @@
+/**
+ * A disk for a virtual machine in another process: a vhost-user-blk device.
+ *
+ * Run it with `deno task vhost-blk --help`.
+ *
+ * @module
+ */
+import { DescriptorClosed, UnixSocket } from "@vmm/guest-memory";
+import { type Options, parseOptions, USAGE } from "./vhost_user/arguments.ts";
+import { Connection } from "./vhost_user/connection.ts";
+import { openImage } from "./vhost_user/image.ts";
+import { Rate } from "./vhost_user/rate.ts";
+import { Session } from "./vhost_user/session.ts";
+import { ProtocolError, VhostError } from "./vhost_user/vhost_error.ts";
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = parseOptions(args);
+    if (options === undefined) console.log(USAGE);
+    else await serve(options);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof VhostError)) throw error;
+    console.error(`vhost-blk: ${error.message}`);
+    return error.code;
+  }
+}
+
+async function serve(options: Options): Promise<void> {
+  using image = openImage(options.image, options.isReadOnly);
+  using listener = listen(options.socket);
+  const end = () => listener.close();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
+  console.error(`vhost-blk: listening at ${options.socket}`);
+  try {
+    do {
+      using socket = await listener.accept();
+      const stop = () => socket.close();
+      for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
+      await serveOne(new Connection(socket), options, image);
+      for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
+    } while (options.keeps && !listener.closed);
+  } catch (error) {
+    // A signal has closed it.
+    if (!(error instanceof DescriptorClosed)) throw error;
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, end);
+  }
+}
+
+async function serveOne(
+  connection: Connection,
+  { queues, hasSlots, keepsLog, traces }: Options,
+  image: ReturnType<typeof openImage>,
+): Promise<void> {
+  const onTrace = (line: string) => {
+    if (traces || line.includes("broken")) console.error(`vhost-blk: ${line}`);
+  };
+  await using session = new Session({ image, queues, hasSlots, keepsLog, onTrace });
+  using _rate = new Rate(() => session.served);
+  try {
+    await session.serve(connection);
+  } catch (error) {
+    const isPeer = error instanceof ProtocolError || error instanceof DescriptorClosed ||
+      "code" in (error as Error);
+    if (!isPeer) throw error;
+    if (!(error instanceof DescriptorClosed)) {
+      console.error(`vhost-blk: the connection ends: ${(error as Error).message}`);
+    }
+  }
+}
+
+function listen(path: string) {
+  try {
+    return UnixSocket.listen(path);
+  } catch (error) {
+    throw new VhostError(`cannot listen at ${path}: ${(error as Error).message}`);
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

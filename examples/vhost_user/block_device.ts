@@ -1,0 +1,148 @@
+/**
+ * A disk over a file.
+ *
+ * @module
+ */
+import {
+  Fd,
+  GuestMemoryError,
+  IOError,
+  MmapRegion,
+  type PositionedFd,
+  u8,
+} from "@vmm/guest-memory";
+import type {
+  ChainPart,
+  DescriptorChain,
+  ReadablePart,
+  WritablePart,
+} from "@vmm/guest-memory/virtio";
+import {
+  DISCARD_SEGMENT_BYTES,
+  DiscardSegment,
+  MAX_DISCARD_SECTORS,
+  MAX_DISCARD_SEGMENTS,
+  RequestHeader,
+  SECTOR,
+  Status,
+  Type,
+} from "./block_format.ts";
+import { zeroFile } from "./libc.ts";
+
+const ID = new TextEncoder().encode("deno guest-memory".padEnd(20, "\0"));
+const ZEROS = new MmapRegion(2 ** 16).asVolatileSlice();
+
+/** An image, open. */
+export interface Image {
+  readonly fd: number;
+  /** Its bytes: a multiple of a sector. */
+  readonly size: number;
+  readonly isReadOnly: boolean;
+}
+
+/** Executes requests, one after the other. */
+export class BlockDevice {
+  readonly #image: Image;
+  readonly #file: Fd;
+
+  /**
+   * Over an image.
+   *
+   * @param image The image, which stays the caller's.
+   */
+  constructor(image: Image) {
+    this.#image = image;
+    this.#file = new Fd(image.fd);
+  }
+
+  /**
+   * Executes a request.
+   *
+   * @returns The bytes that the driver may read.
+   */
+  execute({ readable, writable }: DescriptorChain): number {
+    const written = writable.remaining;
+    if (written === 0) return 0; // No place for a status.
+    const status = writable.splitAt(written - 1);
+    status.writeObj(u8, this.#statusOf(readable, writable));
+    return written;
+  }
+
+  #statusOf(readable: ReadablePart, writable: WritablePart): number {
+    try {
+      return this.#transfer(readable, writable);
+    } catch (error) {
+      // The guest's mistake, or an error of the file, which has a code. No other ends here.
+      if (error instanceof GuestMemoryError || "code" in (error as Error)) return Status.ioError;
+      throw error;
+    }
+  }
+
+  #transfer(readable: ReadablePart, writable: WritablePart): number {
+    const { type, sector } = readable.readObj(RequestHeader);
+    switch (type) {
+      case Type.in:
+        writable.readExactVolatileFrom(this.#at(sector, writable));
+        return Status.ok;
+      case Type.out:
+        if (this.#image.isReadOnly) return Status.ioError;
+        readable.writeAllVolatileTo(this.#at(sector, readable));
+        return Status.ok;
+      case Type.flush:
+        if (!this.#image.isReadOnly) this.#file.sync();
+        return Status.ok;
+      case Type.getId:
+        writable.write(ID);
+        return Status.ok;
+      case Type.discard:
+      case Type.writeZeroes:
+        return this.#image.isReadOnly ? Status.ioError : this.#zero(readable, type);
+      default:
+        return Status.unsupported;
+    }
+  }
+
+  #at(sector: bigint, { remaining }: ChainPart): PositionedFd {
+    const start = this.#startOf(sector, remaining);
+    if (remaining % SECTOR === 0 && start !== undefined) return this.#file.at(start);
+    throw new IOError("UnexpectedEof");
+  }
+
+  // Where a sector is, if so many bytes from there on are in the image.
+  #startOf(sector: bigint, bytes: number): number | undefined {
+    const start = Number(sector) * SECTOR;
+    return start + bytes <= this.#image.size ? start : undefined;
+  }
+
+  #zero(readable: ReadablePart, type: number): number {
+    const { remaining } = readable;
+    const isWhole = remaining > 0 && remaining % DISCARD_SEGMENT_BYTES === 0;
+    if (!isWhole || remaining > MAX_DISCARD_SEGMENTS * DISCARD_SEGMENT_BYTES) {
+      return Status.unsupported;
+    }
+    const ranges: { start: number; length: number; isHole: boolean }[] = [];
+    while (readable.remaining > 0) {
+      const { sector, count, flags } = readable.readObj(DiscardSegment);
+      const start = this.#startOf(sector, count * SECTOR);
+      // Section 5.2.6.2: only zeros may have the flag `unmap`, and there is no other.
+      if ((flags & (type === Type.writeZeroes ? ~1 : ~0)) !== 0) return Status.unsupported;
+      if (start === undefined || count > MAX_DISCARD_SECTORS) return Status.ioError;
+      const isHole = type === Type.discard || (flags & 1) !== 0;
+      ranges.push({ start, length: count * SECTOR, isHole });
+    }
+    for (const { start, length, isHole } of ranges) {
+      if (length === 0 || zeroFile(this.#image.fd, start, length, isHole)) continue;
+      // A file system need not discard.
+      if (type === Type.writeZeroes) this.#writeZeros(start, length);
+    }
+    return Status.ok;
+  }
+
+  #writeZeros(start: number, length: number): void {
+    const file = this.#file.at(start);
+    while (file.position < start + length) {
+      const rest = Math.min(ZEROS.len, start + length - file.position);
+      file.writeVolatile(ZEROS.subslice(0, rest));
+    }
+  }
+}

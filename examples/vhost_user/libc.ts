@@ -1,0 +1,29 @@
+/**
+ * The C functions that a disk needs beside those of the library.
+ *
+ * @module
+ */
+
+const SYMBOLS = {
+  // int fallocate(int fd, int mode, off_t offset, off_t len);
+  fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Deno.StaticForeignLibraryInterface<typeof SYMBOLS> | undefined;
+
+// linux/falloc.h
+const KEEP_SIZE = 1;
+const PUNCH_HOLE = 2;
+const ZERO_RANGE = 16;
+
+/**
+ * Makes a part of a file read zero.
+ *
+ * @param isHole Whether the room that it takes is given back.
+ * @returns Whether the file system can.
+ */
+export function zeroFile(fd: number, offset: number, length: number, isHole: boolean): boolean {
+  opened ??= Deno.dlopen("libc.so.6", SYMBOLS).symbols;
+  const mode = KEEP_SIZE | (isHole ? PUNCH_HOLE : ZERO_RANGE);
+  return opened.fallocate(fd, mode, BigInt(offset), BigInt(length)) === 0;
+}
