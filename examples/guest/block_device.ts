@@ -70,6 +70,7 @@ export class BlockDevice implements AsyncDisposable {
     this.#child.kill("SIGKILL");
     await this.#child.status;
     await this.#errors;
+    await Deno.remove(this.#options.socket);
     [this.#child, this.#errors] = spawn(this.#options);
     await this.#listens();
   }

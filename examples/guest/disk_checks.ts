@@ -35,7 +35,7 @@ export const checkFiles: Check = async (host) => {
   await inGuest(host, { image }, async (vm) => {
     await vm.check("/sbin/mke2fs -q -t ext4 /dev/vda && mount -t ext4 /dev/vda /mnt");
     const write = `dd if=/dev/urandom of=/mnt/f$i bs=1k count=$((i * ${FILE_KIB})) 2>/dev/null`;
-    await vm.check(`for i in $(seq 1 ${FILES}); do ${write} || return 1; done; sync`);
+    await vm.check(`for i in $(seq 1 ${FILES}); do ${write} || break; done; sync`);
     sums = await vm.check("cd /mnt && md5sum f*; cd /");
     await vm.check("dd if=/dev/zero of=/mnt/z bs=1M count=20 2>/dev/null; sync; rm /mnt/z; sync");
     await vm.check("fstrim /mnt && umount /mnt");
@@ -77,7 +77,7 @@ export const checkKill: Check = async (host) => {
       await vm.check("kill -0 $job");
       await device.killAndRestart();
     }
-    await vm.check("wait $job || { tail -5 /tmp/fio.txt; return 1; }", VERIFY_SECONDS);
+    await vm.check("wait $job || { tail -5 /tmp/fio.txt; false; }", VERIFY_SECONDS);
     const [sum] = (await vm.check("md5sum /dev/vda")).split(" ");
     await vm.check("sync");
     ensureSame(sum!, md5(image), "the MD5 of the disk in the guest");

@@ -80,7 +80,7 @@ async function moves(
     }
     // A device that marks nothing spoils fio's memory too.
     if (extra.length === 0) {
-      await place.vm.check("wait $job || { tail -5 /tmp/fio.txt; return 1; }", SECONDS);
+      await place.vm.check("wait $job || { tail -5 /tmp/fio.txt; false; }", SECONDS);
       await ensureNoErrors(place.vm);
     }
     return { wrong, downtimes };

@@ -39,8 +39,7 @@ export const checkPlug: Check = async (host) => {
     await within(SECONDS, "the guest does not use the new memory", async () => {
       return free - await freeOfMovable(vm) >= LEAST_PAGES;
     });
-    await vm.check("touch /tmp/stop; wait $dma; ok=$?; cat /tmp/dma.txt; return $ok");
-    reads = await vm.check("cat /tmp/dma.txt");
+    reads = await vm.check("touch /tmp/stop; wait $dma; code=$?; cat /tmp/dma.txt; (exit $code)");
     const deleted = vm.qmp.event("DEVICE_DELETED", { device: "dimm" }, SECONDS);
     deleted.catch(() => {});
     await vm.qmp.execute("device_del", { id: "dimm" });
@@ -48,7 +47,7 @@ export const checkPlug: Check = async (host) => {
     await vm.qmp.execute("object-del", { id: "more" });
     ensureSame(await total(vm), before, "KiB of memory in the guest after unplugging");
     await vm.check("kill -0 $job");
-    await vm.check("wait $job || { tail -5 /tmp/fio.txt; return 1; }", SECONDS);
+    await vm.check("wait $job || { tail -5 /tmp/fio.txt; false; }", SECONDS);
   });
   return `${PLUGGED_MIB} MiB in and out while fio wrote 32 MiB; blocks there: ${reads}`;
 };
