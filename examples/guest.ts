@@ -8,7 +8,8 @@
 import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./guest/arguments.ts";
-import { NotProvided, reasonOf } from "./guest/guest_error.ts";
+import { bench, formatMeasurements, type Measurement } from "./guest/bench.ts";
+import { reasonOf } from "./guest/guest_error.ts";
 import { Host } from "./guest/host.ts";
 import { provide } from "./guest/provisions.ts";
 import { formatResults, runChecks } from "./guest/run_checks.ts";
@@ -41,7 +42,9 @@ async function start(options: Options): Promise<number> {
     onStage: (text) => console.error(`${text}…`),
   });
   await using host = await Host.create({ provisions, memory, device, accelerator });
-  return mode === "test" ? await test(host, options) : await shell(host, options.image);
+  if (mode === "test") return await test(host, options);
+  if (mode === "bench") return await compare(host, options);
+  return await shell(host, options.image);
 }
 
 async function test(host: Host, { only }: Options): Promise<number> {
@@ -53,6 +56,26 @@ async function test(host: Host, { only }: Options): Promise<number> {
   console.log(`Device: ${host.device}. Guests run on ${host.accelerator}.`);
   console.log(formatResults(results, painter(Deno.stdout.isTerminal() && !Deno.noColor)).join("\n"));
   return results.some(({ verdict }) => verdict === "FAILED") ? FAILED : 0;
+}
+
+async function compare(host: Host, { rounds }: Options): Promise<number> {
+  const measurements: Measurement[] = [];
+  let status = 0;
+  for (const storage of ["memory", "disk"] as const) {
+    using progress = new Progress();
+    try {
+      measurements.push(...await bench(host, storage, rounds, progress.update.bind(progress)));
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (reason === undefined) throw error;
+      progress[Symbol.dispose]();
+      console.error(`guest: images in ${storage} are not compared: ${reason}`);
+      status = FAILED;
+    }
+  }
+  console.log(`Guests run on ${host.accelerator}. Medians of ${rounds} rounds; ratios: Deno / it.`);
+  console.log(formatMeasurements(measurements).join("\n"));
+  return status;
 }
 
 function ask(lines: readonly string[], yes: boolean): boolean {

@@ -5,17 +5,13 @@
  */
 import { type Check, DISK_BYTES, ensureSame, inGuest, sleep } from "./check.ts";
 import { outcomeOf, run } from "./commands.ts";
+import { FIO, VERIFY } from "./fio.ts";
 import { GuestError } from "./guest_error.ts";
 import { md5, writeRandom } from "./images.ts";
 
 const FILES = 20;
 const FILE_KIB = 37;
 const VERIFY_SECONDS = 120;
-/** fio, with a checksum in each block, past the guest's page cache. */
-export const FIO = "fio --minimal --ioengine=io_uring --direct=1 --name=job --filename=/dev/vda";
-/** Writes in random order, and reads all of it again. */
-export const VERIFY = "--rw=randwrite --verify=crc32c --do_verify=1 --verify_fatal=1 --verify_dump=0";
-
 /** The guest reads what is in the file. */
 export const checkRead: Check = async (host) => {
   const image = await host.newImage("read", DISK_BYTES);
@@ -58,7 +54,7 @@ export const checkVerify: Check = async (host) => {
   const image = await host.newImage("verify", DISK_BYTES);
   await inGuest(host, { image }, async (vm) => {
     await vm.check(
-      `${FIO} ${VERIFY} --bsrange=512-128k --iodepth=32 --size=64m 2>&1`,
+      `${FIO} ${VERIFY} --filename=/dev/vda --bsrange=512-128k --iodepth=32 --size=64m 2>&1`,
       VERIFY_SECONDS,
     );
   });
@@ -70,7 +66,7 @@ export const checkKill: Check = async (host) => {
   const image = await host.newImage("kill", DISK_BYTES);
   const kills = 2;
   await inGuest(host, { image, reconnect: true }, async (vm, device) => {
-    const job = `${FIO} ${VERIFY} --bsrange=4k-64k --iodepth=16 --size=64m --rate=10m`;
+    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bsrange=4k-64k --iodepth=16 --size=64m --rate=10m`;
     await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
     for (let kill = 0; kill < kills; kill++) {
       await sleep(1500);

@@ -5,7 +5,7 @@
  */
 import { type BlockDevice } from "./block_device.ts";
 import { type Check, DISK_BYTES, ensureEnded, ensureNoErrors, sleep } from "./check.ts";
-import { FIO, VERIFY } from "./disk_checks.ts";
+import { FIO, VERIFY } from "./fio.ts";
 import { GuestError, Skipped } from "./guest_error.ts";
 import type { Host } from "./host.ts";
 import { BLOCK, writePattern } from "./images.ts";
@@ -56,7 +56,7 @@ async function moves(
   let place = await placeIn(host, image, extra);
   try {
     await place.vm.ready();
-    const job = `${FIO} ${VERIFY} --bs=4k --iodepth=4 --offset=32m --size=32m --rate=2m`;
+    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=4 --offset=32m --size=32m --rate=2m`;
     await place.vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
     for (let move = 0; move < count; move++) {
       await place.vm.check(`rm -f /tmp/stop; dma /dev/vda ${BLOCKS} /tmp/stop > /tmp/dma.txt 2>&1 & dma=$!`);

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Check, DISK_BYTES, ensureSame, inGuest, within } from "./check.ts";
-import { FIO, VERIFY } from "./disk_checks.ts";
+import { FIO, VERIFY } from "./fio.ts";
 import { BLOCK, writePattern } from "./images.ts";
 import type { Vm } from "./vm.ts";
 
@@ -21,7 +21,7 @@ export const checkPlug: Check = async (host) => {
   let reads = "";
   await inGuest(host, { image, machine: { pluggable: PLUGGED_MIB } }, async (vm) => {
     const before = await total(vm);
-    const job = `${FIO} ${VERIFY} --bs=4k --iodepth=8 --offset=32m --size=32m --rate=4m`;
+    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=8 --offset=32m --size=32m --rate=4m`;
     await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
     await vm.qmp.execute("object-add", {
       "qom-type": "memory-backend-memfd",
