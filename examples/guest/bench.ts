@@ -149,7 +149,7 @@ function rowOf(name: string, group: readonly Measurement[]): string {
 }
 
 function row([name, ...cells]: readonly string[]): string {
-  return `${name!.padEnd(26)}${cells.map((cell) => cell.padStart(13)).join("")}`;
+  return `${name!.padEnd(26)}${cells.map((cell) => cell.padStart(15)).join("")}`;
 }
 
 function median(values: readonly number[]): number {
