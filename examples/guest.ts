@@ -9,11 +9,11 @@ import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./guest/arguments.ts";
 import { bench, formatMeasurements, type Measurement } from "./guest/bench.ts";
-import { reasonOf } from "./guest/guest_error.ts";
+import { NotProvided, reasonOf } from "./guest/guest_error.ts";
 import { Host } from "./guest/host.ts";
-import { provide } from "./guest/provisions.ts";
+import { provide, type ProvideOptions, provideTools } from "./guest/provisions.ts";
 import { formatResults, runChecks } from "./guest/run_checks.ts";
-import { shell } from "./guest/shell.ts";
+import { INTERRUPTED, shell, SIGNALS } from "./guest/shell.ts";
 
 const FAILED = 1;
 const NOT_STARTED = 2;
@@ -29,6 +29,10 @@ async function main(args: string[]): Promise<number> {
   } catch (error) {
     const reason = reasonOf(error);
     if (reason === undefined) throw error;
+    if (error instanceof NotProvided && args.includes("--test")) {
+      console.error(`guest: no check was run: ${reason}`);
+      return 0;
+    }
     console.error(`guest: ${reason}`);
     return NOT_STARTED;
   }
@@ -36,46 +40,80 @@ async function main(args: string[]): Promise<number> {
 
 async function start(options: Options): Promise<number> {
   const { mode, device, memory, accelerator } = options;
-  const provisions = await provide({
-    tools: mode !== "shell",
+  const how: ProvideOptions = {
     ask: (lines) => ask(lines, options.yes),
     onStage: (text) => console.error(`${text}…`),
-  });
-  await using host = await Host.create({ provisions, memory, device, accelerator });
-  if (mode === "test") return await test(host, options);
-  if (mode === "bench") return await compare(host, options);
-  return await shell(host, options.image);
+  };
+  const provisions = await provide(how);
+  const tools = mode === "shell" ? {} : await toolsOr(how);
+  await using host = await Host.create({ provisions, tools, memory, device, accelerator });
+  if (mode === "shell") return await shell(host, options.image);
+  const work = mode === "test" ? test(host, options) : compare(host, options);
+  const { status, lines } = await Promise.race([work, interruption()]);
+  if (lines.length > 0) console.log(lines.join("\n"));
+  return status;
 }
 
-async function test(host: Host, { only }: Options): Promise<number> {
+/** The programs of the checks, or why there are none: some checks need none. */
+async function toolsOr(how: ProvideOptions): Promise<Record<string, string> | string> {
+  try {
+    return await provideTools(how);
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (reason === undefined) throw error;
+    return reason;
+  }
+}
+
+/** What is said in the end. */
+interface Ending {
+  readonly status: number;
+  readonly lines: readonly string[];
+}
+
+async function interruption(): Promise<Ending> {
+  await new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, resolve);
+  });
+  return { status: INTERRUPTED, lines: [] };
+}
+
+async function test(host: Host, { only }: Options): Promise<Ending> {
   using progress = new Progress();
   const results = await runChecks(host, only, (name, index) => {
     progress.update(name, index, only.length);
   });
-  progress[Symbol.dispose]();
-  console.log(`Device: ${host.device}. Guests run on ${host.accelerator}.`);
-  console.log(formatResults(results, painter(Deno.stdout.isTerminal() && !Deno.noColor)).join("\n"));
-  return results.some(({ verdict }) => verdict === "FAILED") ? FAILED : 0;
+  const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+  return {
+    status: results.some(({ verdict }) => verdict === "FAILED") ? FAILED : 0,
+    lines: [`Device: ${host.device}. Guests run on ${host.accelerator}.`].concat(
+      formatResults(results, paint),
+    ),
+  };
 }
 
-async function compare(host: Host, { rounds }: Options): Promise<number> {
+async function compare(host: Host, { rounds }: Options): Promise<Ending> {
+  host.ensureTools();
+  using progress = new Progress();
   const measurements: Measurement[] = [];
-  let status = 0;
+  const failures: string[] = [];
   for (const storage of ["memory", "disk"] as const) {
-    using progress = new Progress();
     try {
       measurements.push(...await bench(host, storage, rounds, progress.update.bind(progress)));
     } catch (error) {
       const reason = reasonOf(error);
       if (reason === undefined) throw error;
-      progress[Symbol.dispose]();
-      console.error(`guest: images in ${storage} are not compared: ${reason}`);
-      status = FAILED;
+      failures.push(`Images in ${storage} are not compared: ${reason}`);
     }
   }
-  console.log(`Guests run on ${host.accelerator}. Medians of ${rounds} rounds; ratios: Deno / it.`);
-  console.log(formatMeasurements(measurements).join("\n"));
-  return status;
+  return {
+    status: failures.length > 0 ? FAILED : 0,
+    lines: [
+      `Guests run on ${host.accelerator}. Medians of ${rounds} rounds; ratios: Deno / it.`,
+      ...formatMeasurements(measurements),
+      ...failures,
+    ],
+  };
 }
 
 function ask(lines: readonly string[], yes: boolean): boolean {

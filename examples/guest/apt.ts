@@ -9,6 +9,7 @@ import {
   aptConfiguration,
   archivesOf,
   BUSYBOX,
+  COMPILER,
   type Distribution,
   type Download,
   downloadsOf,
@@ -18,6 +19,10 @@ import {
   packagesOf,
   sourcesList,
 } from "./packages.ts";
+
+/** What is downloaded, each to a folder of that name. */
+const KINDS = ["root", "compiler", "fio"] as const;
+type Kind = (typeof KINDS)[number];
 
 /** apt with a configuration that is not the system's. */
 export class Apt {
@@ -44,15 +49,15 @@ export class Apt {
    */
   async update(): Promise<void> {
     const folder = this.#folder;
-    for (const part of ["lists/partial", "archives/partial"]) {
-      await Deno.mkdir(`${folder}/${part}`, { recursive: true });
+    for (const part of ["lists", ...KINDS]) {
+      await Deno.mkdir(`${folder}/${part}/partial`, { recursive: true });
     }
     const targets = await run("apt-get", ["indextargets"]);
     const sources = sourcesList(archivesOf(targets, this.#distribution), this.#distribution);
     await Deno.writeTextFile(`${folder}/sources.list`, sources);
     await Deno.writeTextFile(`${folder}/apt.conf`, aptConfiguration(folder));
     try {
-      await this.#get("update", "--error-on=any");
+      await this.#get("root", "update", ["--error-on=any"]);
     } catch (error) {
       if (!(error instanceof GuestError)) throw error;
       throw new NotProvided(`cannot get the lists of packages: ${error.message}`);
@@ -61,29 +66,40 @@ export class Apt {
 
   /** The files that the guest takes. */
   async packages(): Promise<Download[]> {
-    const [programs, kernel] = [
-      await this.#programs("--print-uris"),
-      await this.#get("download", "--print-uris", BUSYBOX, await this.#kernel()),
-    ];
-    return [...downloadsOf(programs), ...downloadsOf(kernel)];
+    const programs = await this.#install("root", "--print-uris", packagesOf(this.#distribution));
+    const others = ["--print-uris", BUSYBOX, await this.#kernel()];
+    return [...downloadsOf(programs), ...downloadsOf(await this.#get("root", "download", others))];
+  }
+
+  /** The files of a compiler, as far as the machine does not have them. */
+  async compiler(): Promise<Download[]> {
+    return downloadsOf(await this.#install("compiler", "--print-uris", COMPILER));
   }
 
   /** The files that {@linkcode fetchFio} takes. */
   async fioSource(): Promise<Download[]> {
-    return downloadsOf(await this.#get("source", "--print-uris", "--tar-only", FIO));
+    return downloadsOf(await this.#get("fio", "source", ["--print-uris", "--tar-only", FIO]));
   }
 
   /**
-   * Downloads the packages.
+   * Downloads the packages of the guest.
    *
    * @returns The paths of what was downloaded.
    */
   async fetchPackages(): Promise<string[]> {
-    const archives = `${this.#folder}/archives`;
-    await this.#programs("--download-only");
-    await this.#get("download", BUSYBOX, await this.#kernel());
-    return Array.fromAsync(Deno.readDir(archives), ({ name }) => `${archives}/${name}`)
-      .then((paths) => paths.filter((path) => path.endsWith(".deb")));
+    await this.#install("root", "--download-only", packagesOf(this.#distribution));
+    await this.#get("root", "download", [BUSYBOX, await this.#kernel()]);
+    return await this.#found("root", /\.deb$/);
+  }
+
+  /**
+   * Downloads a compiler.
+   *
+   * @returns The paths of what was downloaded.
+   */
+  async fetchCompiler(): Promise<string[]> {
+    await this.#install("compiler", "--download-only", COMPILER);
+    return await this.#found("compiler", /\.deb$/);
   }
 
   /**
@@ -92,17 +108,16 @@ export class Apt {
    * @returns The path of its archive.
    */
   async fetchFio(): Promise<string> {
-    await this.#get("source", "--download-only", "--tar-only", FIO);
-    const archives = `${this.#folder}/archives`;
-    for await (const { name } of Deno.readDir(archives)) {
-      if (/^fio_.*\.orig\.tar\.\w+$/.test(name)) return `${archives}/${name}`;
-    }
+    await this.#get("fio", "source", ["--download-only", "--tar-only", FIO]);
+    const [archive] = await this.#found("fio", /\.orig\.tar\.\w+$/);
+    if (archive !== undefined) return archive;
     throw new GuestError("the source of fio was not downloaded");
   }
 
-  #programs(action: string): Promise<string> {
-    const names = packagesOf(this.#distribution);
-    return this.#get("install", action, "--yes", "--no-install-recommends", ...names);
+  async #install(kind: Kind, action: string, names: readonly string[]): Promise<string> {
+    const archives = `Dir::Cache::archives=${this.#folder}/${kind}`;
+    const options = [action, "--yes", "--no-install-recommends", "-o", archives];
+    return await this.#get(kind, "install", [...options, ...names]);
   }
 
   async #kernel(): Promise<string> {
@@ -110,8 +125,13 @@ export class Apt {
   }
 
   // Downloads go to the current folder.
-  #get(command: string, ...args: string[]): Promise<string> {
-    const options = { env: this.#env, cwd: `${this.#folder}/archives` };
-    return run("apt-get", [command, "--quiet=2", ...args], options);
+  async #get(kind: Kind, command: string, args: readonly string[]): Promise<string> {
+    const cwd = `${this.#folder}/${kind}`;
+    return await run("apt-get", [command, "--quiet=2", ...args], { env: this.#env, cwd });
+  }
+
+  async #found(kind: Kind, name: RegExp): Promise<string[]> {
+    const names = await Array.fromAsync(Deno.readDir(`${this.#folder}/${kind}`), (entry) => entry.name);
+    return names.filter((entry) => name.test(entry)).map((entry) => `${this.#folder}/${kind}/${entry}`);
   }
 }

@@ -178,6 +178,8 @@ function spawn(options: DeviceOptions): [Deno.ChildProcess, Promise<string>] {
     stdin: "null",
     stdout: "null",
     stderr: "piped",
+    // Ctrl-C at the terminal is for QEMU: a device that ended before it would make it complain.
+    detached: true,
   }).spawn();
   return [child, new Response(child.stderr).text()];
 }

@@ -4,10 +4,8 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { run } from "./commands.ts";
-
-/** What compiles them. */
-export const COMPILERS: readonly string[] = ["gcc", "make"];
+import { outcomeOf, run } from "./commands.ts";
+import { GuestError } from "./guest_error.ts";
 
 /** Features of fio that need libraries or other programs, and that nothing here uses. */
 const WITHOUT = [
@@ -22,36 +20,96 @@ const WITHOUT = [
   "--disable-libnfs",
   "--disable-shm",
 ];
+const DMA_SOURCE = fileURLToPath(new URL("./dma.c", import.meta.url));
+
+/** What has to be in the environment of gcc and make. */
+export type CompilerEnvironment = Readonly<Record<string, string>>;
+
+/**
+ * Whether gcc and make make programs without shared libraries.
+ *
+ * @param env Their environment.
+ */
+export async function compiles(env: CompilerEnvironment): Promise<boolean> {
+  const folder = await Deno.makeTempDir({ prefix: "guest-" });
+  try {
+    await Deno.writeTextFile(`${folder}/a.c`, "#include <stdio.h>\nint main() { return 0; }\n");
+    const gcc = ["-static", "-o", `${folder}/a`, `${folder}/a.c`];
+    for (const [command, args] of [["gcc", gcc], ["make", ["--version"]]] as const) {
+      if ((await outcomeOf(command, args, { env })).code !== 0) return false;
+    }
+    return true;
+  } catch (error) {
+    if (!(error instanceof GuestError)) throw error;
+    return false;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/**
+ * Sets up a compiler that is not installed.
+ *
+ * @param root Where its packages are unpacked.
+ * @returns Its environment.
+ */
+export async function unpackedCompiler(root: string): Promise<CompilerEnvironment> {
+  // What the machine has installed is not among the packages: maybe the C library.
+  const own = await Deno.stat(`${root}/usr/include/stdio.h`).then(() => true, () => false);
+  const option = own ? ` --sysroot='${root}'` : "";
+  await Deno.mkdir(`${root}/wrapper`);
+  await Deno.writeTextFile(
+    `${root}/wrapper/gcc`,
+    `#!/bin/sh\nexec '${root}/usr/bin/gcc'${option} "$@"\n`,
+    { mode: 0o755 },
+  );
+  return {
+    PATH: `${root}/wrapper:${root}/usr/bin:${Deno.env.get("PATH") ?? "/usr/bin:/bin"}`,
+    LD_LIBRARY_PATH: `${root}/usr/lib/x86_64-linux-gnu:${root}/lib/x86_64-linux-gnu`,
+  };
+}
 
 /**
  * Compiles fio.
  *
  * @param archive Its source.
  * @param folder Where the program goes.
+ * @param env The environment of the compiler.
  */
-export async function buildFio(archive: string, folder: string): Promise<void> {
-  const source = `${folder}/fio-source`;
-  await Deno.mkdir(source, { recursive: true });
+export async function buildFio(
+  archive: string,
+  folder: string,
+  env: CompilerEnvironment,
+): Promise<void> {
+  const cwd = `${folder}/fio-source`;
+  await Deno.mkdir(cwd, { recursive: true });
   try {
-    await run("tar", ["-xf", archive, "-C", source, "--strip-components=1"]);
-    await run("sh", ["./configure", ...WITHOUT], { cwd: source });
-    await run("make", [`-j${navigator.hardwareConcurrency}`, "fio"], { cwd: source });
-    await run("strip", ["fio"], { cwd: source });
-    await Deno.rename(`${source}/fio`, `${folder}/fio`);
+    await run("tar", ["-xf", archive, "-C", cwd, "--strip-components=1"]);
+    await run("sh", ["./configure", ...WITHOUT], { cwd, env });
+    await run("make", [`-j${navigator.hardwareConcurrency}`, "fio"], { cwd, env });
+    await run("strip", ["fio"], { cwd, env });
+    await Deno.rename(`${cwd}/fio`, `${folder}/fio`);
   } finally {
-    await Deno.remove(source, { recursive: true });
+    await Deno.remove(cwd, { recursive: true });
   }
 }
 
 /**
- * Compiles a program of this folder.
+ * Compiles dma, which is part of this program.
  *
- * @param name Its name, without `.c`.
  * @param folder Where it goes.
- * @returns Its path.
+ * @param env The environment of the compiler.
  */
-export async function buildTool(name: string, folder: string): Promise<string> {
-  const source = fileURLToPath(new URL(`./${name}.c`, import.meta.url));
-  await run("gcc", ["-O2", "-Wall", "-static", "-o", `${folder}/${name}`, source]);
-  return `${folder}/${name}`;
+export async function buildDma(folder: string, env: CompilerEnvironment): Promise<void> {
+  await run("gcc", ["-O2", "-Wall", "-static", "-o", `${folder}/dma`, DMA_SOURCE], { env });
+}
+
+/**
+ * Whether dma is there, and not older than its source.
+ *
+ * @param folder Where it is.
+ */
+export async function hasDma(folder: string): Promise<boolean> {
+  const changed = async (path: string) => (await Deno.stat(path)).mtime?.getTime() ?? 0;
+  return await changed(`${folder}/dma`).catch(() => -1) >= await changed(DMA_SOURCE);
 }

@@ -51,6 +51,7 @@ export const checkFiles: Check = async (host) => {
 
 /** Random writes of all sizes are read again. */
 export const checkVerify: Check = async (host) => {
+  host.ensureTools();
   const image = await host.newImage("verify", DISK_BYTES);
   await inGuest(host, { image }, async (vm) => {
     await vm.check(
@@ -63,6 +64,7 @@ export const checkVerify: Check = async (host) => {
 
 /** A device that is killed and started again loses nothing. */
 export const checkKill: Check = async (host) => {
+  host.ensureTools();
   const image = await host.newImage("kill", DISK_BYTES);
   const kills = 2;
   await inGuest(host, { image, reconnect: true }, async (vm, device) => {

@@ -5,6 +5,7 @@
  */
 import { type Accelerator, chooseAccelerator } from "./accelerator.ts";
 import { BlockDevice, type DeviceKind, type DeviceOptions } from "./block_device.ts";
+import { Skipped } from "./guest_error.ts";
 import { initramfs } from "./initramfs.ts";
 import type { Provisions } from "./provisions.ts";
 import type { Machine } from "./qemu_arguments.ts";
@@ -13,6 +14,8 @@ import { Vm } from "./vm.ts";
 /** How a {@linkcode Host} is set up. */
 export interface HostOptions {
   readonly provisions: Provisions;
+  /** The programs of the checks by name, or why there are none. */
+  readonly tools: Readonly<Record<string, string>> | string;
   /** MiB of each machine. */
   readonly memory: number;
   /** Who serves disks. */
@@ -21,11 +24,12 @@ export interface HostOptions {
   readonly accelerator: Accelerator | undefined;
 }
 
-/** Makes machines and devices. Disposing of it removes its folder. */
+/** Makes machines and devices. Disposing of it ends those that run, and removes its folder. */
 export class Host implements AsyncDisposable {
   readonly #options: HostOptions;
   /** Where sockets and images go: a path that is short enough for a socket. */
   readonly folder: string;
+  readonly #running: AsyncDisposable[] = [];
   #sockets = 0;
   #accelerator: Accelerator = "tcg";
 
@@ -42,7 +46,8 @@ export class Host implements AsyncDisposable {
   static async create(options: HostOptions): Promise<Host> {
     const host = new Host(options, await Deno.makeTempDir({ prefix: "guest-" }));
     try {
-      await Deno.writeFile(host.#initramfs, await initramfs(options.provisions));
+      const tools = typeof options.tools === "string" ? {} : options.tools;
+      await Deno.writeFile(host.#initramfs, await initramfs(options.provisions, tools));
       host.#accelerator = options.accelerator ?? await chooseAccelerator(host);
       return host;
     } catch (error) {
@@ -64,6 +69,16 @@ export class Host implements AsyncDisposable {
   /** What the guests consist of. */
   get provisions(): Provisions {
     return this.#options.provisions;
+  }
+
+  /**
+   * Throws if the guests do not have the programs of the checks.
+   *
+   * @throws {Skipped} They do not.
+   */
+  ensureTools(): void {
+    const { tools } = this.#options;
+    if (typeof tools === "string") throw new Skipped(`fio and dma are missing: ${tools}`);
   }
 
   get #initramfs(): string {
@@ -114,7 +129,9 @@ export class Host implements AsyncDisposable {
    */
   async start(machine: Partial<Machine> & Pick<Machine, "disks">): Promise<Vm> {
     const { qemu, env } = this.provisions;
-    return await Vm.start({ ...this.machine(machine), qemu, env });
+    const vm = await Vm.start({ ...this.machine(machine), qemu, env });
+    this.#running.push(vm);
+    return vm;
   }
 
   /**
@@ -135,11 +152,14 @@ export class Host implements AsyncDisposable {
       env,
       ...options,
     });
+    this.#running.push(device);
     return Object.assign(device, { socket });
   }
 
-  /** Removes the folder. */
+  /** Ends what runs, and removes the folder. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // Machines before the devices that they were started after.
+    for (const running of this.#running.reverse()) await running[Symbol.asyncDispose]();
     await Deno.remove(this.folder, { recursive: true });
   }
 }

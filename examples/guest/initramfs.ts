@@ -41,10 +41,14 @@ This is Linux in QEMU, and its disk is /dev/vda. "poweroff" or Ctrl-C ends it.
  * Writes the file system.
  *
  * @param provisions What it is made of.
+ * @param tools Other programs for it, by name.
  * @returns A cpio archive.
  * @throws {GuestError} Something that it needs is missing.
  */
-export async function initramfs(provisions: Provisions): Promise<Uint8Array<ArrayBuffer>> {
+export async function initramfs(
+  provisions: Provisions,
+  tools: Readonly<Record<string, string>>,
+): Promise<Uint8Array<ArrayBuffer>> {
   const files = new Map<string, Uint8Array>([
     ["init", await Deno.readFile(new URL("./init.sh", import.meta.url))],
     ["bin/busybox", await Deno.readFile(provisions.busybox)],
@@ -63,7 +67,7 @@ export async function initramfs(provisions: Provisions): Promise<Uint8Array<Arra
     files.set(`modules/${moduleOf(path)}`, await moduleFile(path, provisions.busybox));
   }
   files.set("modules/order", encode(paths.map((path) => `${moduleOf(path)}\n`).join("")));
-  for (const [name, path] of Object.entries(provisions.tools ?? {})) {
+  for (const [name, path] of Object.entries(tools)) {
     files.set(`bin/${name}`, await Deno.readFile(path));
   }
   return cpio(entriesOf(files));

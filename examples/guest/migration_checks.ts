@@ -49,6 +49,7 @@ async function moves(
   count: number,
   extra: readonly string[],
 ): Promise<{ wrong: number[]; downtimes: number[] }> {
+  host.ensureTools();
   const image = await host.newImage("migrate", DISK_BYTES);
   writePattern(image, BLOCKS);
   const wrong: number[] = [];

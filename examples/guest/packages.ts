@@ -34,6 +34,8 @@ const OF_DISTRIBUTION = ["e2fsprogs"];
 export const KERNEL = "linux-image-cloud-amd64";
 /** The package of the guest's commands. */
 export const BUSYBOX = "busybox-static";
+/** These make programs for the guest. */
+export const COMPILER: readonly string[] = ["gcc", "libc6-dev", "make"];
 /** The source of the program that loads the disk. */
 export const FIO = "fio";
 

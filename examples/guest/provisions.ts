@@ -6,13 +6,20 @@
 import { fileURLToPath } from "node:url";
 import { Apt } from "./apt.ts";
 import { run } from "./commands.ts";
-import { buildFio, buildTool, COMPILERS } from "./built_tools.ts";
+import {
+  buildDma,
+  buildFio,
+  compiles,
+  hasDma,
+  unpackedCompiler,
+} from "./built_tools.ts";
 import { GuestError, NotProvided } from "./guest_error.ts";
 import { type Distribution, distributionOf, type Download } from "./packages.ts";
 
 /** Where everything is. Git ignores this folder. */
 const TARGET = fileURLToPath(new URL("../../target/guest", import.meta.url));
 const ROOT = `${TARGET}/root`;
+const COMPILER_ROOT = `${TARGET}/compiler`;
 /** The bytes of the lists of packages, about: their size is not known before. */
 const LISTS_MB = 20;
 /** The first that names the interval of `reconnect-ms`. */
@@ -33,14 +40,10 @@ export interface Provisions {
   readonly modules: string;
   /** What the programs above have to find in their environment. */
   readonly env: Record<string, string>;
-  /** Programs for the guest that have no libraries, by name, if they were asked for. */
-  readonly tools?: Readonly<Record<string, string>>;
 }
 
-/** What is asked of {@linkcode provide}. */
+/** How packages are got. */
 export interface ProvideOptions {
-  /** Whether the programs of the checks are needed too. */
-  readonly tools: boolean;
   /** Answers whether to do what the lines say. */
   readonly ask: (lines: readonly string[]) => boolean;
   /** Is called with what is done now. */
@@ -51,7 +54,7 @@ export interface ProvideOptions {
  * Finds what the guest consists of, or gets it from the distribution's packages, if that is agreed
  * to. Nothing is installed.
  *
- * @param options What is needed, and who agrees.
+ * @param options Who agrees.
  * @throws {NotProvided} It cannot be had here, or was not agreed to.
  */
 export async function provide(options: ProvideOptions): Promise<Provisions> {
@@ -60,41 +63,58 @@ export async function provide(options: ProvideOptions): Promise<Provisions> {
       `the guest takes Linux on x86_64, and this is ${Deno.build.os} on ${Deno.build.arch}`,
     );
   }
-  const hasPackages = await exists(ROOT);
-  const hasTools = !options.tools || await exists(`${TARGET}/fio`);
-  if (!hasPackages || !hasTools) await fetch(options, { hasPackages, hasTools });
-  const provisions = await found();
-  if (!options.tools) return provisions;
-  return {
-    ...provisions,
-    tools: { fio: `${TARGET}/fio`, dma: await buildTool("dma", TARGET) },
-  };
+  if (!await exists(ROOT)) await fetch(options, { packages: true, fio: false, compiler: false });
+  return await found();
 }
 
-async function fetch(
-  { ask, onStage = () => {} }: ProvideOptions,
-  { hasPackages, hasTools }: { hasPackages: boolean; hasTools: boolean },
-): Promise<void> {
+/**
+ * Finds the programs of the checks, or makes them of the distribution's packages, if that is agreed
+ * to.
+ *
+ * @param options Who agrees.
+ * @returns The programs by name. They have no libraries.
+ * @throws {GuestError} They cannot be had here, or were not agreed to.
+ */
+export async function provideTools(options: ProvideOptions): Promise<Record<string, string>> {
+  const fio = !await exists(`${TARGET}/fio`);
+  if (fio || !await hasDma(TARGET)) {
+    const compiler = !await compiles({});
+    if (fio || compiler) await fetch(options, { packages: false, fio, compiler });
+    if (!compiler) await buildDma(TARGET, {});
+  }
+  return { fio: `${TARGET}/fio`, dma: `${TARGET}/dma` };
+}
+
+/** What has to be downloaded. */
+interface Needs {
+  readonly packages: boolean;
+  readonly fio: boolean;
+  readonly compiler: boolean;
+}
+
+async function fetch({ ask, onStage = () => {} }: ProvideOptions, needs: Needs): Promise<void> {
   const distribution = distributionOf(await textOf("/etc/os-release"));
-  if (!hasTools) await ensureCompilers();
   const lists = `apt's lists of packages: about ${LISTS_MB} MB`;
   agree(ask, ["To see what is missing, this is downloaded to target/guest:", `  ${lists}`]);
   onStage("Getting the lists of packages");
   const apt = new Apt(`${TARGET}/apt`, distribution);
   await apt.update();
-  const packages = hasPackages ? [] : await apt.packages();
-  const sources = hasTools ? [] : await apt.fioSource();
-  agree(ask, planOf(distribution, packages, sources));
-  if (!hasPackages) {
-    onStage("Getting packages");
-    await unpack(await apt.fetchPackages());
+  const packages = needs.packages ? await apt.packages() : [];
+  const compiler = needs.compiler ? await apt.compiler() : [];
+  const sources = needs.fio ? await apt.fioSource() : [];
+  agree(ask, planOf(distribution, [...packages, ...compiler], sources));
+  onStage("Getting packages");
+  if (needs.packages) await unpack(await apt.fetchPackages(), ROOT);
+  if (needs.compiler) await unpack(await apt.fetchCompiler(), COMPILER_ROOT);
+  const env = needs.compiler ? await unpackedCompiler(COMPILER_ROOT) : {};
+  if (needs.fio) {
+    onStage("Compiling fio");
+    await buildFio(await apt.fetchFio(), TARGET, env);
   }
-  if (!hasTools) {
-    onStage("Building fio");
-    await buildFio(await apt.fetchFio(), TARGET);
-  }
-  // The packages are unpacked, and the lists will be old.
+  if (needs.compiler) await buildDma(TARGET, env);
+  // The packages are unpacked, the lists will be old, and nothing else is compiled.
   await Deno.remove(`${TARGET}/apt`, { recursive: true });
+  if (needs.compiler) await Deno.remove(COMPILER_ROOT, { recursive: true });
 }
 
 /**
@@ -129,20 +149,14 @@ function agree(ask: ProvideOptions["ask"], lines: readonly string[]): void {
   if (!ask(lines)) throw new NotProvided("the guest needs these packages (--yes does not ask)");
 }
 
-async function ensureCompilers(): Promise<void> {
-  for (const name of COMPILERS) {
-    if (await findProgram(name, []) !== undefined) continue;
-    throw new NotProvided(`${name} is needed to compile fio: install gcc, make and libc6-dev`);
-  }
-}
-
 // The folder gets its name when it is complete.
-async function unpack(archives: readonly string[]): Promise<void> {
-  const folder = `${ROOT}.part`;
+async function unpack(archives: readonly string[], root: string): Promise<void> {
+  const folder = `${root}.part`;
   await Deno.remove(folder, { recursive: true }).catch(() => {});
   await Deno.mkdir(folder, { recursive: true });
   for (const archive of archives) await run("dpkg-deb", ["--extract", archive, folder]);
-  await Deno.rename(folder, ROOT);
+  await Deno.remove(root, { recursive: true }).catch(() => {});
+  await Deno.rename(folder, root);
 }
 
 async function found(): Promise<Provisions> {
@@ -176,13 +190,14 @@ async function ensureVersion(qemu: string, env: Record<string, string>): Promise
 }
 
 async function program(name: string): Promise<string> {
-  const path = await findProgram(name, ["usr/bin", "bin", "usr/sbin", "sbin"]);
+  const path = await findProgram(name);
   if (path !== undefined) return path;
   throw new GuestError(`${name} is neither in target/guest nor installed: ${REMOVE}`);
 }
 
 // What is installed on the machine is not among the packages that were downloaded.
-async function findProgram(name: string, own: readonly string[]): Promise<string | undefined> {
+async function findProgram(name: string): Promise<string | undefined> {
+  const own = ["usr/bin", "bin", "usr/sbin", "sbin"];
   const system = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
   for (const folder of [...own.map((folder) => `${ROOT}/${folder}`), ...system]) {
     if (await exists(`${folder}/${name}`)) return `${folder}/${name}`;

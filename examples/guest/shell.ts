@@ -7,9 +7,10 @@ import type { Host } from "./host.ts";
 import { qemuArguments } from "./qemu_arguments.ts";
 
 const EMPTY_BYTES = 64 * 2 ** 20;
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** The signals by which a user stops a program. */
+export const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** What a shell says of a program that SIGINT ended. */
-const INTERRUPTED = 130;
+export const INTERRUPTED = 130;
 
 /**
  * Boots a guest on this terminal, and waits for its end.
@@ -30,7 +31,6 @@ export async function shell(host: Host, image: string | undefined): Promise<numb
     stdout: "inherit",
     stderr: "inherit",
   }).spawn();
-  // QEMU passes Ctrl-C to nobody: the terminal sends it to all processes here.
   console.error(
     `QEMU is process ${child.pid} (${host.accelerator}), the device (${host.device}) ${device.pid}.`,
   );
