@@ -3,6 +3,19 @@
  *
  * Run it with `deno task guest`; `--help` shows its options.
  *
+ * | Module | What it is about |
+ * | --- | --- |
+ * | `vm.ts`, `qemu_arguments.ts`, `accelerator.ts` | a machine: QEMU as a child process |
+ * | `serial_line.ts`, `init.sh` | commands in the guest |
+ * | `qmp.ts`, `qmp_messages.ts` | QEMU's monitor |
+ * | `block_device.ts`, `sockets.ts` | the process that serves the disk |
+ * | `host.ts`, `shell.ts` | what all machines have in common; one with a person at its terminal |
+ * | `check.ts`, `run_checks.ts` | checks: `disk_checks.ts`, `plug_check.ts`, `migration_checks.ts` |
+ * | `images.ts`, `fio.ts`, `dma.c` | what is on disks, and what loads them |
+ * | `bench.ts` | the devices side by side |
+ * | `provisions.ts`, `packages.ts`, `apt.ts`, `built_tools.ts` | where QEMU, kernel and commands come from |
+ * | `initramfs.ts`, `cpio.ts` | the guest's file system |
+ *
  * @module
  */
 import { Progress } from "./lib/progress.ts";

@@ -131,7 +131,12 @@ export class Apt {
   }
 
   async #found(kind: Kind, name: RegExp): Promise<string[]> {
-    const names = await Array.fromAsync(Deno.readDir(`${this.#folder}/${kind}`), (entry) => entry.name);
-    return names.filter((entry) => name.test(entry)).map((entry) => `${this.#folder}/${kind}/${entry}`);
+    const names = await Array.fromAsync(
+      Deno.readDir(`${this.#folder}/${kind}`),
+      (entry) => entry.name,
+    );
+    return names.filter((entry) => name.test(entry)).map((entry) =>
+      `${this.#folder}/${kind}/${entry}`
+    );
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { BlockDevice, DEVICE_KINDS, type DeviceKind } from "./block_device.ts";
+import { type BlockDevice, DEVICE_KINDS, type DeviceKind } from "./block_device.ts";
 import { DISK_BYTES } from "./check.ts";
 import { fioCommand, fioResultOf, type Job } from "./fio.ts";
 import { GuestError } from "./guest_error.ts";
@@ -126,7 +126,9 @@ export function formatMeasurements(measurements: readonly Measurement[]): string
     ({ job, storage }) => `${nameOf(job)}${storage === "disk" ? ", O_DIRECT" : ""}`,
   );
   const lines = Array.from(groups, ([name, group]) => rowOf(name, group));
-  return [row(["job", "Deno IOPS", "/ threads", "/ io_uring", "CPU µs: Deno", "threads", "io_uring"])]
+  return [
+    row(["job", "Deno IOPS", "/ threads", "/ io_uring", "CPU µs: Deno", "threads", "io_uring"]),
+  ]
     .concat(lines);
 }
 

@@ -42,11 +42,16 @@ export const checkFiles: Check = async (host) => {
   const copies = `${host.folder}/copies`;
   await Deno.mkdir(copies);
   await run(debugfs, ["-R", `rdump / ${copies}`, image], { env });
-  const expected = Array.from(sums.matchAll(/^(\w{32}) {2}(\S+)/gm), ([, sum, name]) => ({ sum, name }));
+  const expected = Array.from(
+    sums.matchAll(/^(\w{32}) {2}(\S+)/gm),
+    ([, sum, name]) => ({ sum, name }),
+  );
   const right = expected.filter(({ sum, name }) => md5(`${copies}/${name}`) === sum);
   ensureSame(right.length, FILES, "right files on the host");
   const mib = (await Deno.stat(image)).blocks! * 512 / 2 ** 20;
-  return `e2fsck clean, ${right.length} of ${FILES} sums right, ${mib.toFixed(0)} MiB present after fstrim`;
+  return `e2fsck clean, ${right.length} of ${FILES} sums right, ${
+    mib.toFixed(0)
+  } MiB present after fstrim`;
 };
 
 /** Random writes of all sizes are read again. */
@@ -68,7 +73,8 @@ export const checkKill: Check = async (host) => {
   const image = await host.newImage("kill", DISK_BYTES);
   const kills = 2;
   await inGuest(host, { image, reconnect: true }, async (vm, device) => {
-    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bsrange=4k-64k --iodepth=16 --size=64m --rate=10m`;
+    const job =
+      `${FIO} ${VERIFY} --filename=/dev/vda --bsrange=4k-64k --iodepth=16 --size=64m --rate=10m`;
     await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
     for (let kill = 0; kill < kills; kill++) {
       await sleep(1500);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type BlockDevice } from "./block_device.ts";
+import type { BlockDevice } from "./block_device.ts";
 import { type Check, DISK_BYTES, ensureEnded, ensureNoErrors, sleep } from "./check.ts";
 import { FIO, VERIFY } from "./fio.ts";
 import { GuestError, Skipped } from "./guest_error.ts";
@@ -57,10 +57,13 @@ async function moves(
   let place = await placeIn(host, image, extra);
   try {
     await place.vm.ready();
-    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=4 --offset=32m --size=32m --rate=2m`;
+    const job =
+      `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=4 --offset=32m --size=32m --rate=2m`;
     await place.vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
     for (let move = 0; move < count; move++) {
-      await place.vm.check(`rm -f /tmp/stop; dma /dev/vda ${BLOCKS} /tmp/stop > /tmp/dma.txt 2>&1 & dma=$!`);
+      await place.vm.check(
+        `rm -f /tmp/stop; dma /dev/vda ${BLOCKS} /tmp/stop > /tmp/dma.txt 2>&1 & dma=$!`,
+      );
       await sleep(1000);
       const incoming = host.newSocket();
       const next = await placeIn(host, image, extra, incoming);
@@ -129,7 +132,9 @@ async function migrate(from: Vm, to: Vm, socket: string): Promise<number> {
       return state.downtime ?? NaN;
     }
     if (state.status === "failed" || performance.now() > end) {
-      throw new GuestError(`the migration is ${state.status}: ${state["error-desc"] ?? "no reason"}`);
+      throw new GuestError(
+        `the migration is ${state.status}: ${state["error-desc"] ?? "no reason"}`,
+      );
     }
     await sleep(50);
   }

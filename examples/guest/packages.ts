@@ -56,7 +56,9 @@ export function distributionOf(release: string): Distribution {
   const version = Number(values.get("VERSION_ID") ?? NaN);
   if (values.get("ID") !== "debian" || codename === undefined || !(version >= BOOKWORM)) {
     const name = values.get("PRETTY_NAME") ?? "an unknown system";
-    throw new NotProvided(`the packages of the guest are Debian's (12 or later), and this is ${name}`);
+    throw new NotProvided(
+      `the packages of the guest are Debian's (12 or later), and this is ${name}`,
+    );
   }
   return { codename, backports: version === BOOKWORM };
 }

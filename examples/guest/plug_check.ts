@@ -33,7 +33,8 @@ export const checkPlug: Check = async (host) => {
 // Returns what became of the blocks that were read into the memory.
 async function plugInAndOut(vm: Vm): Promise<string> {
   const before = await total(vm);
-  const job = `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=8 --offset=32m --size=32m --rate=4m`;
+  const job =
+    `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=8 --offset=32m --size=32m --rate=4m`;
   await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
   await vm.qmp.execute("object-add", {
     "qom-type": "memory-backend-memfd",
@@ -51,7 +52,9 @@ async function plugInAndOut(vm: Vm): Promise<string> {
   await within(SECONDS, "the guest does not use the new memory", async () => {
     return free - await freeOfMovable(vm) >= LEAST_PAGES;
   });
-  const reads = await vm.check("touch /tmp/stop; wait $dma; code=$?; cat /tmp/dma.txt; (exit $code)");
+  const reads = await vm.check(
+    "touch /tmp/stop; wait $dma; code=$?; cat /tmp/dma.txt; (exit $code)",
+  );
   const deleted = vm.qmp.event("DEVICE_DELETED", { device: "dimm" }, SECONDS);
   deleted.catch(() => {});
   await vm.qmp.execute("device_del", { id: "dimm" });

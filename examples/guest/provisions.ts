@@ -6,13 +6,7 @@
 import { fileURLToPath } from "node:url";
 import { Apt } from "./apt.ts";
 import { run } from "./commands.ts";
-import {
-  buildDma,
-  buildFio,
-  compiles,
-  hasDma,
-  unpackedCompiler,
-} from "./built_tools.ts";
+import { buildDma, buildFio, compiles, hasDma, unpackedCompiler } from "./built_tools.ts";
 import { GuestError, NotProvided } from "./guest_error.ts";
 import { type Distribution, distributionOf, type Download } from "./packages.ts";
 
@@ -160,7 +154,9 @@ async function unpack(archives: readonly string[], root: string): Promise<void> 
 }
 
 async function found(): Promise<Provisions> {
-  const env = { LD_LIBRARY_PATH: [`${ROOT}/usr/lib/x86_64-linux-gnu`, `${ROOT}/lib/x86_64-linux-gnu`].join(":") };
+  const env = {
+    LD_LIBRARY_PATH: [`${ROOT}/usr/lib/x86_64-linux-gnu`, `${ROOT}/lib/x86_64-linux-gnu`].join(":"),
+  };
   const qemu = await program("qemu-system-x86_64");
   await ensureVersion(qemu, env);
   const kernel = (await namesIn(`${ROOT}/boot`)).find((name) => name.startsWith("vmlinuz-"));
@@ -175,7 +171,10 @@ async function found(): Promise<Provisions> {
     busybox: await program("busybox"),
     firmware: await existing([`${ROOT}/usr/share/qemu`, `${ROOT}/usr/share/seabios`]),
     kernel: `${ROOT}/boot/${kernel}`,
-    modules: await firstOf([`${ROOT}/lib/modules/${version}`, `${ROOT}/usr/lib/modules/${version}`]),
+    modules: await firstOf([
+      `${ROOT}/lib/modules/${version}`,
+      `${ROOT}/usr/lib/modules/${version}`,
+    ]),
     env,
   };
 }

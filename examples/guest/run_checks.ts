@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Paint } from "../lib/terminal.ts";
+import type { Paint } from "../lib/terminal.ts";
 import { duration } from "../lib/units.ts";
 import type { CheckName } from "./arguments.ts";
 import type { Check } from "./check.ts";
@@ -75,7 +75,10 @@ export function formatResults(results: readonly CheckResult[], paint: Paint): st
   );
 }
 
-async function outcomeOf(check: Check, host: Host): Promise<Pick<CheckResult, "verdict" | "detail">> {
+async function outcomeOf(
+  check: Check,
+  host: Host,
+): Promise<Pick<CheckResult, "verdict" | "detail">> {
   try {
     return { verdict: "ok", detail: await check(host) };
   } catch (error) {

@@ -36,7 +36,7 @@ export class SerialLine {
    * @param input To the guest.
    * @param output From the guest.
    */
-  constructor(input: WritableStream<Uint8Array>, output: ReadableStream<Uint8Array>) {
+  constructor(input: WritableStream<Uint8Array>, output: ReadableStream<Uint8Array<ArrayBuffer>>) {
     this.#input = input.getWriter();
     this.#reading = this.#read(output);
   }
@@ -95,7 +95,7 @@ export class SerialLine {
     await this.#reading;
   }
 
-  async #read(output: ReadableStream<Uint8Array>): Promise<void> {
+  async #read(output: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
     try {
       for await (const text of output.pipeThrough(new TextDecoderStream())) {
         this.#text += text;

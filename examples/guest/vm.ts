@@ -39,7 +39,12 @@ export class Vm implements AsyncDisposable {
   /** Its monitor. */
   readonly qmp: Qmp;
 
-  private constructor(child: Deno.ChildProcess, line: SerialLine, errors: Promise<string>, qmp: Qmp) {
+  private constructor(
+    child: Deno.ChildProcess,
+    line: SerialLine,
+    errors: Promise<string>,
+    qmp: Qmp,
+  ) {
     this.#child = child;
     this.#line = line;
     this.#errors = errors;

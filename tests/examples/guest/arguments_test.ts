@@ -31,7 +31,11 @@ Deno.test("the options of guest have defaults", () => {
     mode: "test",
     only: ["plug", "read"],
   });
-  assertEquals(optionsOf(["--bench", "--rounds", "20"]), { ...DEFAULTS, mode: "bench", rounds: 20 });
+  assertEquals(optionsOf(["--bench", "--rounds", "20"]), {
+    ...DEFAULTS,
+    mode: "bench",
+    rounds: 20,
+  });
   for (const help of ["-h", "--help"]) assertEquals(optionsOf([help, "--memory", "x"]), undefined);
 });
 

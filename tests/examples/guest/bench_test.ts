@@ -48,9 +48,22 @@ Deno.test("formatMeasurements() shows the median of the ratios of rounds", () =>
   ];
   const [head, line, ...more] = formatMeasurements(rounds);
   assertEquals(more, []);
-  assertEquals(head!.trim().split(/ {2,}/).slice(0, 4), ["job", "Deno IOPS", "/ threads", "/ io_uring"]);
+  assertEquals(head!.trim().split(/ {2,}/).slice(0, 4), [
+    "job",
+    "Deno IOPS",
+    "/ threads",
+    "/ io_uring",
+  ]);
   // 100/100, 400/200, 900/100; 100/800, 400/800, 900/800.
-  assertEquals(line!.split(/ {2,}/), ["randread 4k, 32", "400", "2.00", "0.50", "3.0", "16.0", "7.3"]);
+  assertEquals(line!.split(/ {2,}/), [
+    "randread 4k, 32",
+    "400",
+    "2.00",
+    "0.50",
+    "3.0",
+    "16.0",
+    "7.3",
+  ]);
   assertThrows(() => formatMeasurements(rounds.slice(0, -1)), GuestError, "a round is missing");
 });
 

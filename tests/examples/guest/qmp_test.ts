@@ -95,7 +95,11 @@ Deno.test({
       assertEquals(await qmp.execute("second"), "second");
       assertEquals(await slow, "slow");
       await deleted;
-      await assertRejects(() => qmp.event("NEVER", {}, 0.05), GuestError, "no NEVER of QEMU within");
+      await assertRejects(
+        () => qmp.event("NEVER", {}, 0.05),
+        GuestError,
+        "no NEVER of QEMU within",
+      );
       await assertRejects(() => qmp.execute("end"), GuestError, "QEMU has ended");
       await assertRejects(() => qmp.execute("more"), GuestError, "QEMU has ended");
     });

@@ -13,7 +13,7 @@ function lineOf(): {
   const input = new WritableStream<Uint8Array>({
     write: (bytes) => void (heard += new TextDecoder().decode(bytes)),
   });
-  const output = new TransformStream<Uint8Array>(undefined, { highWaterMark: 10 });
+  const output = new TransformStream<Uint8Array<ArrayBuffer>>(undefined, { highWaterMark: 10 });
   const writer = output.writable.getWriter();
   return {
     line: new SerialLine(input, output.readable),
