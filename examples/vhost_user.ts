@@ -27,7 +27,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function serve(options: Options): Promise<void> {
-  using image = openImage(options.image, options.isReadOnly);
+  using image = openImage(options.image, options.isReadOnly, options.isDirect);
   using listener = listen(options.socket);
   const end = () => listener.close();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);

@@ -18,6 +18,7 @@ Options:
   --socket PATH  Where to listen. The file is removed at the end
   --image FILE   What the disk has: a file of whole sectors, or a block device
   --read-only    Refuse to write
+  --direct       Go past the host's page cache, with many requests under way
   --queues N     How many queues the guest may use; 1 by default
   --keep         Wait for the next machine when one ends. Without, the device
                  ends with the first
@@ -37,6 +38,7 @@ export interface Options {
   readonly socket: string;
   readonly image: string;
   readonly isReadOnly: boolean;
+  readonly isDirect: boolean;
   readonly queues: number;
   readonly keeps: boolean;
   readonly traces: boolean;
@@ -65,6 +67,7 @@ export function parseOptions(args: string[]): Options | undefined {
   return {
     ...{ socket, image, queues },
     isReadOnly: values["read-only"],
+    isDirect: values.direct,
     keeps: values.keep,
     traces: values.trace,
     hasSlots: !values["no-slots"],
@@ -82,6 +85,7 @@ function parse(args: string[]) {
         image: { type: "string" },
         queues: { type: "string" },
         "read-only": flag,
+        direct: flag,
         keep: flag,
         trace: flag,
         "no-slots": flag,

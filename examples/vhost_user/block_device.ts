@@ -6,6 +6,7 @@
 import {
   Fd,
   GuestMemoryError,
+  type GuestMemoryMmap,
   IOError,
   MmapRegion,
   type PositionedFd,
@@ -38,10 +39,38 @@ export interface Image {
   /** Its bytes: a multiple of a sector. */
   readonly size: number;
   readonly isReadOnly: boolean;
+  /** Another descriptor of it, past the page cache, if requests are to go there. */
+  readonly directFd: number | undefined;
+}
+
+/** What a thread of a queue does with requests. */
+export interface Disk extends Disposable {
+  /** Whether another request can begin. */
+  readonly hasRoom: boolean;
+  /**
+   * Begins with a request.
+   *
+   * @returns The bytes that the driver may read, if it has ended already.
+   */
+  begin(chain: DescriptorChain, memory: GuestMemoryMmap): number | undefined;
+  /** Lets go of all that was begun, and takes what has ended since. */
+  advance(onEnd: OnEnd): void;
+  /** Waits until all that was begun has ended. */
+  drain(onEnd: OnEnd): void;
+}
+
+/** Takes a request that has ended, and the bytes that the driver may read. */
+export type OnEnd = (chain: DescriptorChain, written: number) => void;
+
+/** What a request begins with. */
+export interface Head {
+  readonly type: number;
+  readonly sector: bigint;
 }
 
 /** Executes requests, one after the other. */
-export class BlockDevice {
+export class BlockDevice implements Disk {
+  readonly hasRoom = true;
   readonly #image: Image;
   readonly #file: Fd;
 
@@ -55,22 +84,36 @@ export class BlockDevice {
     this.#file = new Fd(image.fd);
   }
 
-  /**
-   * Executes a request.
-   *
-   * @returns The bytes that the driver may read.
-   */
-  execute({ readable, writable }: DescriptorChain): number {
+  /** Executes a request. */
+  begin({ readable, writable }: DescriptorChain): number {
     const written = writable.remaining;
     if (written === 0) return 0; // No place for a status.
     const status = writable.splitAt(written - 1);
-    status.writeObj(u8, this.#statusOf(readable, writable));
+    status.writeObj(u8, this.execute(headOf(readable), readable, writable));
     return written;
   }
 
-  #statusOf(readable: ReadablePart, writable: WritablePart): number {
+  /** Nothing is under way. */
+  advance(): void {}
+
+  /** Nothing is under way. */
+  drain(): void {}
+
+  /** There is nothing to let go. */
+  [Symbol.dispose](): void {}
+
+  /**
+   * Executes a request.
+   *
+   * @param head What it begins with; `undefined` if that is not whole.
+   * @param readable What follows.
+   * @param writable Where to, without the status.
+   * @returns The status.
+   */
+  execute(head: Head | undefined, readable: ReadablePart, writable: WritablePart): number {
+    if (head === undefined) return Status.ioError;
     try {
-      return this.#transfer(readable, writable);
+      return this.#transfer(head, readable, writable);
     } catch (error) {
       // The guest's mistake, or an error of the file, which has a code. No other ends here.
       if (error instanceof GuestMemoryError || "code" in (error as Error)) return Status.ioError;
@@ -78,8 +121,7 @@ export class BlockDevice {
     }
   }
 
-  #transfer(readable: ReadablePart, writable: WritablePart): number {
-    const { type, sector } = readable.readObj(RequestHeader);
+  #transfer({ type, sector }: Head, readable: ReadablePart, writable: WritablePart): number {
     switch (type) {
       case Type.in:
         writable.readExactVolatileFrom(this.#at(sector, writable));
@@ -144,5 +186,15 @@ export class BlockDevice {
       const rest = Math.min(ZEROS.len, start + length - file.position);
       file.writeVolatile(ZEROS.subslice(0, rest));
     }
+  }
+}
+
+/** Reads what a request begins with; `undefined` if that is not whole. */
+export function headOf(readable: ReadablePart): Head | undefined {
+  try {
+    return readable.readObj(RequestHeader);
+  } catch (error) {
+    if (error instanceof GuestMemoryError) return undefined;
+    throw error;
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { openDirect } from "./libc.ts";
+import { closeDescriptor } from "@vmm/guest-memory";
 import type { Image } from "./block_device.ts";
 import { SECTOR } from "./block_format.ts";
 import { VhostError } from "./vhost_error.ts";
@@ -16,9 +18,10 @@ export interface OpenImage extends Image, Disposable {}
  *
  * @param path Its file.
  * @param isReadOnly Whether it is only read.
+ * @param isDirect Whether requests go past the page cache.
  * @throws {VhostError} It cannot be opened, or is no image.
  */
-export function openImage(path: string, isReadOnly: boolean): OpenImage {
+export function openImage(path: string, isReadOnly: boolean, isDirect: boolean): OpenImage {
   let fd: number;
   try {
     fd = openSync(path, isReadOnly ? constants.O_RDONLY : constants.O_RDWR);
@@ -37,5 +40,14 @@ export function openImage(path: string, isReadOnly: boolean): OpenImage {
     closeSync(fd);
     throw new VhostError(`${path} ${problem}`);
   }
-  return { fd, size: status.size, isReadOnly, [Symbol.dispose]: () => closeSync(fd) };
+  const directFd = isDirect ? openDirect(path, isReadOnly) : undefined;
+  if (directFd !== undefined && directFd < 0) {
+    closeSync(fd);
+    throw new VhostError(`cannot open ${path} with O_DIRECT: its file system has no such thing`);
+  }
+  const close = () => {
+    if (directFd !== undefined) closeDescriptor(directFd);
+    closeSync(fd);
+  };
+  return { fd, directFd, size: status.size, isReadOnly, [Symbol.dispose]: close };
 }

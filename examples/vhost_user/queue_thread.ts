@@ -5,6 +5,7 @@
  */
 import type { EventFd } from "@vmm/guest-memory";
 import type { VirtqueueState } from "@vmm/guest-memory/virtio";
+import { ProtocolError } from "./vhost_error.ts";
 import { PENDING, type QueueAnswer, type QueueRequest, SERVED } from "./queue_messages.ts";
 
 type Start = Omit<Extract<QueueRequest, { kind: "start" }>, "kind" | "control">;
@@ -23,11 +24,11 @@ export class QueueThread implements Disposable {
       if (data.kind === "broken") return onBroken(data.message);
       const waiting = this.#answers.shift();
       if (data.kind === "done") waiting?.resolve(data);
-      else waiting?.reject(new Error(data.message));
+      else waiting?.reject(new ProtocolError(`a queue cannot be served: ${data.message}`));
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      for (const { reject } of this.#answers.splice(0)) reject(new Error(event.message));
+      for (const { reject } of this.#answers.splice(0)) reject(new ProtocolError(event.message));
       onBroken(event.message);
     };
   }
@@ -38,7 +39,7 @@ export class QueueThread implements Disposable {
    * @param kick The eventfd of the driver, which stays the caller's.
    * @param start What it serves.
    * @param onBroken Called if the driver has broken the ring.
-   * @throws {Error} The queue cannot be served.
+   * @throws {ProtocolError} The queue cannot be served.
    */
   static async start(
     kick: EventFd,

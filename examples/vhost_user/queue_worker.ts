@@ -13,8 +13,9 @@ import {
   GuestMemoryMmap,
   MmapRegion,
 } from "@vmm/guest-memory";
-import { InvalidChain, Virtqueue } from "@vmm/guest-memory/virtio";
-import { BlockDevice } from "./block_device.ts";
+import { type DescriptorChain, InvalidChain, Virtqueue } from "@vmm/guest-memory/virtio";
+import { BlockDevice, type Disk } from "./block_device.ts";
+import { DirectDevice } from "./direct_device.ts";
 import {
   type LogHandle,
   PENDING,
@@ -31,7 +32,7 @@ const LOG_PAGE = 4096;
 /** A queue that is served. */
 class ServedQueue implements Disposable {
   readonly #kick: EventFd;
-  readonly #device: BlockDevice;
+  readonly #disk: Disk;
   readonly #space: GuestMemoryAtomic<GuestMemoryMmap>;
   readonly #queue: Virtqueue;
   #log: MmapRegion | undefined;
@@ -40,7 +41,9 @@ class ServedQueue implements Disposable {
 
   constructor({ state, memory, kick, call, image, log }: Start) {
     this.#kick = EventFd.fromFd(kick);
-    this.#device = new BlockDevice(image);
+    this.#disk = image.directFd === undefined
+      ? new BlockDevice(image)
+      : new DirectDevice(image, kick);
     this.#space = new GuestMemoryAtomic(this.#attach(memory, log));
     this.#queue = new Virtqueue(this.#space, state);
     this.setCall(call);
@@ -61,18 +64,35 @@ class ServedQueue implements Disposable {
       do {
         queue.notifyOnAvail(false);
         // A driver that adds chains all the time must not keep the owner waiting.
-        for (let left = queue.size; left > 0; left--) {
+        for (let left = queue.size; left > 0 && this.#disk.hasRoom; left--) {
           const chain = this.#pop();
           if (chain === undefined) break;
-          queue.addUsed(chain, this.#device.execute(chain));
-          Atomics.add(control, SERVED, 1);
+          const written = this.#disk.begin(chain, queue.memory as GuestMemoryMmap);
+          if (written !== undefined) this.#end(chain, written);
         }
+        this.#disk.advance((chain, written) => this.#end(chain, written));
         if (queue.needsNotification()) this.#call?.write();
-      } while (Atomics.load(control, PENDING) === 0 && queue.notifyOnAvail(true));
+        // What ends wakes this thread, as the driver does.
+      } while (
+        Atomics.load(control, PENDING) === 0 && queue.notifyOnAvail(true) && this.#disk.hasRoom
+      );
     } catch (error) {
       this.#isBroken = true;
       answer({ kind: "broken", message: String(error) });
     }
+  }
+
+  #end(chain: DescriptorChain, written: number): void {
+    this.#queue.addUsed(chain, written);
+    Atomics.add(control, SERVED, 1);
+  }
+
+  /** Ends all requests that are under way. */
+  drain(): void {
+    this.#disk.drain((chain, written) => {
+      if (!this.#isBroken) this.#end(chain, written);
+    });
+    if (!this.#isBroken && this.#queue.needsNotification()) this.#call?.write();
   }
 
   // Takes chains that break a rule too, and gives them back unused.
@@ -89,6 +109,7 @@ class ServedQueue implements Disposable {
 
   /** Uses another map, or another log. */
   setMemory(memory: GuestMemoryHandle, log: LogHandle | undefined): void {
+    this.drain();
     const before = this.#log;
     const attached = this.#attach(memory, log);
     {
@@ -118,6 +139,7 @@ class ServedQueue implements Disposable {
 
   /** Lets everything go but the descriptors, which are the owner's. */
   [Symbol.dispose](): void {
+    this.#disk[Symbol.dispose]();
     this.#queue.close();
     this.#space.close();
     this.#log?.close();
@@ -150,6 +172,7 @@ function handle(request: QueueRequest): void {
       served?.setCall(request.call);
       return answer({ kind: "done" });
     case "stop": {
+      served?.drain();
       const state = served?.state;
       served?.[Symbol.dispose]();
       served = undefined;

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { closeDescriptor, EventFd, FileOffset, MmapRegion } from "@vmm/guest-memory";
+import {
+  closeDescriptor,
+  DescriptorClosed,
+  EventFd,
+  FileOffset,
+  MmapRegion,
+  SystemError,
+} from "@vmm/guest-memory";
 import type { Image } from "./block_device.ts";
 import { BlockFeature, configOf } from "./block_format.ts";
 import type { Connection, Message } from "./connection.ts";
@@ -305,27 +312,23 @@ export class Session implements AsyncDisposable {
     const { memory } = this.#table;
     if (!ring.isWanted || ring.thread !== undefined || memory === undefined) return;
     const { descTable, availRing, usedRing } = ring.address!;
-    try {
-      ring.thread = await QueueThread.start(ring.kick!, {
-        state: {
-          size: ring.size,
-          descTable: this.#table.toGuest(descTable),
-          availRing: this.#table.toGuest(availRing),
-          usedRing: this.#table.toGuest(usedRing),
-          nextAvail: ring.base,
-          nextUsed: ring.base,
-          eventIdx: hasBit(this.#features, Feature.eventIdx),
-          indirect: hasBit(this.#features, Feature.indirect),
-        },
-        ...{ memory: memory.share(), log: this.#logHandle() },
-        ...{ call: ring.call?.fd, image: this.#options.image },
-      }, (message) => {
-        this.#options.onTrace(`queue ${this.#rings.indexOf(ring)} is broken: ${message}`);
-        ring.error?.write();
-      });
-    } catch (error) {
-      throw new ProtocolError(`a queue cannot be served: ${(error as Error).message}`);
-    }
+    ring.thread = await QueueThread.start(ring.kick!, {
+      state: {
+        size: ring.size,
+        descTable: this.#table.toGuest(descTable),
+        availRing: this.#table.toGuest(availRing),
+        usedRing: this.#table.toGuest(usedRing),
+        nextAvail: ring.base,
+        nextUsed: ring.base,
+        eventIdx: hasBit(this.#features, Feature.eventIdx),
+        indirect: hasBit(this.#features, Feature.indirect),
+      },
+      ...{ memory: memory.share(), log: this.#logHandle() },
+      ...{ call: ring.call?.fd, image: this.#options.image },
+    }, (message) => {
+      this.#options.onTrace(`queue ${this.#rings.indexOf(ring)} is broken: ${message}`);
+      notify(ring.error);
+    });
   }
 
   async #stop(ring: Vring): Promise<void> {
@@ -335,6 +338,15 @@ export class Session implements AsyncDisposable {
     const state = await thread.stop();
     // All that was taken is finished: requests are executed one after the other.
     if (state !== undefined) ring.base = state.nextAvail;
+  }
+}
+
+// The descriptor is the front-end's, and may be anything.
+function notify(event: EventFd | undefined): void {
+  try {
+    event?.write();
+  } catch (error) {
+    if (!(error instanceof SystemError || error instanceof DescriptorClosed)) throw error;
   }
 }
 

@@ -207,8 +207,10 @@ export class Mapping {
    *
    * @param call The call.
    * @param onReleased Called when it is waited for.
+   * @throws {MemoryClosed} The mapping was released before.
    */
   async during<T>(call: () => Promise<T>, onReleased: () => void = () => {}): Promise<T> {
+    if (this.#released) throw new MemoryClosed("mapping");
     this.#pending++;
     this.#onReleased.add(onReleased);
     try {

@@ -24,7 +24,7 @@ import type { GuestAddress } from "../../address.ts";
 import { FileOffset } from "../../backend/mmap/file_offset.ts";
 import { checkFlag } from "../../text/argument.ts";
 import { checkRegions } from "../check_regions.ts";
-import { layoutOf, type Place } from "../layout.ts";
+import { type GuestRange, layoutOf, type Place } from "../layout.ts";
 import { pagesLength } from "../mapped_region.ts";
 import type { TransferProgress } from "../transfer.ts";
 import { ensureHandling } from "./ensure_handling.ts";
@@ -131,6 +131,9 @@ export function trackLoading(mapping: Mapping, startAddr: GuestAddress): LoadTra
  *   a page hears nothing else; {@linkcode FaultHandler.done} is rejected; and the page is tried again
  *   each second. {@linkcode FaultHandler.restart} takes another file.
  *
+ * The thread that restored the memory has to live until then: with a Worker that is terminated, the
+ * loading ends too, and whoever touches a page waits for ever.
+ *
  * It ends with the memory: when that is closed, and no other thread holds it. A program does not end
  * before. The file is read by the kernel alone: a file that is cut off is an error, no `SIGBUS`.
  */
@@ -142,7 +145,8 @@ export class FaultHandler {
 
   readonly #userfaultfd: OwnedDescriptor;
   readonly #canProtect: boolean;
-  readonly #places: readonly Place<GuestRegionMmap>[];
+  // Without the regions: memory that nobody refers to is given back.
+  readonly #places: readonly Place<GuestRange>[];
   readonly #mappings: readonly Mapping[];
   readonly #loading: Loading;
   // Mappings that are still to be served, and what ends their service.
@@ -153,7 +157,9 @@ export class FaultHandler {
   private constructor(memory: GuestMemoryMmap, fd: number, plan: LazyPlan) {
     if (!(memory instanceof GuestMemoryMmap)) throw new TypeError("Illegal constructor");
     const { places, length } = layoutOf<GuestRegionMmap>(memory);
-    this.#places = places;
+    this.#places = places.map(({ startAddr, len, position }) => {
+      return { range: { startAddr, len }, startAddr, len, position };
+    });
     this.#mappings = places.map(({ range: { mmap } }) => mappingOf(memoryOf(mmap)));
     const workingSet = pagesOf(plan.workingSet, places);
     const opened = ensureHandling(() => openMissingPages(plan.userModeOnly));
@@ -276,10 +282,10 @@ export class FaultHandler {
       );
     }
     const { fd } = this.#userfaultfd;
-    // All of it: the thread protects whatever it loads.
+    // All of it: from now on, whatever is loaded is protected.
     for (const served of this.#served.keys()) {
-      const faults = FAULTS_OF.missing | FAULTS_OF.write;
-      registerMemory(fd, served.shape.address, pagesLength(served), faults);
+      const { address } = served.shape;
+      registerMemory(fd, address, pagesLength(served), FAULTS_OF.missing | FAULTS_OF.write);
     }
     const copy = duplicate(fd);
     this.#tracked.add(mapping);
@@ -312,7 +318,8 @@ export class FaultHandler {
     for (let timeout = PATIENCE; !this.#loading.untilSeen(timeout); timeout = 0) {
       await pause();
     }
-    this.#tracked.delete(mapping);
+    this.#untrack(mapping);
+    if (!this.#served.has(mapping)) return;
     this.#release(mapping);
     if (this.#served.size === 0) this.#end(new MemoryClosed("memory"));
   }

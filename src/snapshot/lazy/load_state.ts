@@ -27,6 +27,9 @@ const RECORDED = 7;
 const UNREAD = 8;
 const HEADER = 9;
 
+// Milliseconds.
+const LOOKED_EVERY = 10;
+
 /** How many messages are read in one go. */
 const MESSAGES = 64;
 const MESSAGE_WORDS = MESSAGES * MESSAGE_BYTES / 4;
@@ -127,10 +130,11 @@ export class LoadState {
     const end = performance.now() + timeout;
     for (;;) {
       const seen = Atomics.load(this.#words, SEEN);
-      if (seen === asked) return true;
+      // A thread that has ended may have seen less.
+      if (seen === asked || Atomics.load(this.#words, SERVING) !== thread) return true;
       const rest = end - performance.now();
       if (rest <= 0) return false;
-      Atomics.wait(this.#words, SEEN, seen, rest);
+      Atomics.wait(this.#words, SEEN, seen, Math.min(rest, LOOKED_EVERY));
     }
   }
 
@@ -176,7 +180,12 @@ export class LoadState {
    * @returns Whether it may.
    */
   begin(thread: number): boolean {
-    Atomics.store(this.#words, SERVING, thread);
+    for (;;) {
+      // One that was stopped before it began must not be taken for who serves.
+      const before = Atomics.load(this.#words, SERVING);
+      if (before > thread) return false;
+      if (Atomics.compareExchange(this.#words, SERVING, before, thread) === before) break;
+    }
     return this.look(thread) !== "stop";
   }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { closeDescriptor } from "../../../ffi/descriptor.ts";
+import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
 import { addToEvent, makeEventFd } from "../../../ffi/event_fd.ts";
+import { ensureThread } from "./ensure_handling.ts";
 import type { LoadState } from "./load_state.ts";
 import type { LoaderMessage, LoaderSetup } from "./page_loader.ts";
 import { SourceFile } from "./source_file.ts";
@@ -25,6 +26,7 @@ export class LoaderThread {
   readonly #number: number;
   readonly #source: SourceFile;
   readonly #wake: number;
+  readonly #userfaultfd: number;
   readonly #worker: Worker;
   #isOver = false;
   #isReleased = false;
@@ -37,16 +39,21 @@ export class LoaderThread {
    * @param onMessage Takes what it reports, in the event loop of the owner, until it is stopped.
    */
   constructor(plan: ThreadPlan, state: LoadState, onMessage: (message: LoaderMessage) => void) {
-    const { file, ...rest } = plan;
+    const { file, userfaultfd, ...rest } = plan;
     using resources = new DisposableStack();
     this.#source = resources.use(new SourceFile(file, plan.length));
     this.#wake = resources.adopt(makeEventFd(0, false), closeDescriptor);
+    // It may be in a call when the owner closes the other one, whose number is another's then.
+    this.#userfaultfd = resources.adopt(duplicate(userfaultfd), closeDescriptor);
     this.#state = state;
     this.#number = state.nextThread();
     const { address: source, holes } = this.#source;
-    const common = { thread: this.#number, wake: this.#wake, state: state.handle };
+    const [thread, wake] = [this.#number, this.#wake];
+    const common = { thread, wake, userfaultfd: this.#userfaultfd, state: state.handle };
     const setup: LoaderSetup = { ...rest, ...common, source, file: holes };
-    this.#worker = new Worker(new URL("./loader_worker.ts", import.meta.url), {
+    const module = new URL("./loader_worker.ts", import.meta.url);
+    ensureThread(module);
+    this.#worker = new Worker(module, {
       type: "module",
       name: "guest memory loader",
     });
@@ -87,5 +94,6 @@ export class LoaderThread {
     this.#worker.terminate();
     this.#source[Symbol.dispose]();
     closeDescriptor(this.#wake);
+    closeDescriptor(this.#userfaultfd);
   }
 }

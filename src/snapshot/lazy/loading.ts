@@ -126,8 +126,9 @@ export class Loading {
   start(fd?: number): void {
     if (fd !== undefined) {
       ensureLength(fd, this.#task.length);
+      const file = duplicate(fd);
       closeDescriptor(this.#file);
-      this.#file = duplicate(fd);
+      this.#file = file;
     }
     this.#thread?.stop();
     if (this.#hasFailed) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { SnapshotFailed } from "../../error/snapshot_error.ts";
+import { ensureThread } from "../lazy/ensure_handling.ts";
 import type { TransferPlan } from "../transfer.ts";
 import { SystemError } from "../../../ffi/system_error.ts";
 import type { CallFailure, SavedRange, SaverMessage, SaverSetup } from "./page_saver.ts";
@@ -31,7 +32,9 @@ export class Saver implements AsyncDisposable {
     this.#plan = plan;
     this.#total = total;
     for (const { promise } of [this.#ready, this.#ended]) promise.catch(() => {});
-    this.#worker = new Worker(new URL("./saver_worker.ts", import.meta.url), {
+    const module = new URL("./saver_worker.ts", import.meta.url);
+    ensureThread(module);
+    this.#worker = new Worker(module, {
       type: "module",
       name: "guest memory saver",
     });

@@ -12,7 +12,9 @@ import {
   protectRegistered,
   registerMemory,
 } from "../../../ffi/userfaultfd.ts";
+import { Mapping } from "../../backend/mmap/mapping.ts";
 import { RegionNotTrackable } from "../../error/tracking_error.ts";
+import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import type { GuestMemoryRegion } from "../../guest/region.ts";
 import { checkFlag, wrongKind } from "../../text/argument.ts";
 import { checkRegions } from "../check_regions.ts";
@@ -54,14 +56,17 @@ export interface RunningSnapshotOptions extends SnapshotOptions {
  *
  * The guest is paused for as long as protecting takes: some 10 milliseconds for each GiB that it has
  * used. Other mappings of the same memory, in this or other processes, can write without being noticed.
- * What is discarded meanwhile may be in the file or not. Marks are neither read nor changed.
+ * What is discarded meanwhile may be in the file or not. Permissions cannot be taken away meanwhile
+ * ({@linkcode MappingShared}). The thread that calls this has to live until it returns: with a Worker that
+ * is terminated, writers may wait for ever. Marks are neither read nor changed.
  *
  * @param memory The memory, or some regions: anonymous memory, memfds, and copies of a memfd.
  * @param file As of {@linkcode writeSnapshot}.
  * @param options How.
  * @returns What was written.
  * @throws {FaultsUnavailable} The kernel does not let this process handle page faults.
- * @throws {RegionNotTrackable} A region is other memory, or a {@linkcode WriteTracker} has it.
+ * @throws {RegionNotTrackable} A region is other memory, or a {@linkcode WriteTracker} has it, or
+ * another region has the same.
  * @throws {RestoreUnfinished} Pages of the memory are still to be loaded.
  * @throws {SnapshotRefused} The file cannot take a snapshot.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps. The file is refused by
@@ -107,6 +112,7 @@ export async function snapshotWhileRunning(
   const { places, length } = layout;
   ensureLoaded(places);
   const regions = places.map(({ range }) => mappedRegion(range));
+  ensureDistinct(regions);
   using contents = new Contents(places);
   using target = new TargetFile(file);
   target.ensureReplaceable(places.map(({ range }) => range));
@@ -120,6 +126,8 @@ export async function snapshotWhileRunning(
   await using saver = new Saver({ ...common, skipsZeros: skip === "zero" }, plan, length);
   await saver.ready;
   plan.signal?.throwIfAborted();
+  // Other memory may be there by now.
+  if (regions.some(({ mapping }) => mapping.released)) throw new MemoryClosed("mapping");
   target.begin(length);
   const ended = Promise.withResolvers<void>();
   // No mapping goes away while it is protected.
@@ -127,6 +135,10 @@ export async function snapshotWhileRunning(
   try {
     try {
       await pause?.();
+      // The thread reads the memory: nobody may take that permission away.
+      for (const { mapping } of regions) {
+        resources.adopt(Mapping.attach(mapping.share()), (hold) => hold.releaseExtra());
+      }
       for (const region of regions) register(userfaultfd, region);
       const ranges = places.map(({ position }, index): SavedRange => {
         const { shape: { address, length } } = regions[index]!.mapping;
@@ -156,6 +168,25 @@ export async function snapshotWhileRunning(
     if (hash !== undefined) yield* hash.pieces();
     target.finish(plan.sync);
   }
+}
+
+// A page is saved once, and may be written then.
+function ensureDistinct(regions: readonly MappedRegion[]): void {
+  let end = 0;
+  for (const { startAddr, mapping } of regions.toSorted((a, b) => addressOf(a) - addressOf(b))) {
+    const { address } = mapping.shape;
+    if (address < end) {
+      throw new RegionNotTrackable(
+        startAddr,
+        "another region has the same memory: pause the guest, and use writeSnapshot()",
+      );
+    }
+    end = address + pagesLength(mapping);
+  }
+}
+
+function addressOf({ mapping }: MappedRegion): number {
+  return mapping.shape.address;
 }
 
 function register(userfaultfd: number, { startAddr, mapping }: MappedRegion): void {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   InvalidHandle,
   MappingShared,
@@ -391,6 +391,14 @@ linuxTest("Mapping.during() puts a release off until the last call has ended", a
   assertEquals([await first, isMapped(address)], [7, true]);
   two.reject(new Error("failed"));
   assertEquals(await second.catch((error: Error) => error.message), "failed");
+  assertEquals(isMapped(address), false);
+});
+
+linuxTest("Mapping.during() refuses what was released, and unmaps nothing again", async () => {
+  const mapping = makeMapping();
+  const { address } = mapping.shape;
+  mapping.release();
+  await assertRejects(() => mapping.during(() => Promise.resolve()), MemoryClosed);
   assertEquals(isMapped(address), false);
 });
 

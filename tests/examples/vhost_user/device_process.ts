@@ -11,6 +11,8 @@ export interface DeviceProcess extends AsyncDisposable {
   readonly pid: number;
   /** What it has written to the standard error so far. */
   readonly log: string;
+  /** Whether it has ended. */
+  readonly hasEnded: boolean;
   /** Waits for its end. */
   readonly ended: Promise<number>;
   /** Ends it with a signal. */
@@ -41,11 +43,18 @@ export async function startDevice(bytes: number, ...args: string[]): Promise<Dev
   })();
   listening.promise.catch(() => {});
   await listening.promise;
-  const ended = child.status.then(({ code }) => code);
+  let hasEnded = false;
+  const ended = child.status.then(({ code }) => {
+    hasEnded = true;
+    return code;
+  });
   return {
     ...{ socket, image, pid: child.pid, ended },
     get log() {
       return log;
+    },
+    get hasEnded() {
+      return hasEnded;
     },
     kill: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {

@@ -165,6 +165,17 @@ export class FrontEnd implements Disposable {
     return new DataView(answer.buffer as ArrayBuffer).getUint32(4, true);
   }
 
+  /** Adds a request, without a kick. Returns its head. */
+  add(
+    type: number,
+    sector: bigint | number,
+    data: readonly Uint8Array[] = [],
+    space: readonly number[] = [],
+  ): number {
+    const head = asSlice(RequestHead, { type, reserved: 0, sector: BigInt(sector) });
+    return this.driver.add([head, ...data], [...space, 1])!;
+  }
+
   /** Makes a request, and waits for its end. */
   async request(
     type: number,
@@ -172,8 +183,7 @@ export class FrontEnd implements Disposable {
     data: readonly Uint8Array[] = [],
     space: readonly number[] = [],
   ): Promise<Uint8Array> {
-    const head = asSlice(RequestHead, { type, reserved: 0, sector: BigInt(sector) });
-    this.driver.add([head, ...data], [...space, 1]);
+    this.add(type, sector, data, space);
     this.kick.write();
     for (;;) {
       const used = this.driver.takeUsed();

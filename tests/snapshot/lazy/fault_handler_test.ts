@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { adviseMemory } from "../../../ffi/memory.ts";
 import {
   AtomicBitmap,
@@ -23,8 +29,10 @@ import {
   writeSnapshot,
   WriteTracker,
 } from "../../../src/snapshot/mod.ts";
+import { runDeno } from "../../backend/mmap/crash/run.ts";
 import { openDescriptors } from "../../support/descriptors.ts";
 import { open } from "../../support/posix.ts";
+import { mappingsOf } from "../../support/proc_maps.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 import { scratchFile } from "../memories.ts";
@@ -59,6 +67,7 @@ lazyTest(
     {
       using memory = snapshot.restore();
       const handler = FaultHandler.of(memory);
+      assertEquals(mappingsOf(snapshot.path).length, 1);
       await handler.done;
       assertEquals(handler.progress.bytes, handler.progress.total);
       assertEquals(wrongPages(memory), []);
@@ -67,6 +76,7 @@ lazyTest(
       assertEquals(target.content, Deno.readFileSync(snapshot.path));
     }
     assert(await until(() => openDescriptors() === before));
+    assertEquals(mappingsOf(snapshot.path), []);
   },
 );
 
@@ -368,5 +378,28 @@ lazyTest(
       await handler.done;
       assertEquals([wrongPages(memory), tracker.collect()], [[], 0]);
     }
+  },
+);
+
+lazyTest(
+  "a program that may not read the module of the thread is refused, and does not wait",
+  async () => {
+    const source = `
+    import { Backing, GuestAddress, GuestMemoryMmap } from "${
+      import.meta.resolve("../../../mod.ts")
+    }";
+    import { restore } from "${import.meta.resolve("../../../src/snapshot/mod.ts")}";
+    const ranges = [[GuestAddress(0), 4096]];
+    using template = GuestMemoryMmap.fromRanges(ranges, { backing: Backing.memfd() });
+    try {
+      restore(ranges, template.describe()[0].fd, { mode: "lazy" });
+    } catch (error) {
+      console.log(error.name, error.message);
+    }
+  `;
+    const { code, stdout, stderr } = await runDeno(["--no-check", "--allow-ffi", "-"], source);
+    assertEquals([code, stderr], [0, ""]);
+    assertStringIncludes(stdout, "FaultsUnavailable");
+    assertStringIncludes(stdout, "--allow-read=");
   },
 );

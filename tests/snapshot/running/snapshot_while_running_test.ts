@@ -1,12 +1,17 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  AccessDenied,
   AtomicBitmap,
   Backing,
   type GuestMemory,
   GuestMemoryHeap,
   GuestMemoryMmap,
+  GuestRegionMmap,
+  MappingShared,
   MemoryClosed,
   type MmapOptions,
+  MmapRegion,
+  Permissions,
   SystemError,
   u32,
 } from "../../../mod.ts";
@@ -215,6 +220,53 @@ lazyTest("memory that is closed meanwhile stays mapped until it is saved", async
     }
   }
   assert(await until(() => openDescriptors() <= before));
+});
+
+lazyTest("permissions are not taken away while the thread reads the memory", async () => {
+  const ranges = [[gpa(0), 2 ** 22]] as const;
+  for (const skip of ["absent", "zero", "nothing"] as const) {
+    using memory = GuestMemoryMmap.fromRanges(ranges);
+    memory.fill(gpa(0), 2 ** 22, 7);
+    const [{ mmap }] = [...memory] as [GuestRegionMmap];
+    using file = scratchFile();
+    await snapshotWhileRunning(memory, file.fd, {
+      skip,
+      resume: () => void assertThrows(() => mmap.protect(Permissions.No), MappingShared),
+    });
+    assert(file.content.every((byte) => byte === 7));
+    mmap.protect(Permissions.No);
+    const refused = () => snapshotWhileRunning(memory, file.fd, { skip });
+    const error = await assertRejects(refused, Error);
+    assert(error instanceof (skip === "nothing" ? SnapshotFailed : AccessDenied), `${error}`);
+    mmap.protect(Permissions.ReadWrite);
+  }
+});
+
+lazyTest("snapshotWhileRunning() refuses memory that two regions have", async () => {
+  const mmap = new MmapRegion(4 * PAGE);
+  using memory = GuestMemoryMmap.fromRegions(
+    [gpa(0), gpa(2 ** 32)].map((start) => new GuestRegionMmap(mmap, start)),
+  );
+  using file = scratchFile();
+  await assertRejects(
+    () => snapshotWhileRunning(memory, file.fd),
+    RegionNotTrackable,
+    "another region has the same memory",
+  );
+});
+
+lazyTest("memory that is closed while the thread starts is left alone", async () => {
+  const ranges = [[gpa(0), 2 ** 20]] as const;
+  const memory = GuestMemoryMmap.fromRanges(ranges);
+  using file = scratchFile();
+  const saved = snapshotWhileRunning(memory, file.fd);
+  memory.close();
+  // It may have the addresses.
+  using other = GuestMemoryMmap.fromRanges(ranges);
+  await assertRejects(() => saved, MemoryClosed);
+  other.writeObj(u32, 1, gpa(0));
+  assertEquals(other.readObj(u32, gpa(0)), 1);
+  assertEquals(file.content.length, 0);
 });
 
 mountTest(

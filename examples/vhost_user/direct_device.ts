@@ -1,0 +1,169 @@
+/**
+ * A disk over a file, with many requests under way.
+ *
+ * @module
+ */
+import {
+  GuestAddress,
+  type GuestMemoryMmap,
+  type MemoryRegionAddress,
+  u8,
+} from "@vmm/guest-memory";
+import type { DescriptorChain, ReadablePart, WritablePart } from "@vmm/guest-memory/virtio";
+import {
+  BlockDevice,
+  type Disk,
+  type Head,
+  headOf,
+  type Image,
+  type OnEnd,
+} from "./block_device.ts";
+import { MAX_SEGMENTS, SECTOR, Status, Type } from "./block_format.ts";
+import { type HostPiece, IoUring } from "./io_uring.ts";
+
+const DEPTH = 128;
+// The buffers of a request, and pieces where one crosses a boundary of regions.
+const MAX_PIECES = 2 * MAX_SEGMENTS;
+
+/** A request that is under way. */
+interface Pending {
+  readonly chain: DescriptorChain;
+  readonly head: Head;
+  readonly readable: ReadablePart;
+  readonly writable: WritablePart;
+  readonly status: WritablePart;
+  readonly written: number;
+  /** Bytes that it transfers. */
+  readonly length: number;
+  /** Where a read goes to, for the dirty log. */
+  readonly ranges: readonly (readonly [GuestAddress, number])[];
+  readonly memory: GuestMemoryMmap;
+}
+
+/**
+ * Executes requests past the page cache, each as soon as the storage has done it. What the storage
+ * cannot do from the guest's memory itself is executed by way of the page cache.
+ */
+export class DirectDevice implements Disk {
+  readonly #image: Image;
+  readonly #others: BlockDevice;
+  readonly #ring = new IoUring(DEPTH, MAX_PIECES);
+  readonly #pending: (Pending | undefined)[] = Array(DEPTH).fill(undefined);
+  readonly #free: number[] = Array.from({ length: DEPTH }, (_, slot) => slot);
+
+  /**
+   * Over an image.
+   *
+   * @param image The image, which stays the caller's.
+   * @param eventFd Counts the requests that end.
+   */
+  constructor(image: Image, eventFd: number) {
+    this.#image = image;
+    this.#others = new BlockDevice(image);
+    this.#ring.notify(eventFd);
+  }
+
+  get hasRoom(): boolean {
+    return this.#free.length > 0;
+  }
+
+  begin(chain: DescriptorChain, memory: GuestMemoryMmap): number | undefined {
+    const { readable, writable } = chain;
+    const written = writable.remaining;
+    if (written === 0) return 0; // No place for a status.
+    const status = writable.splitAt(written - 1);
+    const head = headOf(readable);
+    const common = { chain, readable, writable, status, written, memory };
+    if (head !== undefined && this.#begin({ ...common, head })) return undefined;
+    status.writeObj(u8, this.#others.execute(head, readable, writable));
+    return written;
+  }
+
+  // Returns whether the storage can do it.
+  #begin(request: Omit<Pending, "length" | "ranges">): boolean {
+    const { head: { type, sector }, readable, writable, memory } = request;
+    const { isReadOnly, directFd, fd, size } = this.#image;
+    if (isReadOnly && type !== Type.in) return false;
+    if (type === Type.flush) {
+      this.#add("sync", { ...request, length: 0, ranges: [] }, fd, 0, []);
+      return true;
+    }
+    if (type !== Type.in && type !== Type.out) return false;
+    const part = type === Type.in ? writable : readable;
+    const length = part.remaining;
+    const position = Number(sector) * SECTOR;
+    const ranges = part.ranges();
+    const pieces = piecesOf(memory, ranges);
+    if (length === 0 || position + length > size || pieces === undefined) return false;
+    const kind = type === Type.in ? "read" : "write";
+    const marked = type === Type.in ? ranges : [];
+    this.#add(kind, { ...request, length, ranges: marked }, directFd!, position, pieces);
+    return true;
+  }
+
+  #add(
+    kind: "read" | "write" | "sync",
+    pending: Pending,
+    fd: number,
+    position: number,
+    pieces: readonly HostPiece[],
+  ): void {
+    const slot = this.#free.pop()!;
+    this.#pending[slot] = pending;
+    this.#ring.add(kind, slot, fd, position, pieces);
+  }
+
+  advance(onEnd: OnEnd): void {
+    this.#ring.submit();
+    this.#take(onEnd);
+  }
+
+  drain(onEnd: OnEnd): void {
+    while (this.#free.length < DEPTH) {
+      this.#ring.submit(1);
+      this.#take(onEnd);
+    }
+  }
+
+  #take(onEnd: OnEnd): void {
+    this.#ring.forEnded((slot, result) => {
+      const { chain, head, readable, writable, status, written, length, ranges, memory } = this
+        .#pending[slot]!;
+      this.#pending[slot] = undefined;
+      this.#free.push(slot);
+      for (const [addr, count] of ranges) {
+        for (const slice of memory.getSlices(addr, count)) slice.markDirty(0, slice.len);
+      }
+      // What was transferred in part, or what the storage wants in another form.
+      const isDone = result === length;
+      status.writeObj(u8, isDone ? Status.ok : this.#others.execute(head, readable, writable));
+      onEnd(chain, written);
+    });
+  }
+
+  /** Ends the ring. Nothing may be under way. */
+  [Symbol.dispose](): void {
+    this.#ring[Symbol.dispose]();
+  }
+}
+
+// Where ranges of a guest are in the host; undefined where the storage cannot use them.
+function piecesOf(
+  memory: GuestMemoryMmap,
+  ranges: readonly (readonly [GuestAddress, number])[],
+): HostPiece[] | undefined {
+  const pieces: HostPiece[] = [];
+  for (const [addr, count] of ranges) {
+    for (let at: number = addr; at < addr + count;) {
+      const region = memory.findRegion(GuestAddress(at));
+      if (region === undefined || pieces.length === MAX_PIECES) return undefined;
+      const offset = at - region.startAddr;
+      const length = Math.min(addr + count - at, region.len - offset);
+      const address = region.getHostAddress(offset as MemoryRegionAddress);
+      if (address % BigInt(SECTOR) !== 0n || length % SECTOR !== 0) return undefined;
+      pieces.push({ address, length });
+      at += length;
+    }
+  }
+  return pieces;
+}
