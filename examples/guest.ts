@@ -52,14 +52,14 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function start(options: Options): Promise<number> {
-  const { mode, device, memory, accelerator } = options;
+  const { mode, device, direct, memory, accelerator } = options;
   const how: ProvideOptions = {
     ask: (lines) => ask(lines, options.yes),
     onStage: (text) => console.error(`${text}…`),
   };
   const provisions = await provide(how);
   const tools = mode === "shell" ? {} : await toolsOr(how);
-  await using host = await Host.create({ provisions, tools, memory, device, accelerator });
+  await using host = await Host.create({ provisions, tools, memory, device, direct, accelerator });
   if (mode === "shell") return await shell(host, options.image);
   const work = mode === "test" ? test(host, options) : compare(host, options);
   const { status, lines } = await Promise.race([work, interruption()]);

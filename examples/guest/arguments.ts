@@ -29,6 +29,7 @@ Options:
                     deno:     examples/vhost_user.ts
                     threads:  qemu-storage-daemon, aio=threads
                     io_uring: qemu-storage-daemon, aio=io_uring
+  --direct          Let the device go past the host's page cache
   --accel NAME      kvm, or tcg, QEMU's own translation; by default kvm where a
                     guest boots on it within 20 s
   --test            Run the checks in the guest in place of the shell, and print a
@@ -60,6 +61,8 @@ export interface Options {
   /** MiB of the guest. */
   readonly memory: number;
   readonly device: DeviceKind;
+  /** Whether the device goes past the host's page cache. */
+  readonly direct: boolean;
   /** What runs the guest's code, if that is not found out. */
   readonly accelerator: Accelerator | undefined;
   readonly only: readonly CheckName[];
@@ -78,8 +81,9 @@ export interface Options {
 export function optionsOf(args: string[]): Options | undefined {
   const values = parse(args);
   if (values.help) return undefined;
-  const { memory, rounds, accel, only, test = false, bench = false } = values;
+  const { memory, rounds, accel, only, test = false, bench = false, direct = false } = values;
   if (test && bench) throw new GuestError("--test and --bench exclude each other (see --help)");
+  if (bench && direct) throw new GuestError("--bench measures both ways: no --direct (see --help)");
   if (only !== undefined && !test) throw new GuestError("--only takes --test (see --help)");
   if (rounds !== undefined && !bench) throw new GuestError("--rounds takes --bench (see --help)");
   return {
@@ -87,6 +91,7 @@ export function optionsOf(args: string[]): Options | undefined {
     image: values.image,
     memory: memory === undefined ? DEFAULT_MEMORY : numberOf("--memory", memory, 256, 4096),
     device: oneOf("--device", values.device ?? "deno", DEVICE_KINDS),
+    direct,
     accelerator: accel === undefined ? undefined : oneOf("--accel", accel, ACCELERATORS),
     only: only === undefined
       ? CHECKS
@@ -104,6 +109,7 @@ function parse(args: string[]) {
         image: { type: "string" },
         memory: { type: "string" },
         device: { type: "string" },
+        direct: { type: "boolean" },
         accel: { type: "string" },
         test: { type: "boolean" },
         only: { type: "string" },

@@ -20,6 +20,8 @@ export interface HostOptions {
   readonly memory: number;
   /** Who serves disks. */
   readonly device: DeviceKind;
+  /** Whether these go past the host's page cache. */
+  readonly direct: boolean;
   /** What runs the guests' code, if that is not found out. */
   readonly accelerator: Accelerator | undefined;
 }
@@ -147,6 +149,7 @@ export class Host implements AsyncDisposable {
     const { storageDaemon, env } = this.provisions;
     const device = await BlockDevice.start({
       kind: this.device,
+      direct: this.#options.direct,
       socket,
       storageDaemon,
       env,

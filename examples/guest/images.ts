@@ -51,6 +51,8 @@ export function writeRandom(path: string, bytes: number): void {
   for (let done = 0; done < bytes; done += piece.length) {
     writeAll(file, crypto.getRandomValues(piece));
   }
+  // Else it would be written while something is measured.
+  file.syncDataSync();
 }
 
 /**

@@ -9,6 +9,7 @@ const DEFAULTS: Options = {
   image: undefined,
   memory: 512,
   device: "deno",
+  direct: false,
   accelerator: undefined,
   only: CHECKS,
   rounds: 3,
@@ -17,12 +18,13 @@ const DEFAULTS: Options = {
 
 Deno.test("the options of guest have defaults", () => {
   assertEquals(optionsOf([]), DEFAULTS);
-  const shell = "--image a,b --memory 256 --device io_uring --accel kvm --yes".split(" ");
+  const shell = "--image a,b --memory 256 --device io_uring --direct --accel kvm --yes".split(" ");
   assertEquals(optionsOf(shell), {
     ...DEFAULTS,
     image: "a,b",
     memory: 256,
     device: "io_uring",
+    direct: true,
     accelerator: "kvm",
     yes: true,
   });
@@ -40,7 +42,7 @@ Deno.test("the options of guest have defaults", () => {
 });
 
 Deno.test("the help of guest names its options and checks", () => {
-  const names = ["image", "memory", "device", "accel", "test", "only", "bench", "rounds", "yes"];
+  const names = ["image", "memory", "device", "direct", "accel", "test", "only", "bench", "rounds", "yes"];
   for (const name of names) assertEquals(USAGE.includes(`  --${name}`), true, name);
   for (const name of CHECKS) assertEquals(USAGE.includes(name), true, name);
 });
@@ -58,6 +60,7 @@ Deno.test("arguments of guest that make no sense are refused", () => {
   refuses("--rounds 3", "--rounds takes --bench");
   refuses("--bench --rounds 0", `--rounds is "0", not an integer from 1 to 20`);
   refuses("--test --bench", "--test and --bench exclude each other");
+  refuses("--bench --direct", "--bench measures both ways");
   refuses("--fast", "Unknown option '--fast' (see --help)");
   refuses("all", "(see --help)");
 });
