@@ -12,6 +12,8 @@ import { md5, writeRandom } from "./images.ts";
 const FILES = 20;
 const FILE_KIB = 37;
 const VERIFY_SECONDS = 120;
+const KILLS = 2;
+const KILL_SECONDS = 8;
 /** The guest reads what is in the file. */
 export const checkRead: Check = async (host) => {
   const image = await host.newImage("read", DISK_BYTES);
@@ -71,20 +73,18 @@ export const checkVerify: Check = async (host) => {
 export const checkKill: Check = async (host) => {
   host.ensureTools();
   const image = await host.newImage("kill", DISK_BYTES);
-  const kills = 2;
   await inGuest(host, { image, reconnect: true }, async (vm, device) => {
-    const job =
-      `${FIO} ${VERIFY} --filename=/dev/vda --bsrange=4k-64k --iodepth=16 --size=64m --rate=10m`;
-    await vm.check(`${job} > /tmp/fio.txt 2>&1 & job=$!`);
-    for (let kill = 0; kill < kills; kill++) {
-      await sleep(1500);
+    // All requests that the queue takes are under way all the time, and fio verifies in between.
+    const job = `${FIO} ${VERIFY} --filename=/dev/vda --bs=4k --iodepth=32 --size=64m`;
+    await vm.check(`${job} --time_based --runtime=${KILL_SECONDS} > /tmp/fio.txt 2>&1 & job=$!`);
+    for (let kill = 0; kill < KILLS; kill++) {
+      await sleep(KILL_SECONDS * 1000 / (KILLS + 2));
       await vm.check("kill -0 $job");
       await device.killAndRestart();
     }
     await vm.check("wait $job || { tail -5 /tmp/fio.txt; false; }", VERIFY_SECONDS);
-    const [sum] = (await vm.check("md5sum /dev/vda")).split(" ");
-    await vm.check("sync");
+    const [sum] = (await vm.check("md5sum /dev/vda; sync")).split(" ");
     ensureSame(sum!, md5(image), "the MD5 of the disk in the guest");
   });
-  return `killed ${kills} times while fio wrote 64 MiB: no error, sums right`;
+  return `killed ${KILLS} times while fio wrote and verified, depth 32: no error, sums right`;
 };
