@@ -16,7 +16,7 @@ import {
   FIO,
   KERNEL,
   kernelOf,
-  packagesOf,
+  programsOf,
   sourcesList,
 } from "./packages.ts";
 
@@ -66,7 +66,7 @@ export class Apt {
 
   /** The files that the guest takes. */
   async packages(): Promise<Download[]> {
-    const programs = await this.#install("root", "--print-uris", packagesOf(this.#distribution));
+    const programs = await this.#install("root", "--print-uris", programsOf(this.#distribution));
     const others = ["--print-uris", BUSYBOX, await this.#kernel()];
     return [...downloadsOf(programs), ...downloadsOf(await this.#get("root", "download", others))];
   }
@@ -87,7 +87,7 @@ export class Apt {
    * @returns The paths of what was downloaded.
    */
   async fetchPackages(): Promise<string[]> {
-    await this.#install("root", "--download-only", packagesOf(this.#distribution));
+    await this.#install("root", "--download-only", programsOf(this.#distribution));
     await this.#get("root", "download", [BUSYBOX, await this.#kernel()]);
     return await this.#found("root", /\.deb$/);
   }

@@ -56,11 +56,12 @@ export async function compiles(env: CompilerEnvironment): Promise<boolean> {
 export async function unpackedCompiler(root: string): Promise<CompilerEnvironment> {
   // What the machine has installed is not among the packages: maybe the C library.
   const own = await Deno.stat(`${root}/usr/include/stdio.h`).then(() => true, () => false);
-  const option = own ? ` --sysroot='${root}'` : "";
+  // Shared libraries are those of the machine, so there are none to link with.
+  const options = own ? `-static --sysroot='${root}'` : "-static";
   await Deno.mkdir(`${root}/wrapper`);
   await Deno.writeTextFile(
     `${root}/wrapper/gcc`,
-    `#!/bin/sh\nexec '${root}/usr/bin/gcc'${option} "$@"\n`,
+    `#!/bin/sh\nexec '${root}/usr/bin/gcc' ${options} "$@"\n`,
     { mode: 0o755 },
   );
   return {

@@ -29,7 +29,7 @@ export async function run(
 ): Promise<string> {
   const { code, stdout, stderr } = await outcomeOf(command, args, options);
   if (code === 0) return stdout;
-  const lines = stderr.trim().split("\n").slice(-3).join("; ");
+  const lines = (stderr.trim() || stdout.trim()).split("\n").slice(-3).join("; ");
   throw new GuestError(`${command} ${args[0] ?? ""} failed (${code}): ${lines}`);
 }
 

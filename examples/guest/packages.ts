@@ -27,9 +27,7 @@ export interface Download {
 }
 
 /** These come with what they depend on, as far as the machine does not have it. */
-const WITH_DEPENDENCIES = ["qemu-system-x86", "qemu-utils"];
-/** The same, of the distribution itself. */
-const OF_DISTRIBUTION = ["e2fsprogs"];
+const PROGRAMS = ["qemu-system-x86", "qemu-utils", "e2fsprogs"];
 /** The kernel with drivers of clouds only: this package names the one of the current version. */
 export const KERNEL = "linux-image-cloud-amd64";
 /** The package of the guest's commands. */
@@ -124,13 +122,13 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 }
 
 /**
- * The packages that come with what they depend on, as apt's command line names them.
+ * The programs of the host, as apt's command line names them.
  *
  * @param distribution The Debian of the machine.
  */
-export function packagesOf({ codename, backports }: Distribution): string[] {
-  const suite = backports ? `/${codename}-backports` : "";
-  return [...WITH_DEPENDENCIES.map((name) => `${name}${suite}`), ...OF_DISTRIBUTION];
+export function programsOf({ codename, backports }: Distribution): string[] {
+  // What they depend on has to come from there too.
+  return [...(backports ? [`--target-release=${codename}-backports`] : []), ...PROGRAMS];
 }
 
 /**

@@ -7,7 +7,7 @@ import {
   distributionOf,
   downloadsOf,
   kernelOf,
-  packagesOf,
+  programsOf,
   sourcesList,
 } from "../../../examples/guest/packages.ts";
 import { planOf } from "../../../examples/guest/provisions.ts";
@@ -74,13 +74,10 @@ Deno.test("apt writes to one folder only", () => {
   }
 });
 
-Deno.test("packagesOf() takes QEMU from backports where it has to", () => {
-  assertEquals(packagesOf(BOOKWORM), [
-    "qemu-system-x86/bookworm-backports",
-    "qemu-utils/bookworm-backports",
-    "e2fsprogs",
-  ]);
-  assertEquals(packagesOf(TRIXIE), ["qemu-system-x86", "qemu-utils", "e2fsprogs"]);
+Deno.test("programsOf() takes QEMU from backports where it has to", () => {
+  const names = ["qemu-system-x86", "qemu-utils", "e2fsprogs"];
+  assertEquals(programsOf(BOOKWORM), ["--target-release=bookworm-backports", ...names]);
+  assertEquals(programsOf(TRIXIE), names);
 });
 
 Deno.test("downloadsOf() reads what apt prints, and planOf() shows it", () => {
