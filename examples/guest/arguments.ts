@@ -1,0 +1,140 @@
+/**
+ * What the guest is called with.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { DEVICE_KINDS, type DeviceKind } from "./block_device.ts";
+import { GuestError } from "./guest_error.ts";
+import type { Accelerator } from "./qemu_arguments.ts";
+
+/** What `--help` shows. */
+export const USAGE: string = `Usage: deno task guest [options]
+
+Boots Linux in QEMU to a shell on this terminal. Its disk, /dev/vda, is served by
+another process over vhost-user: the device of this repository, which reads and
+writes the guest's memory through this library. "poweroff" in the guest or Ctrl-C
+ends all of it.
+
+QEMU, a kernel and the guest's commands are Debian's packages (Debian 12 or later
+on x86_64). What the machine does not have is downloaded by apt and unpacked in
+target/guest: nothing is installed, and no rights are needed. The first start says
+what, and how large it is, and asks. To remove all of it, remove that folder.
+
+Options:
+  --image FILE      The file that is the disk; by default an empty one of 64 MiB
+                    that is removed in the end
+  --memory MIB      MiB of the guest, from 256 to 4096; 512 by default
+  --device NAME     Who serves the disk; deno by default
+                    deno:     examples/vhost_user.ts
+                    threads:  qemu-storage-daemon, aio=threads
+                    io_uring: qemu-storage-daemon, aio=io_uring
+  --direct          Let the device go past the host's page cache
+  --accel NAME      kvm, or tcg, QEMU's own translation; by default kvm where a
+                    guest boots on it within 20 s
+  --test            Run the checks in the guest in place of the shell, and print a
+                    table (with fio, compiled from Debian's source)
+  --only NAMES      Some of the checks, with commas between: read, files, verify,
+                    kill, plug, migrate, control
+  --bench           Compare the three devices in one guest by fio, and print a
+                    table (images in /dev/shm and on the disk: about 5 minutes)
+  --rounds N        Rounds of --bench, from 1 to 20; 3 by default
+  --yes             Do not ask
+  -h, --help        Show this text
+
+Exit status: 0; 1 if a check failed; 2 if the arguments make no sense or the guest
+cannot be started; 130 after Ctrl-C.`;
+
+const CHECKS = ["read", "files", "verify", "kill", "plug", "migrate", "control"] as const;
+const ACCELERATORS = ["kvm", "tcg"] as const;
+const DEFAULT_MEMORY = 512;
+const DEFAULT_ROUNDS = 3;
+
+/** The name of a check. */
+export type CheckName = (typeof CHECKS)[number];
+
+/** What is asked for. */
+export interface Options {
+  readonly mode: "shell" | "test" | "bench";
+  /** The file that is the disk, if it is not an empty one. */
+  readonly image: string | undefined;
+  /** MiB of the guest. */
+  readonly memory: number;
+  readonly device: DeviceKind;
+  /** Whether the device goes past the host's page cache. */
+  readonly direct: boolean;
+  /** What runs the guest's code, if that is not found out. */
+  readonly accelerator: Accelerator | undefined;
+  readonly only: readonly CheckName[];
+  readonly rounds: number;
+  /** Whether all questions are answered with yes. */
+  readonly yes: boolean;
+}
+
+/**
+ * What the arguments ask for.
+ *
+ * @param args The arguments.
+ * @returns The options, or `undefined` where they ask for help.
+ * @throws {GuestError} They make no sense.
+ */
+export function optionsOf(args: string[]): Options | undefined {
+  const values = parse(args);
+  if (values.help) return undefined;
+  const { memory, rounds, accel, only, test = false, bench = false, direct = false } = values;
+  if (test && bench) throw new GuestError("--test and --bench exclude each other (see --help)");
+  if (bench && direct) throw new GuestError("--bench measures both ways: no --direct (see --help)");
+  if (only !== undefined && !test) throw new GuestError("--only takes --test (see --help)");
+  if (rounds !== undefined && !bench) throw new GuestError("--rounds takes --bench (see --help)");
+  return {
+    mode: test ? "test" : bench ? "bench" : "shell",
+    image: values.image,
+    memory: memory === undefined ? DEFAULT_MEMORY : numberOf("--memory", memory, 256, 4096),
+    device: oneOf("--device", values.device ?? "deno", DEVICE_KINDS),
+    direct,
+    accelerator: accel === undefined ? undefined : oneOf("--accel", accel, ACCELERATORS),
+    only: only === undefined
+      ? CHECKS
+      : only.split(",").map((name) => oneOf("--only", name, CHECKS)),
+    rounds: rounds === undefined ? DEFAULT_ROUNDS : numberOf("--rounds", rounds, 1, 20),
+    yes: values.yes ?? false,
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        image: { type: "string" },
+        memory: { type: "string" },
+        device: { type: "string" },
+        direct: { type: "boolean" },
+        accel: { type: "string" },
+        test: { type: "boolean" },
+        only: { type: "string" },
+        bench: { type: "boolean" },
+        rounds: { type: "string" },
+        yes: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values;
+  } catch (error) {
+    throw new GuestError(`${(error as Error).message.split(". ")[0]} (see --help)`);
+  }
+}
+
+function numberOf(option: string, text: string, least: number, most: number): number {
+  const number = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (number >= least && number <= most) return number;
+  throw new GuestError(
+    `${option} is ${JSON.stringify(text)}, not an integer from ${least} to ${most} (see --help)`,
+  );
+}
+
+function oneOf<T extends string>(option: string, text: string, names: readonly T[]): T {
+  const name = names.find((name) => name === text);
+  if (name !== undefined) return name;
+  const choice = names.join(", ").replace(/, (\w+)$/, " or $1");
+  throw new GuestError(`${option} is ${JSON.stringify(text)}, not ${choice} (see --help)`);
+}
