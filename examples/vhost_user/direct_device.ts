@@ -24,6 +24,8 @@ import { type HostPiece, IoUring } from "./io_uring.ts";
 const DEPTH = 128;
 // The buffers of a request, and pieces where one crosses a boundary of regions.
 const MAX_PIECES = 2 * MAX_SEGMENTS;
+// asm-generic/errno-base.h
+const EINVAL = 22;
 
 /** A request that is under way. */
 interface Pending {
@@ -47,7 +49,7 @@ interface Pending {
 export class DirectDevice implements Disk {
   readonly #image: Image;
   readonly #others: BlockDevice;
-  readonly #ring = new IoUring(DEPTH, MAX_PIECES);
+  readonly #ring: IoUring;
   readonly #pending: (Pending | undefined)[] = Array(DEPTH).fill(undefined);
   readonly #free: number[] = Array.from({ length: DEPTH }, (_, slot) => slot);
 
@@ -60,7 +62,13 @@ export class DirectDevice implements Disk {
   constructor(image: Image, eventFd: number) {
     this.#image = image;
     this.#others = new BlockDevice(image);
-    this.#ring.notify(eventFd);
+    this.#ring = new IoUring(DEPTH, MAX_PIECES);
+    try {
+      this.#ring.notify(eventFd);
+    } catch (error) {
+      this.#ring[Symbol.dispose]();
+      throw error;
+    }
   }
 
   get hasRoom(): boolean {
@@ -134,9 +142,15 @@ export class DirectDevice implements Disk {
       for (const [addr, count] of ranges) {
         for (const slice of memory.getSlices(addr, count)) slice.markDirty(0, slice.len);
       }
-      // What was transferred in part, or what the storage wants in another form.
-      const isDone = result === length;
-      status.writeObj(u8, isDone ? Status.ok : this.#others.execute(head, readable, writable));
+      // What was transferred in part, or what the storage wants in another form, goes by way of the
+      // page cache. An error is one: of a flush that failed, the next call would not hear again.
+      const hasFailed = result < 0 && (result !== -EINVAL || head.type === Type.flush);
+      const code = result === length
+        ? Status.ok
+        : hasFailed
+        ? Status.ioError
+        : this.#others.execute(head, readable, writable);
+      status.writeObj(u8, code);
       onEnd(chain, written);
     });
   }

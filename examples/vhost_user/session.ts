@@ -154,8 +154,8 @@ export class Session implements AsyncDisposable {
       case Request.getVringBase: {
         const { index } = Protocol.parseVringState(payload);
         const ring = this.#ring(index);
+        // It is stopped until the next kick arrives; whether it is enabled is another matter.
         await this.#stop(ring);
-        ring.isEnabled = false;
         ring.kick?.close();
         ring.kick = undefined;
         return Protocol.vringStatePayload({ index, value: ring.base });
@@ -224,11 +224,10 @@ export class Session implements AsyncDisposable {
     const ring = this.#ring(index);
     const event = hasFd ? takeEvent(message) : undefined;
     if (message.request === Request.setVringCall) {
-      const before = ring.call;
+      // The thread uses it until it has the new one.
+      using _before = ring.call;
       ring.call = event;
-      await ring.thread?.setCall(event?.fd);
-      before?.close();
-      return;
+      return await ring.thread?.setCall(event?.fd);
     }
     await this.#stop(ring);
     ring.kick?.close();

@@ -1,18 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
-import { linuxTest } from "../../support/linux_test.ts";
 import { Random } from "../../hostile/random.ts";
-import { startDevice } from "./device_process.ts";
+import { deviceTest, startDevice } from "./device_process.ts";
 import { FrontEnd, numbers } from "./front_end.ts";
 
 const SECTOR = 512;
-
-// By way of the page cache, and past it.
-function deviceTest(name: string, fn: (...args: string[]) => Promise<void>): void {
-  linuxTest(name, () => fn());
-  linuxTest(`${name}: --direct`, () => fn("--direct"));
-}
 
 function pattern(bytes: number, seed: number): Uint8Array {
   return new Uint8Array(bytes).map((_, i) => i * 7 + seed + (i >> 8));

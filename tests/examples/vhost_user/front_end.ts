@@ -10,11 +10,12 @@ import {
   GuestAddress,
   GuestMemoryMmap,
   struct,
+  u16le,
   u32le,
   u64le,
   UnixSocket,
 } from "@vmm/guest-memory";
-import { MockDriver } from "@vmm/guest-memory/virtio";
+import { MockDriver, type UsedRequest } from "@vmm/guest-memory/virtio";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 
@@ -25,6 +26,7 @@ const RequestHead = struct({ type: u32le, reserved: u32le, sector: u64le });
 export const USER_ADDRESS = 0x7f00_0000_0000n;
 /** Bytes of each region. */
 export const REGION: number = 2 ** 21;
+const SECOND = 2 ** 32;
 const RING = { size: 128, base: GuestAddress(0), length: REGION, eventIdx: true };
 
 function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Array {
@@ -41,10 +43,10 @@ function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Arra
 
 /** A front-end with a queue. */
 export class FrontEnd implements Disposable {
-  readonly socket: UnixSocket;
+  socket: UnixSocket;
   /** Two regions that are far from each other in the guest. The rings are in the first. */
   readonly memory: GuestMemoryMmap = GuestMemoryMmap.fromRanges(
-    [[GuestAddress(0), REGION], [GuestAddress(2 ** 32), REGION]],
+    [[GuestAddress(0), REGION], [GuestAddress(SECOND), REGION]],
     { backing: Backing.memfd() },
   );
   readonly driver: MockDriver = new MockDriver(this.memory, RING);
@@ -54,6 +56,12 @@ export class FrontEnd implements Disposable {
 
   /** Connects. */
   constructor(path: string) {
+    this.socket = UnixSocket.connect(path);
+  }
+
+  /** Leaves its device for another one, which is to be started where the used ring is. */
+  connect(path: string): void {
+    this.socket.close();
     this.socket = UnixSocket.connect(path);
   }
 
@@ -176,6 +184,33 @@ export class FrontEnd implements Disposable {
     return this.driver.add([head, ...data], [...space, 1])!;
   }
 
+  /**
+   * Moves the data of a request that was just added, without a kick, into the second region, where
+   * it can be aligned as storage wants it.
+   *
+   * @param head What {@linkcode FrontEnd.add} returned.
+   * @param places Offsets in the region, for each buffer between the header and the status.
+   */
+  place(head: number, ...places: number[]): void {
+    placeBuffers(this.memory, this.driver, head, places.map((at) => SECOND + at));
+  }
+
+  /** Bytes of the second region. */
+  bytesAt(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    this.memory.readSlice(bytes, GuestAddress(SECOND + offset));
+    return bytes;
+  }
+
+  /** Waits for the next request that the device gives back. */
+  async nextUsed(): Promise<UsedRequest> {
+    for (;;) {
+      const used = this.driver.takeUsed();
+      if (used !== undefined) return used;
+      await this.call.wait();
+    }
+  }
+
   /** Makes a request, and waits for its end. */
   async request(
     type: number,
@@ -185,11 +220,7 @@ export class FrontEnd implements Disposable {
   ): Promise<Uint8Array> {
     this.add(type, sector, data, space);
     this.kick.write();
-    for (;;) {
-      const used = this.driver.takeUsed();
-      if (used !== undefined) return used.written;
-      await this.call.wait();
-    }
+    return (await this.nextUsed()).written;
   }
 
   /** Writes to the disk. */
@@ -210,6 +241,25 @@ export class FrontEnd implements Disposable {
     this.socket.close();
     for (const event of [this.kick, this.call, this.error]) event.close();
     this.memory.close();
+  }
+}
+
+const Descriptor = struct({ addr: u64le, len: u32le, flags: u16le, next: u16le });
+
+/** Moves the buffers of a request that the device has not seen yet, but for the first and the last. */
+export function placeBuffers(
+  memory: GuestMemoryMmap,
+  driver: MockDriver,
+  head: number,
+  places: readonly number[],
+): void {
+  let at = head;
+  const place = () => GuestAddress(driver.state.descTable + at * Descriptor.byteLength);
+  for (const addr of places) {
+    at = memory.readObj(Descriptor, place()).next;
+    const descriptor = memory.readObj(Descriptor, place());
+    if (descriptor.flags % 2 === 0) throw new Error("The last buffer has the status");
+    memory.writeObj(Descriptor, { ...descriptor, addr: BigInt(addr) }, place());
   }
 }
 

@@ -1,11 +1,11 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { asSlice, EventFd, struct, SystemError, u32le, UnixSocket } from "@vmm/guest-memory";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 import { Random } from "../../hostile/random.ts";
 import { linuxTest } from "../../support/linux_test.ts";
-import { open } from "../../support/posix.ts";
+import { open, pipe } from "../../support/posix.ts";
 import { until } from "../../support/until.ts";
-import { type DeviceProcess, startDevice } from "./device_process.ts";
+import { type DeviceProcess, deviceTest, startDevice } from "./device_process.ts";
 import { FrontEnd, numbers, REGION, USER_ADDRESS } from "./front_end.ts";
 
 // 100,000 were run; these are for each change.
@@ -126,6 +126,48 @@ linuxTest(
     });
   },
 );
+
+linuxTest("a queue ends whatever its kick is", async () => {
+  await using device = await startDevice(2 ** 20, "--keep");
+  // A socket takes what the owner of the queue writes to it, which does not wake who waits for it.
+  // Nobody can wait for the end of a pipe that is written to.
+  const [socket, peer] = UnixSocket.pair();
+  using _socket = socket;
+  using _peer = peer;
+  using channel = pipe();
+  for (const fd of [socket.fd, channel.writer]) {
+    using front = new FrontEnd(device.socket);
+    await front.start();
+    await front.send(Request.setVringKick, numbers([8, 0]), [fd]);
+    assertEquals(await front.stopQueue(), 0);
+    await front.startQueue();
+    assertEquals(await front.read(0, 512), new Uint8Array(512));
+  }
+});
+
+deviceTest("a queue that cannot be served holds nothing", async (...args) => {
+  await using device = await startDevice(2 ** 20, "--keep", ...args);
+  const [socket, peer] = UnixSocket.pair();
+  using _socket = socket;
+  using _peer = peer;
+  const mappings = () => {
+    return Deno.readTextFileSync(`/proc/${device.pid}/maps`).split("memfd:guest-memory").length - 1;
+  };
+  const counts: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    using front = new FrontEnd(device.socket);
+    await front.start();
+    assertEquals(mappings(), 2);
+    // An io_uring refuses what is no eventfd; and there is no power of two.
+    if (args.length > 0 && round > 0) {
+      await front.send(Request.setVringKick, numbers([8, 0]), [socket.fd]);
+    } else await front.send(Request.setVringNum, numbers([4, 0], [4, 100]));
+    await assertRejects(() => front.ask(Request.getFeatures));
+    assert(await until(() => mappings() === 0), `${mappings()} mappings`);
+    counts.push(descriptorsOf(device));
+  }
+  assert(counts[3]! <= counts[1]!, `${counts}`);
+});
 
 async function play(device: DeviceProcess): Promise<void> {
   using zero = open("/dev/zero", "r");

@@ -1,0 +1,77 @@
+import { assert, assertEquals } from "@std/assert";
+import { GuestAddress, u16le } from "@vmm/guest-memory";
+import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
+import { linuxTest } from "../../support/linux_test.ts";
+import { until } from "../../support/until.ts";
+import { startDevice } from "./device_process.ts";
+import { FrontEnd } from "./front_end.ts";
+
+const SECTOR = 512;
+const MEBIBYTE = 2 ** 20;
+
+linuxTest("requests end in the order of the ring, however the storage does them", async () => {
+  await using device = await startDevice(MEBIBYTE, "--direct");
+  using front = new FrontEnd(device.socket);
+  await front.start();
+  const disk = new Uint8Array(MEBIBYTE).map((_, i) => i * 5 + (i >> 9));
+  await Deno.writeFile(device.image, disk);
+  for (let round = 0; round < 20; round++) {
+    // The storage has a whole mebibyte to read, while the device itself has the answer of the others.
+    const slow = front.add(Type.in, 0, [], [MEBIBYTE / 2, MEBIBYTE / 2])!;
+    front.place(slow, 0, MEBIBYTE / 2);
+    const heads = [slow, front.add(Type.getId, 0, [], [20]), front.add(99, 0)];
+    front.kick.write();
+    for (const head of heads) assertEquals((await front.nextUsed()).head, head);
+    assertEquals(front.bytesAt(0, MEBIBYTE), disk);
+  }
+});
+
+linuxTest("what was under way in a device that was killed is done by the next one", async () => {
+  const disk = new Uint8Array(MEBIBYTE).map((_, i) => i * 3 + (i >> 9));
+  let left = 0;
+  for (let round = 0; round < 3; round++) {
+    await using first = await startDevice(MEBIBYTE, "--direct");
+    using front = new FrontEnd(first.socket);
+    await Deno.writeFile(first.image, disk);
+    await front.start();
+    // Large ones, small ones, and ones that do not need the storage.
+    const requests = Array.from({ length: 30 }, (_, i) => {
+      const at = i * 2 ** 15;
+      const length = [2 ** 15, 20, SECTOR][i % 3]!;
+      const isRead = i % 3 !== 1;
+      const head = front.add(isRead ? Type.in : Type.getId, at / SECTOR, [], [length])!;
+      if (isRead) front.place(head, at);
+      return { head, at, length, isRead };
+    });
+    front.kick.write();
+    const used = () => {
+      return front.memory.load(u16le, GuestAddress(front.driver.state.usedRing + 2));
+    };
+    for (const end = performance.now() + 5000; used() < 1 && performance.now() < end;);
+    first.kill("SIGKILL");
+    await first.ended;
+    left += 30 - used();
+    await using second = await startDevice(MEBIBYTE, "--direct");
+    await Deno.writeFile(second.image, disk);
+    front.connect(second.socket);
+    // As QEMU does, which has no other.
+    await front.start(used());
+    for (const { head, at, length, isRead } of requests) {
+      const { head: ended, written } = await front.nextUsed();
+      assertEquals([ended, written.at(-1)], [head, Status.ok]);
+      if (isRead) assertEquals(front.bytesAt(at, length), disk.subarray(at, at + length));
+    }
+  }
+  assert(left > 0, "no request was under way");
+});
+
+linuxTest(
+  "a device that begins notifies the driver: one that was killed may not have",
+  async () => {
+    await using device = await startDevice(MEBIBYTE);
+    using front = new FrontEnd(device.socket);
+    await front.start();
+    let isNotified = false;
+    assert(await until(() => isNotified ||= front.call.read() !== undefined));
+  },
+);
