@@ -3,13 +3,6 @@
  *
  * @module
  */
-import { linuxTest } from "../../support/linux_test.ts";
-
-/** A test of a device by way of the page cache, and past it. */
-export function deviceTest(name: string, fn: (...args: string[]) => Promise<void>): void {
-  linuxTest(name, () => fn());
-  linuxTest(`${name}: --direct`, () => fn("--direct"));
-}
 
 /** A device that runs. */
 export interface DeviceProcess extends AsyncDisposable {

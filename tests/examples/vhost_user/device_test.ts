@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 import { Random } from "../../hostile/random.ts";
-import { deviceTest, startDevice } from "./device_process.ts";
+import { deviceTest } from "./device_kinds.ts";
+import { startDevice } from "./device_process.ts";
 import { FrontEnd, numbers } from "./front_end.ts";
 
 const SECTOR = 512;
@@ -122,6 +123,12 @@ deviceTest(
     const { usedRing } = front.driver.state;
     assert(bytes().includes(Math.floor(usedRing / 4096)), `${bytes()}`);
     assert(bytes().length >= 2, `${bytes()}`);
+    // Where storage writes to by itself.
+    front.place(front.add(Type.in, 0, [], [4096, 512])!, 0x5000, 0x9000);
+    front.kick.write();
+    await front.nextUsed();
+    const first = 2 ** 32 / 4096;
+    assertEquals(bytes().filter((page) => page >= first), [first + 5, first + 9]);
     log.fill(GuestAddress(0), 2 ** 18, 0);
     await front.ask(Request.setFeatures, numbers([8, features & ~(1n << 26n)]), [], 9);
     await front.read(0, 4096);

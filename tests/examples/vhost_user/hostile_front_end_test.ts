@@ -5,7 +5,8 @@ import { Random } from "../../hostile/random.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { open, pipe } from "../../support/posix.ts";
 import { until } from "../../support/until.ts";
-import { type DeviceProcess, deviceTest, startDevice } from "./device_process.ts";
+import { deviceTest } from "./device_kinds.ts";
+import { type DeviceProcess, startDevice } from "./device_process.ts";
 import { FrontEnd, numbers, REGION, USER_ADDRESS } from "./front_end.ts";
 
 // 100,000 were run; these are for each change.
@@ -115,6 +116,16 @@ function descriptorsOf({ pid }: DeviceProcess): number {
   return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }
 
+function linksOf({ pid }: DeviceProcess): string[] {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].flatMap(({ name }) => {
+    try {
+      return [Deno.readLinkSync(`/proc/${pid}/fd/${name}`)];
+    } catch {
+      return []; // It is closed.
+    }
+  });
+}
+
 linuxTest(
   "no message of a front-end ends the device, blocks it, or costs it descriptors",
   async () => {
@@ -153,7 +164,8 @@ deviceTest("a queue that cannot be served holds nothing", async (...args) => {
   const mappings = () => {
     return Deno.readTextFileSync(`/proc/${device.pid}/maps`).split("memfd:guest-memory").length - 1;
   };
-  const counts: number[] = [];
+  const rings = () => linksOf(device).filter((link) => link.includes("io_uring")).length;
+  const before = rings();
   for (let round = 0; round < 4; round++) {
     using front = new FrontEnd(device.socket);
     await front.start();
@@ -163,10 +175,9 @@ deviceTest("a queue that cannot be served holds nothing", async (...args) => {
       await front.send(Request.setVringKick, numbers([8, 0]), [socket.fd]);
     } else await front.send(Request.setVringNum, numbers([4, 0], [4, 100]));
     await assertRejects(() => front.ask(Request.getFeatures));
-    assert(await until(() => mappings() === 0), `${mappings()} mappings`);
-    counts.push(descriptorsOf(device));
+    const isFree = () => mappings() === 0 && rings() === before;
+    assert(await until(isFree), `${mappings()} mappings, ${rings()} rings`);
   }
-  assert(counts[3]! <= counts[1]!, `${counts}`);
 });
 
 async function play(device: DeviceProcess): Promise<void> {
