@@ -77,12 +77,8 @@ export class Session implements AsyncDisposable {
       using message = await connection.receive();
       if (message === undefined) return;
       this.#options.onTrace(`${nameOf(message.request)}, ${message.payload.length} bytes`);
-      const payload = await this.#handle(message);
+      const payload = await this.#answer(message, connection);
       if (payload !== undefined) await connection.reply(message, payload);
-      // What has no answer by itself has one if it is asked for: 0 is success.
-      else if (message.needsReply && hasBit(this.#protocolFeatures, ProtocolFeature.replyAck)) {
-        await connection.reply(message, Protocol.u64Payload(0n));
-      }
     }
   }
 
@@ -94,6 +90,22 @@ export class Session implements AsyncDisposable {
     }
     this.#log?.close();
     this.#table[Symbol.dispose]();
+  }
+
+  // Returns the payload of an answer, if there is one.
+  async #answer(message: Message, connection: Connection): Promise<Uint8Array | undefined> {
+    // What has no answer by itself has one if it is asked for: 0 is success.
+    const acknowledges = () => {
+      return message.needsReply && hasBit(this.#protocolFeatures, ProtocolFeature.replyAck);
+    };
+    try {
+      const payload = await this.#handle(message);
+      return payload ?? (acknowledges() ? Protocol.u64Payload(0n) : undefined);
+    } catch (error) {
+      // 1 is failure. The connection ends after it.
+      if (acknowledges()) await connection.reply(message, Protocol.u64Payload(1n));
+      throw error;
+    }
   }
 
   // Returns the payload of an answer, if the message has one by itself.

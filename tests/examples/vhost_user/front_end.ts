@@ -27,7 +27,7 @@ export const USER_ADDRESS = 0x7f00_0000_0000n;
 /** Bytes of each region. */
 export const REGION: number = 2 ** 21;
 const SECOND = 2 ** 32;
-const RING = { size: 128, base: GuestAddress(0), length: REGION, eventIdx: true };
+const RING = { size: 128, length: REGION, eventIdx: true };
 
 function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Array {
   const all = new Uint8Array(values.reduce((sum, [bytes]) => sum + bytes, 0));
@@ -45,18 +45,35 @@ function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Arra
 export class FrontEnd implements Disposable {
   socket: UnixSocket;
   /** Two regions that are far from each other in the guest. The rings are in the first. */
-  readonly memory: GuestMemoryMmap = GuestMemoryMmap.fromRanges(
-    [[GuestAddress(0), REGION], [GuestAddress(SECOND), REGION]],
-    { backing: Backing.memfd() },
-  );
-  readonly driver: MockDriver = new MockDriver(this.memory, RING);
+  readonly memory: GuestMemoryMmap;
+  /** Of one of the queues. */
+  readonly driver: MockDriver;
   readonly kick: EventFd = new EventFd();
   readonly call: EventFd = new EventFd();
   readonly error: EventFd = new EventFd();
 
-  /** Connects. */
-  constructor(path: string) {
-    this.socket = UnixSocket.connect(path);
+  readonly #index: number;
+  readonly #isOwner: boolean;
+
+  /**
+   * Connects.
+   *
+   * @param to The socket; or another front-end, for one more queue of it, whose rings are in the second
+   * region.
+   * @param index The queue.
+   */
+  constructor(to: string | FrontEnd, index = 0) {
+    this.#index = index;
+    this.#isOwner = typeof to === "string";
+    this.socket = typeof to === "string" ? UnixSocket.connect(to) : to.socket;
+    this.memory = typeof to === "string"
+      ? GuestMemoryMmap.fromRanges(
+        [[GuestAddress(0), REGION], [GuestAddress(SECOND), REGION]],
+        { backing: Backing.memfd() },
+      )
+      : to.memory;
+    const base = GuestAddress(typeof to === "string" ? 0 : SECOND);
+    this.driver = new MockDriver(this.memory, { ...RING, base });
   }
 
   /** Leaves its device for another one, which is to be started where the used ring is. */
@@ -144,13 +161,14 @@ export class FrontEnd implements Disposable {
 
   /** Sets the queue up. */
   async startQueue(base = 0): Promise<void> {
-    await this.send(Request.setVringNum, numbers([4, 0], [4, RING.size]));
-    await this.send(Request.setVringBase, numbers([4, 0], [4, base]));
+    const index = this.#index;
+    await this.send(Request.setVringNum, numbers([4, index], [4, RING.size]));
+    await this.send(Request.setVringBase, numbers([4, index], [4, base]));
     await this.send(Request.setVringAddr, this.address());
-    await this.send(Request.setVringCall, numbers([8, 0]), [this.call.fd]);
-    await this.send(Request.setVringErr, numbers([8, 0]), [this.error.fd]);
-    await this.send(Request.setVringKick, numbers([8, 0]), [this.kick.fd]);
-    await this.ask(Request.setVringEnable, numbers([4, 0], [4, 1]), [], 9);
+    await this.send(Request.setVringCall, numbers([8, index]), [this.call.fd]);
+    await this.send(Request.setVringErr, numbers([8, index]), [this.error.fd]);
+    await this.send(Request.setVringKick, numbers([8, index]), [this.kick.fd]);
+    await this.ask(Request.setVringEnable, numbers([4, index], [4, 1]), [], 9);
   }
 
   /** The payload of the queue's address. */
@@ -158,7 +176,7 @@ export class FrontEnd implements Disposable {
     const { descTable, availRing, usedRing } = this.driver.state;
     const user = (address: number) => USER_ADDRESS + BigInt(address);
     return numbers(
-      [4, 0],
+      [4, this.#index],
       [4, flags],
       [8, user(descTable)],
       [8, user(usedRing)],
@@ -169,7 +187,7 @@ export class FrontEnd implements Disposable {
 
   /** Ends the queue, and returns how far it came. */
   async stopQueue(): Promise<number> {
-    const answer = await this.ask(Request.getVringBase, numbers([4, 0], [4, 0]));
+    const answer = await this.ask(Request.getVringBase, numbers([4, this.#index], [4, 0]));
     return new DataView(answer.buffer as ArrayBuffer).getUint32(4, true);
   }
 
@@ -238,8 +256,9 @@ export class FrontEnd implements Disposable {
 
   /** Closes everything. */
   [Symbol.dispose](): void {
-    this.socket.close();
     for (const event of [this.kick, this.call, this.error]) event.close();
+    if (!this.#isOwner) return;
+    this.socket.close();
     this.memory.close();
   }
 }
