@@ -13,13 +13,14 @@ import type { DescriptorChain, ReadablePart, WritablePart } from "@vmm/guest-mem
 import {
   BlockDevice,
   type Disk,
+  type DiskOptions,
   type Head,
   headOf,
   type Image,
   type OnEnd,
 } from "./block_device.ts";
 import { MAX_SEGMENTS, SECTOR, Status, Type } from "./block_format.ts";
-import { type HostPiece, IoUring } from "./io_uring.ts";
+import { type HostPiece, IoUring, type TransferKind } from "./io_uring.ts";
 
 const DEPTH = 128;
 // The buffers of a request, and pieces where one crosses a boundary of regions.
@@ -48,6 +49,7 @@ interface Pending {
  */
 export class DirectDevice implements Disk {
   readonly #image: Image;
+  readonly #isWriteThrough: boolean;
   readonly #others: BlockDevice;
   readonly #ring: IoUring;
   readonly #pending: (Pending | undefined)[] = Array(DEPTH).fill(undefined);
@@ -57,11 +59,13 @@ export class DirectDevice implements Disk {
    * Over an image.
    *
    * @param image The image, which stays the caller's.
+   * @param options How the driver uses it.
    * @param eventFd Counts the requests that end.
    */
-  constructor(image: Image, eventFd: number) {
+  constructor(image: Image, options: DiskOptions, eventFd: number) {
     this.#image = image;
-    this.#others = new BlockDevice(image);
+    this.#isWriteThrough = options.isWriteThrough;
+    this.#others = new BlockDevice(image, options);
     this.#ring = new IoUring(DEPTH, MAX_PIECES);
     try {
       this.#ring.notify(eventFd);
@@ -103,14 +107,14 @@ export class DirectDevice implements Disk {
     const ranges = part.ranges();
     const pieces = piecesOf(memory, ranges);
     if (length === 0 || position + length > size || pieces === undefined) return false;
-    const kind = type === Type.in ? "read" : "write";
+    const kind = type === Type.in ? "read" : this.#isWriteThrough ? "writeThrough" : "write";
     const marked = type === Type.in ? ranges : [];
     this.#add(kind, { ...request, length, ranges: marked }, directFd!, position, pieces);
     return true;
   }
 
   #add(
-    kind: "read" | "write" | "sync",
+    kind: TransferKind,
     pending: Pending,
     fd: number,
     position: number,

@@ -52,7 +52,7 @@ class ServedQueue implements Disposable {
   #call: EventFd | undefined;
   #isBroken = false;
 
-  constructor({ state, memory, kick, call, image, log }: Start) {
+  constructor({ state, memory, kick, call, image, isWriteThrough, log }: Start) {
     using resources = new DisposableStack();
     // First, so that what the handles hold is given back whatever follows.
     this.#space = new GuestMemoryAtomic(this.#attach(memory, log));
@@ -60,7 +60,9 @@ class ServedQueue implements Disposable {
     resources.adopt(this.#space, (space) => space.close());
     this.#kick = EventFd.fromFd(kick);
     this.#disk = resources.use(
-      image.directFd === undefined ? new BlockDevice(image) : new DirectDevice(image, kick),
+      image.directFd === undefined
+        ? new BlockDevice(image, { isWriteThrough })
+        : new DirectDevice(image, { isWriteThrough }, kick),
     );
     this.#queue = resources.use(new Virtqueue(this.#space, state));
     this.setCall(call);

@@ -336,6 +336,7 @@ export class Session implements AsyncDisposable {
       },
       ...{ memory: memory.share(), log: this.#logHandle() },
       ...{ call: ring.call?.fd, image: this.#options.image },
+      isWriteThrough: !hasBit(this.#features, BlockFeature.flush),
     }, (message) => {
       this.#options.onTrace(`queue ${this.#rings.indexOf(ring)} is broken: ${message}`);
       notify(ring.error);

@@ -3,10 +3,12 @@ import { AtomicBitmap, EventFd, GuestAddress, GuestMemoryMmap } from "@vmm/guest
 import { asSlice, struct, u32le, u64le } from "@vmm/guest-memory";
 import { type DescriptorChain, MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
+import type { DiskOptions, Image } from "../../../examples/vhost_user/block_device.ts";
 import { DirectDevice } from "../../../examples/vhost_user/direct_device.ts";
 import { openImage } from "../../../examples/vhost_user/image.ts";
 import { Random } from "../../hostile/random.ts";
 import { pagesOf } from "../../support/bitmaps.ts";
+import { open } from "../../support/posix.ts";
 import { directTest } from "./device_kinds.ts";
 import { placeBuffers } from "./front_end.ts";
 
@@ -30,7 +32,7 @@ class World implements Disposable {
   readonly device: DirectDevice;
   readonly path: string;
 
-  constructor(isReadOnly = false) {
+  constructor(isReadOnly = false, change: Partial<Image & DiskOptions> = {}) {
     const resources = this.#resources;
     this.memory = resources.use(GuestMemoryMmap.fromRanges(
       [0, DATA, DATA + REGION].map((start) => [GuestAddress(start), REGION] as const),
@@ -49,7 +51,10 @@ class World implements Disposable {
     this.path = resources.adopt(Deno.makeTempFileSync(), Deno.removeSync);
     Deno.truncateSync(this.path, DISK);
     const image = resources.use(openImage(this.path, isReadOnly, true));
-    this.device = resources.use(new DirectDevice(image, this.event.fd));
+    const { isWriteThrough = false, ...others } = change;
+    this.device = resources.use(
+      new DirectDevice({ ...image, ...others }, { isWriteThrough }, this.event.fd),
+    );
   }
 
   /** Adds a request whose buffers are at these offsets of the data. Returns its head. */
@@ -169,6 +174,30 @@ directTest("DirectDevice does not write to an image that is only read", () => {
   assertEquals(world.run(Type.flush, 0).status, Status.ok);
   assertEquals(world.run(Type.in, 0, [0, SECTOR]), { status: Status.ok, isDirect: true });
   assertEquals(Deno.readFileSync(world.path), new Uint8Array(DISK));
+});
+
+directTest("an error of the storage is one of the request, and is not tried again", () => {
+  using full = open("/dev/full", "r+");
+  using world = new World(false, { directFd: full.fd });
+  const failed = { status: Status.ioError, isDirect: true };
+  assertEquals(world.run(Type.out, 0, [0, SECTOR]), failed);
+  using other = new World(false, { fd: full.fd });
+  assertEquals(other.run(Type.out, 0, [16, SECTOR]), { ...failed, isDirect: false });
+  // No file: it cannot be flushed.
+  assertEquals(other.run(Type.flush, 0), failed);
+  assertEquals(other.run(Type.out, 0, [0, SECTOR]), { status: Status.ok, isDirect: true });
+});
+
+directTest("a driver without flushes has all that it wrote in the storage", () => {
+  // It takes all, and cannot be flushed.
+  using sink = open("/dev/null", "r+");
+  using world = new World(false, { fd: sink.fd, isWriteThrough: true });
+  assertEquals(world.run(Type.out, 0, [16, SECTOR]).status, Status.ioError);
+  using other = new World(false, { fd: sink.fd });
+  assertEquals(other.run(Type.out, 0, [16, SECTOR]).status, Status.ok);
+  const data = fill(world, 0, SECTOR, 4);
+  assertEquals(world.run(Type.out, 1, [0, SECTOR]), { status: Status.ok, isDirect: true });
+  assertEquals(Deno.readFileSync(world.path).subarray(SECTOR, 2 * SECTOR), data);
 });
 
 directTest("DirectDevice has many requests under way, each with its own data", async () => {
