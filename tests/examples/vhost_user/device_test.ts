@@ -124,13 +124,14 @@ deviceTest(
     assert(bytes().includes(Math.floor(usedRing / 4096)), `${bytes()}`);
     assert(bytes().length >= 2, `${bytes()}`);
     // Where storage writes to by itself.
+    await front.enable(false);
     front.place(front.add(Type.in, 0, [], [4096, 512])!, 0x5000, 0x9000);
-    front.kick.write();
+    await front.enable(true);
     await front.nextUsed();
     const first = 2 ** 32 / 4096;
     assertEquals(bytes().filter((page) => page >= first), [first + 5, first + 9]);
-    log.fill(GuestAddress(0), 2 ** 18, 0);
     await front.ask(Request.setFeatures, numbers([8, features & ~(1n << 26n)]), [], 9);
+    log.fill(GuestAddress(0), 2 ** 18, 0);
     await front.read(0, 4096);
     assertEquals(bytes(), []);
   },

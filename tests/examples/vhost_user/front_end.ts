@@ -168,7 +168,7 @@ export class FrontEnd implements Disposable {
     await this.send(Request.setVringCall, numbers([8, index]), [this.call.fd]);
     await this.send(Request.setVringErr, numbers([8, index]), [this.error.fd]);
     await this.send(Request.setVringKick, numbers([8, index]), [this.kick.fd]);
-    await this.ask(Request.setVringEnable, numbers([4, index], [4, 1]), [], 9);
+    await this.enable(true);
   }
 
   /** The payload of the queue's address. */
@@ -202,9 +202,16 @@ export class FrontEnd implements Disposable {
     return this.driver.add([head, ...data], [...space, 1])!;
   }
 
+  /** Serves the queue, or does not. */
+  async enable(isEnabled: boolean): Promise<void> {
+    const payload = numbers([4, this.#index], [4, isEnabled ? 1 : 0]);
+    await this.ask(Request.setVringEnable, payload, [], 9);
+  }
+
   /**
-   * Moves the data of a request that was just added, without a kick, into the second region, where
-   * it can be aligned as storage wants it.
+   * Moves the data of a request that was added into the second region, where it can be aligned as
+   * storage wants it. The queue must not be served meanwhile, as the device would see the request
+   * before.
    *
    * @param head What {@linkcode FrontEnd.add} returned.
    * @param places Offsets in the region, for each buffer between the header and the status.

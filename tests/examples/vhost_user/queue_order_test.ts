@@ -1,11 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { GuestAddress, u16le } from "@vmm/guest-memory";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
+import { Request } from "../../../examples/vhost_user/protocol.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { until } from "../../support/until.ts";
 import { directTest } from "./device_kinds.ts";
 import { startDevice } from "./device_process.ts";
-import { FrontEnd } from "./front_end.ts";
+import { FrontEnd, numbers } from "./front_end.ts";
 
 const SECTOR = 512;
 const MEBIBYTE = 2 ** 20;
@@ -16,12 +17,13 @@ directTest("requests end in the order of the ring, however the storage does them
   await front.start();
   const disk = new Uint8Array(MEBIBYTE).map((_, i) => i * 5 + (i >> 9));
   await Deno.writeFile(device.image, disk);
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 5; round++) {
+    await front.enable(false);
     // The storage has a whole mebibyte to read, while the device itself has the answer of the others.
     const slow = front.add(Type.in, 0, [], [MEBIBYTE / 2, MEBIBYTE / 2])!;
     front.place(slow, 0, MEBIBYTE / 2);
     const heads = [slow, front.add(Type.getId, 0, [], [20]), front.add(99, 0)];
-    front.kick.write();
+    await front.enable(true);
     for (const head of heads) assertEquals((await front.nextUsed()).head, head);
     assertEquals(front.bytesAt(0, MEBIBYTE), disk);
   }
@@ -34,6 +36,7 @@ directTest("what was under way in a device that was killed is done by the next o
     using front = new FrontEnd(first.socket);
     await Deno.writeFile(first.image, disk);
     await front.start();
+    await front.enable(false);
     // Large ones, small ones, and ones that do not need the storage.
     const requests = Array.from({ length: 30 }, (_, i) => {
       const at = i * 2 ** 15;
@@ -43,7 +46,7 @@ directTest("what was under way in a device that was killed is done by the next o
       if (isRead) front.place(head, at);
       return { head, at, length, isRead };
     });
-    front.kick.write();
+    await front.send(Request.setVringEnable, numbers([4, 0], [4, 1]));
     const used = () => {
       return front.memory.load(u16le, GuestAddress(front.driver.state.usedRing + 2));
     };

@@ -56,14 +56,14 @@ deviceTest(
     await front.send(Request.setVringKick, numbers([8, 0]), [front.kick.fd]);
     assertEquals((await front.nextUsed()).written.at(-1), Status.ok);
     // Disabled, it does nothing.
-    await front.ask(Request.setVringEnable, numbers([4, 0], [4, 0]), [], 9);
+    await front.enable(false);
     front.add(Type.getId, 0, [], [20]);
     front.kick.write();
     await front.ask(Request.getFeatures);
     assertEquals(front.driver.takeUsed(), undefined);
     // What it did not see it does once it is enabled: the kick may be gone by then.
     front.kick.read();
-    await front.ask(Request.setVringEnable, numbers([4, 0], [4, 1]), [], 9);
+    await front.enable(true);
     assertEquals((await front.nextUsed()).written.at(-1), Status.ok);
   },
 );
@@ -158,7 +158,7 @@ deviceTest("a device ends by a signal whatever its front-ends do", async (...arg
   using _waiting = UnixSocket.connect(device.socket);
   await front.socket.send(Uint8Array.of(1, 0));
   // Requests are under way.
-  for (let i = 0; i < 30; i++) front.place(front.add(Type.in, i * 8, [], [4096])!, i * 4096);
+  for (let i = 0; i < 30; i++) front.add(Type.in, i * 8, [], [2 ** 15]);
   front.kick.write();
   device.kill("SIGTERM");
   assertEquals(await device.ended, 0, device.log);
