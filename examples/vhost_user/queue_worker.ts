@@ -14,7 +14,7 @@ import {
   MmapRegion,
   SystemError,
 } from "@vmm/guest-memory";
-import { type DescriptorChain, InvalidChain, Virtqueue } from "@vmm/guest-memory/virtio";
+import { type DescriptorChain, Virtqueue } from "@vmm/guest-memory/virtio";
 import { BlockDevice, type Disk } from "./block_device.ts";
 import { DirectDevice } from "./direct_device.ts";
 import {
@@ -33,9 +33,9 @@ const LOG_PAGE = 4096;
 // may have taken from it what the owner wrote, and need not be an eventfd at all.
 const LOOK_AFTER = 100;
 
-/** A chain, or the head of one that breaks a rule, and the bytes that were written once it ended. */
+/** A chain, and the bytes that were written once it has ended. */
 interface Taken {
-  readonly chain: DescriptorChain | number;
+  readonly chain: DescriptorChain;
   written: number | undefined;
 }
 
@@ -100,19 +100,14 @@ class ServedQueue implements Disposable {
     );
   }
 
-  // Begins with the next chain, if there is one.
+  // Begins with the next chain, if there is one. One that breaks a rule breaks the queue: it has no
+  // place for a status, and a driver that got it back would take the old one for its own.
   #take(): boolean {
-    try {
-      const chain = this.#queue.pop();
-      if (chain === undefined) return false;
-      const taken: Taken = { chain, written: undefined };
-      this.#taken.push(taken);
-      taken.written = this.#disk.begin(chain, this.#queue.memory as GuestMemoryMmap);
-    } catch (error) {
-      if (!(error instanceof InvalidChain)) throw error;
-      // It is given back unused.
-      this.#taken.push({ chain: error.head, written: 0 });
-    }
+    const chain = this.#queue.pop();
+    if (chain === undefined) return false;
+    const taken: Taken = { chain, written: undefined };
+    this.#taken.push(taken);
+    taken.written = this.#disk.begin(chain, this.#queue.memory as GuestMemoryMmap);
     this.#giveBack();
     return true;
   }
@@ -162,14 +157,13 @@ class ServedQueue implements Disposable {
   /** Uses another map, or another log. */
   setMemory(memory: GuestMemoryHandle, log: LogHandle | undefined): void {
     this.drain();
-    const before = this.#log;
+    using _before = this.#log;
     const attached = this.#attach(memory, log);
     {
       using lock = this.#space.lockSync();
       lock.replace(attached);
     }
     this.#queue.refresh();
-    before?.close();
   }
 
   setCall(call: number | undefined): void {

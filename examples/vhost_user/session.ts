@@ -299,8 +299,11 @@ export class Session implements AsyncDisposable {
     } finally {
       closeDescriptor(fd);
     }
-    await this.#publish();
-    before?.close();
+    try {
+      await this.#publish();
+    } finally {
+      before?.close();
+    }
   }
 
   // All threads get the map and the log of now.
@@ -348,8 +351,8 @@ export class Session implements AsyncDisposable {
     if (thread === undefined) return;
     ring.thread = undefined;
     const state = await thread.stop();
-    // All that was taken is finished: requests are executed one after the other.
-    if (state !== undefined) ring.base = state.nextAvail;
+    // What was taken is given back in the order of the ring; of a broken one, what was not is left.
+    if (state !== undefined) ring.base = state.nextUsed;
   }
 }
 

@@ -4,7 +4,7 @@ import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { until } from "../../support/until.ts";
-import { directTest } from "./device_kinds.ts";
+import { deviceTest, directTest } from "./device_kinds.ts";
 import { startDevice } from "./device_process.ts";
 import { FrontEnd, numbers } from "./front_end.ts";
 
@@ -77,3 +77,24 @@ linuxTest(
     assert(await until(() => isNotified ||= front.call.read() !== undefined));
   },
 );
+
+deviceTest("a chain that breaks a rule ends its queue, and does not come back", async (...args) => {
+  await using device = await startDevice(MEBIBYTE, "--keep", ...args);
+  using front = new FrontEnd(device.socket);
+  await front.start();
+  await front.request(Type.getId, 0, [], [20]);
+  await front.enable(false);
+  front.add(Type.getId, 0, [], [20]);
+  const broken = front.add(Type.getId, 0, [], [20])!;
+  front.add(Type.getId, 0, [], [20]);
+  // It leads back to itself.
+  const at = GuestAddress(front.driver.state.descTable + broken * 16 + 14);
+  front.memory.writeObj(u16le, broken, at);
+  await front.enable(true);
+  await front.error.wait();
+  assert(await until(() => device.log.includes("queue 0 is broken")));
+  assertEquals(front.driver.takeUsed()?.written.at(-1), Status.ok);
+  assertEquals(front.driver.takeUsed(), undefined);
+  // It begins there again, if the front-end wants that.
+  assertEquals(await front.stopQueue(), 2);
+});
