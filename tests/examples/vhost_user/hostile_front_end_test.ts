@@ -10,7 +10,7 @@ import { type DeviceProcess, startDevice } from "./device_process.ts";
 import { FrontEnd, numbers, REGION, USER_ADDRESS } from "./front_end.ts";
 
 // 100,000 were run; these are for each change.
-const MESSAGES = Number(Deno.env.get("HOSTILE_MESSAGES") ?? 1500);
+const MESSAGES = Number(Deno.env.get("HOSTILE_MESSAGES") ?? 1000);
 
 const Header = struct({ request: u32le, flags: u32le, size: u32le });
 const REQUESTS = Object.values(Request);

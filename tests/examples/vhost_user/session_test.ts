@@ -41,8 +41,8 @@ deviceTest("a front-end uses some of the queues, each at its own pace", async (.
 
 deviceTest(
   "a queue stays enabled while it is stopped, and begins with its kick",
-  async (...args) => {
-    await using device = await startDevice(2 ** 20, ...args);
+  async () => {
+    await using device = await startDevice(2 ** 20);
     using front = new FrontEnd(device.socket);
     await front.start();
     await front.write(0, sector(1));
@@ -68,8 +68,8 @@ deviceTest(
   },
 );
 
-deviceTest("a device that is reset can be set up again", async (...args) => {
-  await using device = await startDevice(2 ** 20, ...args);
+linuxTest("a device that is reset can be set up again", async () => {
+  await using device = await startDevice(2 ** 20);
   using front = new FrontEnd(device.socket);
   await front.start();
   await front.write(0, sector(1));
