@@ -94,7 +94,7 @@ browserTest(
   },
 );
 
-browserTest("view shows what the pointer is over, zooms, pauses, and goes on", async (browser) => {
+browserTest("view shows what the pointer is over, zooms, pauses, and continues", async (browser) => {
   await using guest = await FakeGuest.start(64 * MIB);
   await guest.write(0, "the first page");
   const { program, url } = await serve(guest);
