@@ -253,7 +253,7 @@ export class FaultHandler {
 
   /**
    * Lets a new thread of this process load what is left, in place of the one that does, or of another
-   * process: whoever waits for a page goes on waiting, and is served. Does nothing when all is loaded.
+   * process: whoever waits for a page is served. Does nothing when all is loaded.
    *
    * After another process, discarded pages have the content of the file again, as that alone knew them.
    *

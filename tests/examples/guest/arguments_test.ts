@@ -13,6 +13,7 @@ const DEFAULTS: Options = {
   accelerator: undefined,
   only: CHECKS,
   rounds: 3,
+  json: false,
   yes: false,
 };
 
