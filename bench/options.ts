@@ -15,7 +15,11 @@ export const NAMES = [
   "backends",
   "start",
   "snapshot",
+  "vhost",
 ] as const;
+
+// What is measured without a name: not what downloads a virtual machine.
+const DEFAULT_NAMES = NAMES.filter((name) => name !== "vhost");
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task bench [options] [NAME ...]
@@ -30,13 +34,15 @@ one access takes. All benchmarks take about 2.5 minutes. Their names:
   backends       The same accesses on every kind of memory
   start          Import and first mapping; prefault and discard (needs cc for C)
   snapshot       What was written, and snapshots, beside the same calls in C
+  vhost          Disks of a guest in QEMU, beside QEMU's own (downloads them);
+                 only by its name
 
 Options:
   --filter TEXT  Measure only rows with TEXT in their name or their title
   --rounds N     How many rounds; 5 by default
   --time MS      How long to measure a row in each round; 20 by default
   --gib N        What "start" prefaults and "snapshot" takes; 1 GiB by default
-  --chart        Draw the ratios of "snapshot" into target/bench/
+  --chart        Draw the ratios of "snapshot" and "vhost" into target/bench/
   --record       Draw them into bench/results/ instead, to be committed
   --json         Print times in nanoseconds as JSON, one table in each line
   -h, --help     Show this text`;
@@ -72,7 +78,7 @@ export function parseOptions(args: string[]): Options | undefined {
   const unknown = positionals.find((name) => !(NAMES as readonly string[]).includes(name));
   if (unknown !== undefined) throw new UsageError(`there is no benchmark ${unknown}`);
   return {
-    names: positionals.length > 0 ? positionals : NAMES,
+    names: positionals.length > 0 ? positionals : DEFAULT_NAMES,
     filter: values.filter,
     rounds: countOf("--rounds", values.rounds) ?? 5,
     timeMs: countOf("--time", values.time) ?? 20,

@@ -105,7 +105,7 @@ async function test(host: Host, { only }: Options): Promise<Ending> {
   };
 }
 
-async function compare(host: Host, { rounds }: Options): Promise<Ending> {
+async function compare(host: Host, { rounds, json }: Options): Promise<Ending> {
   host.ensureTools();
   using progress = new Progress();
   const measurements: Measurement[] = [];
@@ -119,8 +119,13 @@ async function compare(host: Host, { rounds }: Options): Promise<Ending> {
       failures.push(`Images in ${storage} are not compared: ${reason}`);
     }
   }
+  const status = failures.length > 0 ? FAILED : 0;
+  if (json) {
+    for (const failure of failures) console.error(failure);
+    return { status, lines: [JSON.stringify(measurements)] };
+  }
   return {
-    status: failures.length > 0 ? FAILED : 0,
+    status,
     lines: [
       `Guests run on ${host.accelerator}. Medians of ${rounds} rounds; ratios: Deno / it.`,
       ...formatMeasurements(measurements),

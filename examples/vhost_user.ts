@@ -72,6 +72,7 @@ async function serveOne(
 
 function listen(path: string) {
   try {
+    removeIfStale(path);
     return UnixSocket.listen(path);
   } catch (error) {
     // One that was killed leaves its file, which looks as that of one that listens.
@@ -79,6 +80,26 @@ function listen(path: string) {
       ? "there is a file. Remove it if no device listens there"
       : (error as Error).message;
     throw new VhostError(`cannot listen at ${path}: ${reason}`);
+  }
+}
+
+// What a device has left that was killed. To connect, to find out who listens, would end a device that
+// serves one front-end.
+function removeIfStale(path: string): void {
+  const status = statOf(path);
+  if (status === undefined || status.isSocket !== true) return;
+  const used = Deno.readTextFileSync("/proc/net/unix").split("\n");
+  const full = Deno.realPathSync(path);
+  if (used.some((line) => line.endsWith(` ${path}`) || line.endsWith(` ${full}`))) return;
+  Deno.removeSync(path);
+}
+
+function statOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
 }
 

@@ -39,6 +39,7 @@ Options:
   --bench           Compare the three devices in one guest by fio, and print a
                     table (images in /dev/shm and on the disk: about 5 minutes)
   --rounds N        Rounds of --bench, from 1 to 20; 3 by default
+  --json            Print all that --bench has measured as JSON, in place of the table
   --yes             Do not ask
   -h, --help        Show this text
 
@@ -67,6 +68,8 @@ export interface Options {
   readonly accelerator: Accelerator | undefined;
   readonly only: readonly CheckName[];
   readonly rounds: number;
+  /** Whether what --bench has measured is printed as JSON. */
+  readonly json: boolean;
   /** Whether all questions are answered with yes. */
   readonly yes: boolean;
 }
@@ -85,6 +88,8 @@ export function optionsOf(args: string[]): Options | undefined {
   if (test && bench) throw new GuestError("--test and --bench exclude each other (see --help)");
   if (bench && direct) throw new GuestError("--bench measures both ways: no --direct (see --help)");
   if (only !== undefined && !test) throw new GuestError("--only takes --test (see --help)");
+  const { json = false } = values;
+  if (json && !bench) throw new GuestError("--json takes --bench (see --help)");
   if (rounds !== undefined && !bench) throw new GuestError("--rounds takes --bench (see --help)");
   return {
     mode: test ? "test" : bench ? "bench" : "shell",
@@ -97,6 +102,7 @@ export function optionsOf(args: string[]): Options | undefined {
       ? CHECKS
       : only.split(",").map((name) => oneOf("--only", name, CHECKS)),
     rounds: rounds === undefined ? DEFAULT_ROUNDS : numberOf("--rounds", rounds, 1, 20),
+    json,
     yes: values.yes ?? false,
   };
 }
@@ -115,6 +121,7 @@ function parse(args: string[]) {
         only: { type: "string" },
         bench: { type: "boolean" },
         rounds: { type: "string" },
+        json: { type: "boolean" },
         yes: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },

@@ -42,6 +42,7 @@ export class BlockDevice implements AsyncDisposable {
   readonly #options: DeviceOptions;
   #child: Deno.ChildProcess;
   #errors: Promise<string>;
+  #ended = false;
 
   private constructor(options: DeviceOptions) {
     this.#options = options;
@@ -67,10 +68,11 @@ export class BlockDevice implements AsyncDisposable {
 
   /** Kills it as `kill -9` does, and starts it again on the same socket. */
   async killAndRestart(): Promise<void> {
-    this.#child.kill("SIGKILL");
+    this.#kill("SIGKILL");
     await this.#child.status;
     await this.#errors;
-    await Deno.remove(this.#options.socket);
+    if (this.#ended) throw new GuestError("the device has been ended");
+    Deno.removeSync(this.#options.socket);
     [this.#child, this.#errors] = spawn(this.#options);
     await this.#listens();
   }
@@ -103,6 +105,7 @@ export class BlockDevice implements AsyncDisposable {
 
   /** Ends it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
     this.#kill("SIGTERM");
     await this.ended();
     await this.#errors;

@@ -5,7 +5,7 @@
  */
 import { type Accelerator, chooseAccelerator } from "./accelerator.ts";
 import { BlockDevice, type DeviceKind, type DeviceOptions } from "./block_device.ts";
-import { Skipped } from "./guest_error.ts";
+import { GuestError, Skipped } from "./guest_error.ts";
 import { initramfs } from "./initramfs.ts";
 import type { Provisions } from "./provisions.ts";
 import type { Machine } from "./qemu_arguments.ts";
@@ -31,7 +31,8 @@ export class Host implements AsyncDisposable {
   readonly #options: HostOptions;
   /** Where sockets and images go: a path that is short enough for a socket. */
   readonly folder: string;
-  readonly #running: AsyncDisposable[] = [];
+  readonly #running: Promise<AsyncDisposable>[] = [];
+  #ended = false;
   #sockets = 0;
   #accelerator: Accelerator = "tcg";
 
@@ -100,6 +101,7 @@ export class Host implements AsyncDisposable {
    * @returns Its path.
    */
   async newImage(name: string, bytes: number): Promise<string> {
+    this.#ensureNotEnded();
     const path = `${this.folder}/${name}`;
     await Deno.writeFile(path, new Uint8Array());
     await Deno.truncate(path, bytes);
@@ -131,9 +133,7 @@ export class Host implements AsyncDisposable {
    */
   async start(machine: Partial<Machine> & Pick<Machine, "disks">): Promise<Vm> {
     const { qemu, env } = this.provisions;
-    const vm = await Vm.start({ ...this.machine(machine), qemu, env });
-    this.#running.push(vm);
-    return vm;
+    return await this.#own(() => Vm.start({ ...this.machine(machine), qemu, env }));
   }
 
   /**
@@ -147,22 +147,38 @@ export class Host implements AsyncDisposable {
   ): Promise<BlockDevice & { readonly socket: string }> {
     const socket = options.socket ?? this.newSocket();
     const { storageDaemon, env } = this.provisions;
-    const device = await BlockDevice.start({
-      kind: this.device,
-      direct: this.#options.direct,
-      socket,
-      storageDaemon,
-      env,
-      ...options,
-    });
-    this.#running.push(device);
+    const device = await this.#own(() =>
+      BlockDevice.start({
+        kind: this.device,
+        direct: this.#options.direct,
+        socket,
+        storageDaemon,
+        env,
+        ...options,
+      })
+    );
     return Object.assign(device, { socket });
   }
 
-  /** Ends what runs, and removes the folder. */
+  /** Ends what runs, and removes the folder. Nothing is started afterwards. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
     // Machines before the devices that they were started after.
-    for (const running of this.#running.reverse()) await running[Symbol.asyncDispose]();
+    for (const running of this.#running.reverse()) {
+      await (await running.catch(() => undefined))?.[Symbol.asyncDispose]();
+    }
     await Deno.remove(this.folder, { recursive: true });
+  }
+
+  // Whoever waits for it may have been abandoned when it has started.
+  async #own<T extends AsyncDisposable>(start: () => Promise<T>): Promise<T> {
+    this.#ensureNotEnded();
+    const running = start();
+    this.#running.push(running);
+    return await running;
+  }
+
+  #ensureNotEnded(): void {
+    if (this.#ended) throw new GuestError("the program is about to end");
   }
 }

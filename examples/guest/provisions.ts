@@ -49,7 +49,8 @@ export interface ProvideOptions {
  * to. Nothing is installed.
  *
  * @param options Who agrees.
- * @throws {NotProvided} It cannot be had here, or was not agreed to.
+ * @throws {NotProvided} It cannot be had here.
+ * @throws {GuestError} It was not agreed to.
  */
 export async function provide(options: ProvideOptions): Promise<Provisions> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
@@ -140,7 +141,7 @@ function megabytes(bytes: number): string {
 }
 
 function agree(ask: ProvideOptions["ask"], lines: readonly string[]): void {
-  if (!ask(lines)) throw new NotProvided("the guest needs these packages (--yes does not ask)");
+  if (!ask(lines)) throw new GuestError("the guest needs these packages (--yes does not ask)");
 }
 
 // The folder gets its name when it is complete.

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { GuestError } from "./guest_error.ts";
 import type { Host } from "./host.ts";
 import { qemuArguments } from "./qemu_arguments.ts";
 
@@ -18,8 +19,13 @@ export const INTERRUPTED = 130;
  * @param host What makes it.
  * @param image The file that is its disk, or `undefined` for an empty one.
  * @returns The exit status.
+ * @throws {GuestError} There is no terminal, or the device does not start.
  */
 export async function shell(host: Host, image: string | undefined): Promise<number> {
+  // What arrives before the shell is there would be lost.
+  if (!Deno.stdin.isTerminal()) {
+    throw new GuestError("the shell takes a terminal, and stdin is none (--test takes none)");
+  }
   const { qemu, env } = host.provisions;
   const disk = image ?? await host.newImage("disk", EMPTY_BYTES);
   await using device = await host.serve({ image: disk });

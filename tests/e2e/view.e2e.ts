@@ -94,55 +94,61 @@ browserTest(
   },
 );
 
-browserTest("view shows what the pointer is over, zooms, pauses, and goes on", async (browser) => {
-  await using guest = await FakeGuest.start(64 * MIB);
-  await guest.write(0, "the first page");
-  const { program, url } = await serve(guest);
-  await using _program = program;
-  const { page, complaints } = await openPage(browser, url, DESKTOP);
-  const box = (await page.locator("#map").boundingBox())!;
-  let x = 0;
-  // Where the addresses end and the cells begin.
-  for (x = 20; await text(page, "address") === "–" && x < 200; x += 2) {
-    await page.mouse.move(box.x + x, box.y + 4);
-    await page.waitForTimeout(20);
-  }
-  assertEquals(await text(page, "address"), "0x0");
-  await hexHas(page, "the firs");
-  // Away from it, as a frame is drawn around what is pointed at.
-  await page.mouse.move(box.x + 400, box.y + 300);
-  await page.waitForTimeout(200);
-  const cold = await brightness(page, x, 4);
-  const before = await text(page, "look");
-  await guest.write(100, "hot");
-  await page.waitForFunction((old) => document.getElementById("look")!.textContent !== old, before);
-  await page.waitForTimeout(500);
-  const hot = await brightness(page, x, 4);
-  assert(hot > cold + 40, `${cold} became ${hot}`);
-  const level = await text(page, "level");
-  await page.mouse.wheel(0, 120);
-  await page.waitForFunction(
-    (level) => document.getElementById("level")!.textContent !== level,
-    level,
-  );
-  await page.mouse.wheel(0, -120);
-  await page.waitForFunction(
-    (level) => document.getElementById("level")!.textContent === level,
-    level,
-  );
-  await page.locator("#pause").click();
-  assertEquals(await page.locator("#pause").getAttribute("aria-pressed"), "true");
-  await guest.write(9 * PAGE, "while it is paused");
-  const resident = await text(page, "resident");
-  await page.waitForTimeout(700);
-  assertEquals(await text(page, "resident"), resident);
-  await page.locator("#pause").click();
-  await page.waitForFunction(
-    (old) => document.getElementById("resident")!.textContent !== old,
-    resident,
-  );
-  assertEquals(complaints, []);
-});
+browserTest(
+  "view shows what the pointer is over, zooms, pauses, and continues",
+  async (browser) => {
+    await using guest = await FakeGuest.start(64 * MIB);
+    await guest.write(0, "the first page");
+    const { program, url } = await serve(guest);
+    await using _program = program;
+    const { page, complaints } = await openPage(browser, url, DESKTOP);
+    const box = (await page.locator("#map").boundingBox())!;
+    let x = 0;
+    // Where the addresses end and the cells begin.
+    for (x = 20; await text(page, "address") === "–" && x < 200; x += 2) {
+      await page.mouse.move(box.x + x, box.y + 4);
+      await page.waitForTimeout(20);
+    }
+    assertEquals(await text(page, "address"), "0x0");
+    await hexHas(page, "the firs");
+    // Away from it, as a frame is drawn around what is pointed at.
+    await page.mouse.move(box.x + 400, box.y + 300);
+    await page.waitForTimeout(200);
+    const cold = await brightness(page, x, 4);
+    const before = await text(page, "look");
+    await guest.write(100, "hot");
+    await page.waitForFunction(
+      (old) => document.getElementById("look")!.textContent !== old,
+      before,
+    );
+    await page.waitForTimeout(500);
+    const hot = await brightness(page, x, 4);
+    assert(hot > cold + 40, `${cold} became ${hot}`);
+    const level = await text(page, "level");
+    await page.mouse.wheel(0, 120);
+    await page.waitForFunction(
+      (level) => document.getElementById("level")!.textContent !== level,
+      level,
+    );
+    await page.mouse.wheel(0, -120);
+    await page.waitForFunction(
+      (level) => document.getElementById("level")!.textContent === level,
+      level,
+    );
+    await page.locator("#pause").click();
+    assertEquals(await page.locator("#pause").getAttribute("aria-pressed"), "true");
+    await guest.write(9 * PAGE, "while it is paused");
+    const resident = await text(page, "resident");
+    await page.waitForTimeout(700);
+    assertEquals(await text(page, "resident"), resident);
+    await page.locator("#pause").click();
+    await page.waitForFunction(
+      (old) => document.getElementById("resident")!.textContent !== old,
+      resident,
+    );
+    assertEquals(complaints, []);
+  },
+);
 
 browserTest("view keeps 60 frames a second with 8 GiB of guest", async (browser) => {
   await using guest = await FakeGuest.start(8 * GIB);

@@ -23,7 +23,7 @@ export interface MapActions {
   release(): void;
   /** Shows all. */
   fit(): void;
-  /** Pauses, or goes on. */
+  /** Pauses, or continues. */
   togglePause(): void;
 }
 

@@ -253,7 +253,7 @@ export class FaultHandler {
 
   /**
    * Lets a new thread of this process load what is left, in place of the one that does, or of another
-   * process: whoever waits for a page goes on waiting, and is served. Does nothing when all is loaded.
+   * process: whoever waits for a page is served. Does nothing when all is loaded.
    *
    * After another process, discarded pages have the content of the file again, as that alone knew them.
    *
@@ -287,12 +287,14 @@ export class FaultHandler {
       const { address } = served.shape;
       registerMemory(fd, address, pagesLength(served), FAULTS_OF.missing | FAULTS_OF.write);
     }
-    const copy = duplicate(fd);
     this.#tracked.add(mapping);
     this.#loading.isProtected = true;
     // A page that is being loaded unprotected would count as written.
-    while (!this.#loading.untilSeen(PATIENCE));
-    return { fd: copy, end: () => this.#untrack(mapping) };
+    if (!this.#loading.untilSeen(5 * PATIENCE)) {
+      this.#untrack(mapping);
+      throw new RegionNotTrackable(startAddr, "the thread that loads its pages does not answer");
+    }
+    return { fd: duplicate(fd), end: () => this.#untrack(mapping) };
   }
 
   #untrack(mapping: Mapping): void {

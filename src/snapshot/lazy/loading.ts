@@ -107,7 +107,7 @@ export class Loading {
 
   /** Pages that were touched before they were loaded, in this order. */
   recorded(): Uint32Array {
-    // Who touched a page goes on before the thread notes it.
+    // Who touched a page continues before the thread notes it.
     this.untilSeen(1000);
     return this.#state.recorded;
   }

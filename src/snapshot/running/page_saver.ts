@@ -108,7 +108,7 @@ export class PageSaver {
     } catch (error) {
       report({ kind: "failed", position: this.#output.position, error: failureOf(error) });
     } finally {
-      // Whoever waits goes on, also if the owner is busy.
+      // Whoever waits is let go, also if the owner is busy.
       for (const { address, length } of ranges) this.#unregister(address, length);
     }
   }

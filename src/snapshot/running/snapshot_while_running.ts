@@ -155,7 +155,7 @@ export async function snapshotWhileRunning(
     return { bytes: length, written, manifest };
   } finally {
     await saver[Symbol.asyncDispose]();
-    // Whoever still waits goes on.
+    // Whoever still waits is let go.
     resources.dispose();
     ended.resolve();
     await Promise.all(holds);

@@ -13,6 +13,7 @@ const DEFAULTS: Options = {
   accelerator: undefined,
   only: CHECKS,
   rounds: 3,
+  json: false,
   yes: false,
 };
 
@@ -42,7 +43,18 @@ Deno.test("the options of guest have defaults", () => {
 });
 
 Deno.test("the help of guest names its options and checks", () => {
-  const names = ["image", "memory", "device", "direct", "accel", "test", "only", "bench", "rounds", "yes"];
+  const names = [
+    "image",
+    "memory",
+    "device",
+    "direct",
+    "accel",
+    "test",
+    "only",
+    "bench",
+    "rounds",
+    "yes",
+  ];
   for (const name of names) assertEquals(USAGE.includes(`  --${name}`), true, name);
   for (const name of CHECKS) assertEquals(USAGE.includes(name), true, name);
 });

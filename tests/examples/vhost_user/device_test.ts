@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 import { Random } from "../../hostile/random.ts";
@@ -166,3 +166,36 @@ deviceTest("many requests are under way at a time, each with its own data", asyn
     }
   }
 });
+
+linuxTest(
+  "a device takes the socket of one that was killed, and not of one that listens",
+  async () => {
+    await using device = await startDevice(2 ** 20);
+    const again = () => {
+      const program = new URL("../../../examples/vhost_user.ts", import.meta.url).pathname;
+      const args = ["--socket", device.socket, "--image", device.image];
+      return new Deno.Command(Deno.execPath(), {
+        args: ["run", "--quiet", "-A", program, ...args],
+        stdin: "null",
+        stderr: "piped",
+        stdout: "null",
+      }).spawn();
+    };
+    const refused = await again().output();
+    assertEquals(refused.code, 1);
+    assertStringIncludes(new TextDecoder().decode(refused.stderr), "EADDRINUSE");
+    device.kill("SIGKILL");
+    await device.ended;
+    const other = again();
+    const log = other.stderr.getReader();
+    while (!new TextDecoder().decode((await log.read()).value).includes("listening"));
+    {
+      using front = new FrontEnd(device.socket);
+      await front.start();
+      await front.write(0, pattern(SECTOR, 1));
+    }
+    assertEquals((await other.status).code, 0);
+    await log.cancel();
+  await log.cancel();
+  },
+);
