@@ -75,11 +75,7 @@ function listen(path: string) {
     removeIfStale(path);
     return UnixSocket.listen(path);
   } catch (error) {
-    // One that was killed leaves its file, which looks as that of one that listens.
-    const reason = (error as { code?: string }).code === "EADDRINUSE"
-      ? "there is a file. Remove it if no device listens there"
-      : (error as Error).message;
-    throw new VhostError(`cannot listen at ${path}: ${reason}`);
+    throw new VhostError(`cannot listen at ${path}: ${(error as Error).message}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
+import { linuxTest } from "../../support/linux_test.ts";
 import { Random } from "../../hostile/random.ts";
 import { deviceTest } from "./device_kinds.ts";
 import { startDevice } from "./device_process.ts";
@@ -196,6 +197,5 @@ linuxTest(
     }
     assertEquals((await other.status).code, 0);
     await log.cancel();
-  await log.cancel();
   },
 );

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { UnixSocket } from "@vmm/guest-memory";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
@@ -134,19 +134,6 @@ linuxTest("a message has no more descriptors than a table of memory", async () =
     await front.ask(Request.getFeatures);
   });
   assert(await until(() => device.log.includes("16 descriptors")), device.log);
-});
-
-linuxTest("a device does not take the place of a file, and says what to do", async () => {
-  await using device = await startDevice(2 ** 20, "--keep");
-  const program = new URL("../../../examples/vhost_user.ts", import.meta.url).pathname;
-  const args = ["--socket", device.socket, "--image", device.image];
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", program, ...args],
-  }).output();
-  assertEquals(code, 1);
-  assertMatch(new TextDecoder().decode(stderr), /cannot listen at .*: there is a file. Remove it/);
-  using front = new FrontEnd(device.socket);
-  await front.start();
 });
 
 deviceTest("a device ends by a signal whatever its front-ends do", async (...args) => {
