@@ -209,18 +209,22 @@ export class FaultHandler {
 
   /**
    * Settles when all pages are loaded. It is rejected when a page cannot be loaded, or the memory is
-   * closed before. Nobody has to wait for it.
+   * closed before. Nobody has to wait for it. What another process loads is not seen here: it settles
+   * after {@linkcode FaultHandler.restart} only.
    */
   get done(): Promise<void> {
     return this.#loading.done;
   }
 
-  /** How far loading is, holes included, in bytes of the file. */
+  /**
+   * How far loading is, holes included, in bytes of the file. What another process loads is not seen
+   * here.
+   */
   get progress(): TransferProgress {
     return this.#loading.progress;
   }
 
-  /** How many faults were answered. */
+  /** How many faults were answered, by threads of this process. */
   get faults(): number {
     return this.#loading.faults;
   }
