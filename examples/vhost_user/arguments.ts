@@ -16,7 +16,7 @@ its descriptors.
 
 Options:
   --socket PATH  Where to listen. The file is removed at the end
-  --image FILE   What the disk has: a file of whole sectors, or a block device
+  --image FILE   What the disk has: a file of whole sectors
   --read-only    Refuse to write
   --direct       Go past the host's page cache, with many requests under way
   --queues N     How many queues the guest may use; 1 by default

@@ -31,6 +31,7 @@ import {
 import { zeroFile } from "./libc.ts";
 
 const ID = new TextEncoder().encode("deno guest-memory".padEnd(20, "\0"));
+const WRITES: readonly number[] = [Type.out, Type.discard, Type.writeZeroes];
 const ZEROS = new MmapRegion(2 ** 16).asVolatileSlice();
 
 /** An image, open. */
@@ -41,6 +42,13 @@ export interface Image {
   readonly isReadOnly: boolean;
   /** Another descriptor of it, past the page cache, if requests are to go there. */
   readonly directFd: number | undefined;
+}
+
+/** How the driver uses a disk. */
+export interface DiskOptions {
+  /** Whether what was written has to reach the storage before the request ends: a driver that has not
+   * negotiated flushes cannot ask for it. Section 5.2.6.2. */
+  readonly isWriteThrough: boolean;
 }
 
 /** What a thread of a queue does with requests. */
@@ -72,15 +80,18 @@ export interface Head {
 export class BlockDevice implements Disk {
   readonly hasRoom = true;
   readonly #image: Image;
+  readonly #isWriteThrough: boolean;
   readonly #file: Fd;
 
   /**
    * Over an image.
    *
    * @param image The image, which stays the caller's.
+   * @param options How the driver uses it.
    */
-  constructor(image: Image) {
+  constructor(image: Image, { isWriteThrough }: DiskOptions) {
     this.#image = image;
+    this.#isWriteThrough = isWriteThrough;
     this.#file = new Fd(image.fd);
   }
 
@@ -113,7 +124,11 @@ export class BlockDevice implements Disk {
   execute(head: Head | undefined, readable: ReadablePart, writable: WritablePart): number {
     if (head === undefined) return Status.ioError;
     try {
-      return this.#transfer(head, readable, writable);
+      const status = this.#transfer(head, readable, writable);
+      if (this.#isWriteThrough && WRITES.includes(head.type) && status === Status.ok) {
+        this.#file.sync();
+      }
+      return status;
     } catch (error) {
       // The guest's mistake, or an error of the file, which has a code. No other ends here.
       if (error instanceof GuestMemoryError || "code" in (error as Error)) return Status.ioError;

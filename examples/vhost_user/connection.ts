@@ -7,6 +7,9 @@ import { closeDescriptor, type UnixSocket } from "@vmm/guest-memory";
 import { HEADER_BYTES, type MessageHead, nameOf, parseHead, reply } from "./protocol.ts";
 import { ProtocolError } from "./vhost_error.ts";
 
+// Of a table of memory, which has the most.
+const MAX_FDS = 8;
+
 /** A message of the front-end. Disposing of it closes the descriptors that nobody took. */
 export interface Message extends MessageHead, Disposable {
   readonly payload: Uint8Array;
@@ -56,6 +59,11 @@ export class Connection {
     for (let done = 0; done < length;) {
       const part = await this.#socket.receive({ maxBytes: length - done });
       fds.push(...part.fds);
+      if (fds.length > MAX_FDS) {
+        throw new ProtocolError(
+          `a message has ${fds.length} descriptors, and ${MAX_FDS} are the most`,
+        );
+      }
       if (part.bytes.length === 0) {
         if (done === 0) return undefined;
         throw new ProtocolError(`a message ends after ${done} bytes of ${length}`);

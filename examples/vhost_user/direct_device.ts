@@ -13,17 +13,20 @@ import type { DescriptorChain, ReadablePart, WritablePart } from "@vmm/guest-mem
 import {
   BlockDevice,
   type Disk,
+  type DiskOptions,
   type Head,
   headOf,
   type Image,
   type OnEnd,
 } from "./block_device.ts";
 import { MAX_SEGMENTS, SECTOR, Status, Type } from "./block_format.ts";
-import { type HostPiece, IoUring } from "./io_uring.ts";
+import { type HostPiece, IoUring, type TransferKind } from "./io_uring.ts";
 
 const DEPTH = 128;
 // The buffers of a request, and pieces where one crosses a boundary of regions.
 const MAX_PIECES = 2 * MAX_SEGMENTS;
+// asm-generic/errno-base.h
+const EINVAL = 22;
 
 /** A request that is under way. */
 interface Pending {
@@ -46,8 +49,9 @@ interface Pending {
  */
 export class DirectDevice implements Disk {
   readonly #image: Image;
+  readonly #isWriteThrough: boolean;
   readonly #others: BlockDevice;
-  readonly #ring = new IoUring(DEPTH, MAX_PIECES);
+  readonly #ring: IoUring;
   readonly #pending: (Pending | undefined)[] = Array(DEPTH).fill(undefined);
   readonly #free: number[] = Array.from({ length: DEPTH }, (_, slot) => slot);
 
@@ -55,12 +59,20 @@ export class DirectDevice implements Disk {
    * Over an image.
    *
    * @param image The image, which stays the caller's.
+   * @param options How the driver uses it.
    * @param eventFd Counts the requests that end.
    */
-  constructor(image: Image, eventFd: number) {
+  constructor(image: Image, options: DiskOptions, eventFd: number) {
     this.#image = image;
-    this.#others = new BlockDevice(image);
-    this.#ring.notify(eventFd);
+    this.#isWriteThrough = options.isWriteThrough;
+    this.#others = new BlockDevice(image, options);
+    this.#ring = new IoUring(DEPTH, MAX_PIECES);
+    try {
+      this.#ring.notify(eventFd);
+    } catch (error) {
+      this.#ring[Symbol.dispose]();
+      throw error;
+    }
   }
 
   get hasRoom(): boolean {
@@ -95,14 +107,14 @@ export class DirectDevice implements Disk {
     const ranges = part.ranges();
     const pieces = piecesOf(memory, ranges);
     if (length === 0 || position + length > size || pieces === undefined) return false;
-    const kind = type === Type.in ? "read" : "write";
+    const kind = type === Type.in ? "read" : this.#isWriteThrough ? "writeThrough" : "write";
     const marked = type === Type.in ? ranges : [];
     this.#add(kind, { ...request, length, ranges: marked }, directFd!, position, pieces);
     return true;
   }
 
   #add(
-    kind: "read" | "write" | "sync",
+    kind: TransferKind,
     pending: Pending,
     fd: number,
     position: number,
@@ -134,9 +146,15 @@ export class DirectDevice implements Disk {
       for (const [addr, count] of ranges) {
         for (const slice of memory.getSlices(addr, count)) slice.markDirty(0, slice.len);
       }
-      // What was transferred in part, or what the storage wants in another form.
-      const isDone = result === length;
-      status.writeObj(u8, isDone ? Status.ok : this.#others.execute(head, readable, writable));
+      // What was transferred in part, or what the storage wants in another form, goes by way of the
+      // page cache. An error is one: of a flush that failed, the next call would not hear again.
+      const hasFailed = result < 0 && (result !== -EINVAL || head.type === Type.flush);
+      const code = result === length
+        ? Status.ok
+        : hasFailed
+        ? Status.ioError
+        : this.#others.execute(head, readable, writable);
+      status.writeObj(u8, code);
       onEnd(chain, written);
     });
   }

@@ -33,12 +33,17 @@ const OFF_SQES = 0x1000_0000n;
 const SQE_BYTES = 64;
 const CQE_BYTES = 16;
 const FSYNC_DATASYNC = 1;
-const OPCODE = { read: 1, write: 2, sync: 3 } as const;
+const OPCODE = { read: 1, write: 2, writeThrough: 2, sync: 3 } as const;
+// linux/fs.h
+const RWF_DSYNC = 2;
 // asm-generic/mman-common.h and mman.h
 const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 // struct iovec: void *iov_base, size_t iov_len.
 const IOVEC_BYTES = 16;
+
+/** Which way, or that all that was written has to reach the storage; `writeThrough` does both. */
+export type TransferKind = keyof typeof OPCODE;
 
 /** Memory of the host that a transfer reads or writes. */
 export interface HostPiece {
@@ -109,14 +114,14 @@ export class IoUring implements Disposable {
   /**
    * Adds a transfer, for {@linkcode IoUring.submit}.
    *
-   * @param kind Which way, or that all that was written has to reach the storage.
+   * @param kind What to do.
    * @param slot A number that no transfer has that is under way, below {@linkcode IoUring.depth}.
    * @param fd The file.
    * @param position Where in it.
    * @param pieces The memory, which stays mapped until the end of the transfer.
    */
   add(
-    kind: keyof typeof OPCODE,
+    kind: TransferKind,
     slot: number,
     fd: number,
     position: number,
@@ -143,6 +148,7 @@ export class IoUring implements Disposable {
       const vector = this.#vectorsAddress + BigInt(slot * this.#maxPieces * IOVEC_BYTES);
       view.setBigUint64(sqe + 16, vector, true);
       view.setUint32(sqe + 24, pieces.length, true);
+      if (kind === "writeThrough") view.setUint32(sqe + 28, RWF_DSYNC, true);
     }
     words[array + index] = index;
     // The kernel may see the entry from here on.

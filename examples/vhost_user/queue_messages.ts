@@ -18,6 +18,7 @@ export type QueueRequest =
     readonly kick: number;
     readonly call: number | undefined;
     readonly image: Image;
+    readonly isWriteThrough: boolean;
     /** Words: how many messages are on their way to the thread; how many requests it has served. */
     readonly control: SharedArrayBuffer;
     readonly log: LogHandle | undefined;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EventFd } from "@vmm/guest-memory";
+import { type EventFd, SystemError } from "@vmm/guest-memory";
 import type { VirtqueueState } from "@vmm/guest-memory/virtio";
 import { ProtocolError } from "./vhost_error.ts";
 import { PENDING, type QueueAnswer, type QueueRequest, SERVED } from "./queue_messages.ts";
@@ -16,6 +16,8 @@ export class QueueThread implements Disposable {
   readonly #kick: EventFd;
   readonly #control = new Int32Array(new SharedArrayBuffer(8));
   readonly #answers: PromiseWithResolvers<Extract<QueueAnswer, { kind: "done" }>>[] = [];
+  // Why it has ended by itself.
+  #failure: ProtocolError | undefined;
 
   private constructor(kick: EventFd, onBroken: (message: string) => void) {
     this.#kick = kick;
@@ -28,7 +30,8 @@ export class QueueThread implements Disposable {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      for (const { reject } of this.#answers.splice(0)) reject(new ProtocolError(event.message));
+      this.#failure = new ProtocolError(`the thread of a queue has ended: ${event.message}`);
+      for (const { reject } of this.#answers.splice(0)) reject(this.#failure);
       onBroken(event.message);
     };
   }
@@ -75,12 +78,18 @@ export class QueueThread implements Disposable {
   /**
    * Ends serving: no request is in the middle then.
    *
-   * @returns How far the queue has come.
+   * @returns How far the queue has come; `undefined` where the thread has failed.
    */
   async stop(): Promise<Required<VirtqueueState> | undefined> {
-    const { state } = await this.#ask({ kind: "stop" });
-    this[Symbol.dispose]();
-    return state;
+    try {
+      const { state } = await this.#ask({ kind: "stop" });
+      return state;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return undefined;
+    } finally {
+      this[Symbol.dispose]();
+    }
   }
 
   /** Ends the thread. Use {@linkcode QueueThread.stop} where it may serve. */
@@ -89,11 +98,21 @@ export class QueueThread implements Disposable {
   }
 
   async #ask(request: QueueRequest): Promise<Extract<QueueAnswer, { kind: "done" }>> {
+    if (this.#failure !== undefined) throw this.#failure;
     const answer = Promise.withResolvers<Extract<QueueAnswer, { kind: "done" }>>();
     this.#answers.push(answer);
     Atomics.add(this.#control, PENDING, 1);
     this.#worker.postMessage(request);
-    this.#kick.write();
+    this.#wake();
     return await answer.promise;
+  }
+
+  // The descriptor is the front-end's, and may be anything. The thread looks by itself after a while.
+  #wake(): void {
+    try {
+      this.#kick.write();
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+    }
   }
 }

@@ -77,12 +77,8 @@ export class Session implements AsyncDisposable {
       using message = await connection.receive();
       if (message === undefined) return;
       this.#options.onTrace(`${nameOf(message.request)}, ${message.payload.length} bytes`);
-      const payload = await this.#handle(message);
+      const payload = await this.#answer(message, connection);
       if (payload !== undefined) await connection.reply(message, payload);
-      // What has no answer by itself has one if it is asked for: 0 is success.
-      else if (message.needsReply && hasBit(this.#protocolFeatures, ProtocolFeature.replyAck)) {
-        await connection.reply(message, Protocol.u64Payload(0n));
-      }
     }
   }
 
@@ -94,6 +90,22 @@ export class Session implements AsyncDisposable {
     }
     this.#log?.close();
     this.#table[Symbol.dispose]();
+  }
+
+  // Returns the payload of an answer, if there is one.
+  async #answer(message: Message, connection: Connection): Promise<Uint8Array | undefined> {
+    // What has no answer by itself has one if it is asked for: 0 is success.
+    const acknowledges = () => {
+      return message.needsReply && hasBit(this.#protocolFeatures, ProtocolFeature.replyAck);
+    };
+    try {
+      const payload = await this.#handle(message);
+      return payload ?? (acknowledges() ? Protocol.u64Payload(0n) : undefined);
+    } catch (error) {
+      // 1 is failure. The connection ends after it.
+      if (acknowledges()) await connection.reply(message, Protocol.u64Payload(1n));
+      throw error;
+    }
   }
 
   // Returns the payload of an answer, if the message has one by itself.
@@ -154,8 +166,8 @@ export class Session implements AsyncDisposable {
       case Request.getVringBase: {
         const { index } = Protocol.parseVringState(payload);
         const ring = this.#ring(index);
+        // It is stopped until the next kick arrives; whether it is enabled is another matter.
         await this.#stop(ring);
-        ring.isEnabled = false;
         ring.kick?.close();
         ring.kick = undefined;
         return Protocol.vringStatePayload({ index, value: ring.base });
@@ -224,11 +236,10 @@ export class Session implements AsyncDisposable {
     const ring = this.#ring(index);
     const event = hasFd ? takeEvent(message) : undefined;
     if (message.request === Request.setVringCall) {
-      const before = ring.call;
+      // The thread uses it until it has the new one.
+      using _before = ring.call;
       ring.call = event;
-      await ring.thread?.setCall(event?.fd);
-      before?.close();
-      return;
+      return await ring.thread?.setCall(event?.fd);
     }
     await this.#stop(ring);
     ring.kick?.close();
@@ -288,8 +299,11 @@ export class Session implements AsyncDisposable {
     } finally {
       closeDescriptor(fd);
     }
-    await this.#publish();
-    before?.close();
+    try {
+      await this.#publish();
+    } finally {
+      before?.close();
+    }
   }
 
   // All threads get the map and the log of now.
@@ -325,6 +339,7 @@ export class Session implements AsyncDisposable {
       },
       ...{ memory: memory.share(), log: this.#logHandle() },
       ...{ call: ring.call?.fd, image: this.#options.image },
+      isWriteThrough: !hasBit(this.#features, BlockFeature.flush),
     }, (message) => {
       this.#options.onTrace(`queue ${this.#rings.indexOf(ring)} is broken: ${message}`);
       notify(ring.error);
@@ -336,8 +351,8 @@ export class Session implements AsyncDisposable {
     if (thread === undefined) return;
     ring.thread = undefined;
     const state = await thread.stop();
-    // All that was taken is finished: requests are executed one after the other.
-    if (state !== undefined) ring.base = state.nextAvail;
+    // What was taken is given back in the order of the ring; of a broken one, what was not is left.
+    if (state !== undefined) ring.base = state.nextUsed;
   }
 }
 

@@ -291,12 +291,14 @@ export class FaultHandler {
       const { address } = served.shape;
       registerMemory(fd, address, pagesLength(served), FAULTS_OF.missing | FAULTS_OF.write);
     }
-    const copy = duplicate(fd);
     this.#tracked.add(mapping);
     this.#loading.isProtected = true;
     // A page that is being loaded unprotected would count as written.
-    while (!this.#loading.untilSeen(PATIENCE));
-    return { fd: copy, end: () => this.#untrack(mapping) };
+    if (!this.#loading.untilSeen(5 * PATIENCE)) {
+      this.#untrack(mapping);
+      throw new RegionNotTrackable(startAddr, "the thread that loads its pages does not answer");
+    }
+    return { fd: duplicate(fd), end: () => this.#untrack(mapping) };
   }
 
   #untrack(mapping: Mapping): void {

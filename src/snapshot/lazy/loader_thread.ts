@@ -63,6 +63,8 @@ export class LoaderThread {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
+      // Nobody has to wait for it.
+      state.end(this.#number);
       if (!this.#isOver) onMessage({ kind: "failed", position: 0, reason: event.message });
     };
     this.#worker.postMessage(setup);

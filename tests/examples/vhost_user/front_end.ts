@@ -10,11 +10,12 @@ import {
   GuestAddress,
   GuestMemoryMmap,
   struct,
+  u16le,
   u32le,
   u64le,
   UnixSocket,
 } from "@vmm/guest-memory";
-import { MockDriver } from "@vmm/guest-memory/virtio";
+import { MockDriver, type UsedRequest } from "@vmm/guest-memory/virtio";
 import { Status, Type } from "../../../examples/vhost_user/block_format.ts";
 import { Request } from "../../../examples/vhost_user/protocol.ts";
 
@@ -25,7 +26,8 @@ const RequestHead = struct({ type: u32le, reserved: u32le, sector: u64le });
 export const USER_ADDRESS = 0x7f00_0000_0000n;
 /** Bytes of each region. */
 export const REGION: number = 2 ** 21;
-const RING = { size: 128, base: GuestAddress(0), length: REGION, eventIdx: true };
+const SECOND = 2 ** 32;
+const RING = { size: 128, length: REGION, eventIdx: true };
 
 function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Array {
   const all = new Uint8Array(values.reduce((sum, [bytes]) => sum + bytes, 0));
@@ -41,19 +43,42 @@ function numbers(...values: [bytes: 4 | 8, value: bigint | number][]): Uint8Arra
 
 /** A front-end with a queue. */
 export class FrontEnd implements Disposable {
-  readonly socket: UnixSocket;
+  socket: UnixSocket;
   /** Two regions that are far from each other in the guest. The rings are in the first. */
-  readonly memory: GuestMemoryMmap = GuestMemoryMmap.fromRanges(
-    [[GuestAddress(0), REGION], [GuestAddress(2 ** 32), REGION]],
-    { backing: Backing.memfd() },
-  );
-  readonly driver: MockDriver = new MockDriver(this.memory, RING);
+  readonly memory: GuestMemoryMmap;
+  /** Of one of the queues. */
+  readonly driver: MockDriver;
   readonly kick: EventFd = new EventFd();
   readonly call: EventFd = new EventFd();
   readonly error: EventFd = new EventFd();
 
-  /** Connects. */
-  constructor(path: string) {
+  readonly #index: number;
+  readonly #isOwner: boolean;
+
+  /**
+   * Connects.
+   *
+   * @param to The socket; or another front-end, for one more queue of it, whose rings are in the second
+   * region.
+   * @param index The queue.
+   */
+  constructor(to: string | FrontEnd, index = 0) {
+    this.#index = index;
+    this.#isOwner = typeof to === "string";
+    this.socket = typeof to === "string" ? UnixSocket.connect(to) : to.socket;
+    this.memory = typeof to === "string"
+      ? GuestMemoryMmap.fromRanges(
+        [[GuestAddress(0), REGION], [GuestAddress(SECOND), REGION]],
+        { backing: Backing.memfd() },
+      )
+      : to.memory;
+    const base = GuestAddress(typeof to === "string" ? 0 : SECOND);
+    this.driver = new MockDriver(this.memory, { ...RING, base });
+  }
+
+  /** Leaves its device for another one, which is to be started where the used ring is. */
+  connect(path: string): void {
+    this.socket.close();
     this.socket = UnixSocket.connect(path);
   }
 
@@ -136,13 +161,14 @@ export class FrontEnd implements Disposable {
 
   /** Sets the queue up. */
   async startQueue(base = 0): Promise<void> {
-    await this.send(Request.setVringNum, numbers([4, 0], [4, RING.size]));
-    await this.send(Request.setVringBase, numbers([4, 0], [4, base]));
+    const index = this.#index;
+    await this.send(Request.setVringNum, numbers([4, index], [4, RING.size]));
+    await this.send(Request.setVringBase, numbers([4, index], [4, base]));
     await this.send(Request.setVringAddr, this.address());
-    await this.send(Request.setVringCall, numbers([8, 0]), [this.call.fd]);
-    await this.send(Request.setVringErr, numbers([8, 0]), [this.error.fd]);
-    await this.send(Request.setVringKick, numbers([8, 0]), [this.kick.fd]);
-    await this.ask(Request.setVringEnable, numbers([4, 0], [4, 1]), [], 9);
+    await this.send(Request.setVringCall, numbers([8, index]), [this.call.fd]);
+    await this.send(Request.setVringErr, numbers([8, index]), [this.error.fd]);
+    await this.send(Request.setVringKick, numbers([8, index]), [this.kick.fd]);
+    await this.enable(true);
   }
 
   /** The payload of the queue's address. */
@@ -150,7 +176,7 @@ export class FrontEnd implements Disposable {
     const { descTable, availRing, usedRing } = this.driver.state;
     const user = (address: number) => USER_ADDRESS + BigInt(address);
     return numbers(
-      [4, 0],
+      [4, this.#index],
       [4, flags],
       [8, user(descTable)],
       [8, user(usedRing)],
@@ -161,7 +187,7 @@ export class FrontEnd implements Disposable {
 
   /** Ends the queue, and returns how far it came. */
   async stopQueue(): Promise<number> {
-    const answer = await this.ask(Request.getVringBase, numbers([4, 0], [4, 0]));
+    const answer = await this.ask(Request.getVringBase, numbers([4, this.#index], [4, 0]));
     return new DataView(answer.buffer as ArrayBuffer).getUint32(4, true);
   }
 
@@ -176,6 +202,40 @@ export class FrontEnd implements Disposable {
     return this.driver.add([head, ...data], [...space, 1])!;
   }
 
+  /** Serves the queue, or does not. */
+  async enable(isEnabled: boolean): Promise<void> {
+    const payload = numbers([4, this.#index], [4, isEnabled ? 1 : 0]);
+    await this.ask(Request.setVringEnable, payload, [], 9);
+  }
+
+  /**
+   * Moves the data of a request that was added into the second region, where it can be aligned as
+   * storage wants it. The queue must not be served meanwhile, as the device would see the request
+   * before.
+   *
+   * @param head What {@linkcode FrontEnd.add} returned.
+   * @param places Offsets in the region, for each buffer between the header and the status.
+   */
+  place(head: number, ...places: number[]): void {
+    placeBuffers(this.memory, this.driver, head, places.map((at) => SECOND + at));
+  }
+
+  /** Bytes of the second region. */
+  bytesAt(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    this.memory.readSlice(bytes, GuestAddress(SECOND + offset));
+    return bytes;
+  }
+
+  /** Waits for the next request that the device gives back. */
+  async nextUsed(): Promise<UsedRequest> {
+    for (;;) {
+      const used = this.driver.takeUsed();
+      if (used !== undefined) return used;
+      await this.call.wait();
+    }
+  }
+
   /** Makes a request, and waits for its end. */
   async request(
     type: number,
@@ -185,11 +245,7 @@ export class FrontEnd implements Disposable {
   ): Promise<Uint8Array> {
     this.add(type, sector, data, space);
     this.kick.write();
-    for (;;) {
-      const used = this.driver.takeUsed();
-      if (used !== undefined) return used.written;
-      await this.call.wait();
-    }
+    return (await this.nextUsed()).written;
   }
 
   /** Writes to the disk. */
@@ -207,9 +263,29 @@ export class FrontEnd implements Disposable {
 
   /** Closes everything. */
   [Symbol.dispose](): void {
-    this.socket.close();
     for (const event of [this.kick, this.call, this.error]) event.close();
+    if (!this.#isOwner) return;
+    this.socket.close();
     this.memory.close();
+  }
+}
+
+const Descriptor = struct({ addr: u64le, len: u32le, flags: u16le, next: u16le });
+
+/** Moves the buffers of a request that the device has not seen yet, but for the first and the last. */
+export function placeBuffers(
+  memory: GuestMemoryMmap,
+  driver: MockDriver,
+  head: number,
+  places: readonly number[],
+): void {
+  let at = head;
+  const place = () => GuestAddress(driver.state.descTable + at * Descriptor.byteLength);
+  for (const addr of places) {
+    at = memory.readObj(Descriptor, place()).next;
+    const descriptor = memory.readObj(Descriptor, place());
+    if (descriptor.flags % 2 === 0) throw new Error("The last buffer has the status");
+    memory.writeObj(Descriptor, { ...descriptor, addr: BigInt(addr) }, place());
   }
 }
 
