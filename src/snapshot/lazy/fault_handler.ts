@@ -43,7 +43,8 @@ export interface LazyOptions extends LoadOptions {
   readonly userModeOnly?: boolean;
   /**
    * Whether a thread of this process loads the pages. True by default. Without, another process has to
-   * do it: send it {@linkcode FaultHandler.fd} and {@linkcode FaultHandler.ranges}.
+   * do it: send it {@linkcode FaultHandler.fd} and {@linkcode FaultHandler.ranges}, for a
+   * {@linkcode FaultServer}.
    */
   readonly thread?: boolean;
 }
@@ -135,7 +136,8 @@ export function trackLoading(mapping: Mapping, startAddr: GuestAddress): LoadTra
  * loading ends too, and whoever touches a page waits for ever.
  *
  * It ends with the memory: when that is closed, and no other thread holds it. A program does not end
- * before. The file is read by the kernel alone: a file that is cut off is an error, no `SIGBUS`.
+ * before, unless another process loads. The file is read by the kernel alone: a file that is cut off
+ * is an error, no `SIGBUS`.
  */
 export class FaultHandler {
   static {
