@@ -96,7 +96,8 @@ function choose(candidates: readonly Candidate[]): Candidate {
   if (others.every(({ kind }) => first.isRegular && kind === first.kind)) return first;
   const all = [first, ...others].map(({ fd, access }) => `${fd} (${access})`).join(", ");
   throw new TypeError(
-    `Cannot find the descriptor of the file: it may be any of ${all}, pass a raw fd`,
+    `Cannot find the descriptor of the file: it may be any of ${all}. Open the file once, or pass ` +
+      "a raw fd, as openSync of node:fs returns it",
   );
 }
 

@@ -34,7 +34,8 @@ export async function serve(
 ): Promise<void> {
   using file = Deno.openSync(options.mem);
   using listener = UnixSocket.listen(options.socket);
-  console.log(`listening on ${options.socket} for ${options.mem}`);
+  console.log(`pages of ${options.mem}`);
+  console.log(`listening on ${options.socket}`);
   onListening(listener);
   for (;;) {
     let socket;

@@ -119,12 +119,12 @@ function printResult(reports: readonly TouchReport[]): boolean {
   const times = Float64Array.from(reports.flatMap(({ times }) => [...times])).sort();
   const at = (share: number) => times[Math.floor(share * (times.length - 1))]!.toFixed(1);
   console.log(
-    `${times.length.toLocaleString("en-US")} first touches: median ${at(0.5)} us, p95 ${
+    `${times.length.toLocaleString("en-US")} first touches: median ${at(0.5)} µs, p95 ${
       at(0.95)
-    } us`,
+    } µs`,
   );
   const isRight = reports.every(({ found, expected }) => found === expected);
-  const digests = reports.map(({ found }) => found.slice(0, 16)).join(", ");
+  const digests = reports.map(({ found }) => found.slice(0, 12)).join(", ");
   console.log(
     isRight
       ? `all pages are those of the file (SHA-256 ${digests})`

@@ -11,15 +11,16 @@ import type { Accelerator } from "./qemu_arguments.ts";
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task guest [options]
 
-Boots Linux in QEMU to a shell on this terminal. Its disk, /dev/vda, is served by
-another process over vhost-user: the device of this repository, which reads and
-writes the guest's memory through this library. "poweroff" in the guest or Ctrl-C
-ends all of it.
+Boots Linux in QEMU to a shell on this terminal. Its disk, /dev/vda, is served
+by another process over vhost-user: the device of this repository, which reads
+and writes the guest's memory through this library. "poweroff" in the guest or
+Ctrl-C ends all of it.
 
-QEMU, a kernel and the guest's commands are Debian's packages (Debian 12 or later
-on x86_64). What the machine does not have is downloaded by apt and unpacked in
-target/guest: nothing is installed, and no rights are needed. The first start says
-what, and how large it is, and asks. To remove all of it, remove that folder.
+QEMU, a kernel and the guest's commands are Debian's packages (Debian 12 or
+later on x86_64). What the machine does not have is downloaded by apt and
+unpacked in target/guest: nothing is installed, and no rights are needed. The
+first start lists what it will download, with sizes, and asks. To remove all of
+it, remove that folder.
 
 Options:
   --image FILE      The file that is the disk; by default an empty one of 64 MiB
@@ -32,19 +33,20 @@ Options:
   --direct          Let the device go past the host's page cache
   --accel NAME      kvm, or tcg, QEMU's own translation; by default kvm where a
                     guest boots on it within 20 s
-  --test            Run the checks in the guest in place of the shell, and print a
-                    table (with fio, compiled from Debian's source)
-  --only NAMES      Some of the checks, with commas between: read, files, verify,
-                    kill, plug, migrate, control
+  --test            Run the checks in the guest in place of the shell, and print
+                    a table (with fio, compiled from Debian's source)
+  --only NAMES      With --test: some of the checks, with commas between: read,
+                    files, verify, kill, plug, migrate, control
   --bench           Compare the three devices in one guest by fio, and print a
                     table (images in /dev/shm and on the disk: about 5 minutes)
-  --rounds N        Rounds of --bench, from 1 to 20; 3 by default
-  --json            Print all that --bench has measured as JSON, in place of the table
+  --rounds N        With --bench: rounds, from 1 to 20; 3 by default
+  --json            With --bench: print all that was measured as JSON, in place
+                    of the table
   --yes             Do not ask
   -h, --help        Show this text
 
-Exit status: 0; 1 if a check failed; 2 if the arguments make no sense or the guest
-cannot be started; 130 after Ctrl-C.`;
+Exit status: 0; 1 if a check failed; 2 if the arguments make no sense or the
+guest cannot be started; 130 after Ctrl-C.`;
 
 const CHECKS = ["read", "files", "verify", "kill", "plug", "migrate", "control"] as const;
 const ACCELERATORS = ["kvm", "tcg"] as const;

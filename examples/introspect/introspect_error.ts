@@ -18,6 +18,9 @@ export class IntrospectError extends Error {
  * @returns The line, or `undefined` where the error is a defect and its stack is wanted.
  */
 export function reasonToStop(error: unknown): string | undefined {
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return `${error.message}: only QEMU's user, or root, may look into it`;
+  }
   const isExpected = error instanceof IntrospectError || error instanceof LibcUnavailable ||
     error instanceof SystemError || error instanceof MmapRegionError ||
     error instanceof GuestMemoryError || error instanceof Deno.errors.NotCapable ||

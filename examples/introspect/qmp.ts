@@ -56,7 +56,7 @@ const PART =
   /^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom)\): (\S+)(?: @([0-9a-f]+))?/;
 
 async function humanCommand(path: string, command: string): Promise<string> {
-  using connection = await Deno.connect({ transport: "unix", path });
+  using connection = await connect(path);
   const late = setTimeout(() => connection.close(), PATIENCE);
   try {
     const messages = linesOf(connection);
@@ -81,6 +81,15 @@ async function humanCommand(path: string, command: string): Promise<string> {
     throw error;
   } finally {
     clearTimeout(late);
+  }
+}
+
+async function connect(path: string): Promise<Deno.Conn> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new IntrospectError(`cannot connect to QEMU's monitor at ${path}: ${reason}`);
   }
 }
 

@@ -68,13 +68,14 @@ export function formatTail(report: Report, paint: Paint): string[] {
   const [source, destination] = sha256;
   return [
     "",
-    `downtime     ${paint("bold", duration(ms))}  ${paint("dim", `(${parts.join(", ")})`)}`,
+    `downtime     ${paint("bold", duration(ms))}`,
+    `             ${paint("dim", parts.join(", "))}`,
     `absent       ${sizeText(size - resident)} of the destination, never sent`,
     `guest        ${count(steps, "write")} here, then ${
       (stepsThere - steps).toLocaleString("en-US")
     } there`,
-    `source       SHA-256 ${source}`,
-    `destination  SHA-256 ${destination}`,
+    `SHA-256 here   ${source}`,
+    `SHA-256 there  ${destination}`,
     ok ? paint("green", "the memory is the same") : paint("red", "the memory DIFFERS"),
   ];
 }

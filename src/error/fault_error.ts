@@ -62,7 +62,7 @@ export class RestoreUnfinished extends SnapshotError {
   constructor(readonly startAddr: GuestAddress) {
     super(
       `Cannot write a snapshot: the region at ${hex(startAddr)} is still being loaded, wait for ` +
-        "FaultHandler.of(memory).done",
+        "FaultHandler.of(memory).done, after restart() where another process loads it",
     );
   }
 }

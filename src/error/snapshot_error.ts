@@ -77,7 +77,8 @@ const differences: Record<MismatchedProperty, Difference> = {
     `it has ${found} bytes, not ${expected}: it may be unfinished, or of other memory`,
   sha256: (expected, found) => `its SHA-256 is ${found}, not ${expected}: it was changed`,
   generation: (expected, found) =>
-    `it belongs to generation ${found} of the guest's memory, not ${expected}`,
+    `it belongs to generation ${found} of the guest's memory, not ${expected}: apply diffs in the ` +
+    "order in which they were written",
   regions: (expected, found) => `its regions are others: ${found} in place of ${expected}`,
 };
 

@@ -25,7 +25,8 @@ export function setTakeBarrier(call: () => void): void {
  * marks. Other threads may write meanwhile then: a reader of the pages either sees a write, or the
  * write marks its page again. Elsewhere, stop the writers first.
  *
- * @param memory The memory. Regions that are not tracked have no marks.
+ * @param memory The memory. Regions without a bitmap have no marks: nothing of them is in the set, nor
+ * in a diff.
  * @returns What was dirty. Call `putBack` if using it failed.
  * @throws {SystemError} The kernel refuses `membarrier`: nothing was taken then.
  * @throws {TypeError} A region's bitmap is neither an {@linkcode AtomicBitmap} nor a slice of one:

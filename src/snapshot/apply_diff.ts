@@ -107,7 +107,7 @@ export async function applyDiff(
   }
   if (to.size !== length && !TargetFile.isUnfinishedUpdate(to.size, length)) {
     throw manifests === undefined
-      ? new SnapshotMismatch("the diff", to.size, length)
+      ? new SnapshotMismatch(`the diff as a ${form} one`, to.size, length)
       : new SnapshotMismatch("the snapshot", length, to.size);
   }
   using hash = sha256 ? new WrittenHash(target, length) : undefined;

@@ -17,6 +17,7 @@ import type { MmapOptions } from "../backend/mmap/mmap_options.ts";
 import { memoryOf } from "../backend/mmap/mmap_region.ts";
 import type { Bitmap } from "../bitmap/bitmap.ts";
 import { OptionRefused } from "../error/mmap_region_error.ts";
+import { NoMemoryRegion } from "../error/region_collection_error.ts";
 import { SnapshotMismatch } from "../error/snapshot_error.ts";
 import { AccessDenied } from "../error/volatile_memory_error.ts";
 import { checkCount, shown } from "../text/argument.ts";
@@ -134,6 +135,7 @@ export function restore<B extends Bitmap = Bitmap>(
     checkCount(size, "size");
     return [startAddr, size];
   });
+  if (own.length === 0) throw new NoMemoryRegion("Cannot restore memory: there is no range");
   const { length } = layoutOf(own.map(([startAddr, len]) => ({ startAddr, len })));
   // Bitmaps are made by the caller's code, which may close the file.
   const fd = duplicate(new FileOffset(file).fd);

@@ -21,7 +21,7 @@ Deno.test("errors of page faults say what was asked, and what to do", () => {
     [
       new RestoreUnfinished(gpa(0x1000)),
       "Cannot write a snapshot: the region at 0x1000 is still being loaded, wait for " +
-      "FaultHandler.of(memory).done",
+      "FaultHandler.of(memory).done, after restart() where another process loads it",
     ],
   ] as const;
   for (const [error, message] of errors) {

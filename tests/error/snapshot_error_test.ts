@@ -45,7 +45,9 @@ Deno.test("SnapshotMismatch says which property differs", () => {
   const messages = {
     length: "it has b bytes, not a: it may be unfinished, or of other memory",
     sha256: "its SHA-256 is b, not a: it was changed",
-    generation: "it belongs to generation b of the guest's memory, not a",
+    generation:
+      "it belongs to generation b of the guest's memory, not a: apply diffs in the order in " +
+      "which they were written",
     regions: "its regions are others: b in place of a",
   };
   for (const [property, message] of Object.entries(messages)) {

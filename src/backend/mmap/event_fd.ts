@@ -60,7 +60,9 @@ export class EventFd implements Disposable {
 
   /**
    * Takes over a counter, such as one that came with a message. It is made close-on-exec, and
-   * non-blocking for every process that has it.
+   * non-blocking for every process that has it. Where another object of this process has the same
+   * descriptor, as in the thread that sent it to a Worker, only one of the two may close it, and not
+   * before the other has ended.
    *
    * @param fd Its descriptor. If this throws, it is still the caller's.
    * @throws {RangeError} It is not an integer from 0.

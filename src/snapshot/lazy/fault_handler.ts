@@ -43,7 +43,8 @@ export interface LazyOptions extends LoadOptions {
   readonly userModeOnly?: boolean;
   /**
    * Whether a thread of this process loads the pages. True by default. Without, another process has to
-   * do it: send it {@linkcode FaultHandler.fd} and {@linkcode FaultHandler.ranges}.
+   * do it: send it {@linkcode FaultHandler.fd} and {@linkcode FaultHandler.ranges}, for a
+   * {@linkcode FaultServer}.
    */
   readonly thread?: boolean;
 }
@@ -135,7 +136,8 @@ export function trackLoading(mapping: Mapping, startAddr: GuestAddress): LoadTra
  * loading ends too, and whoever touches a page waits for ever.
  *
  * It ends with the memory: when that is closed, and no other thread holds it. A program does not end
- * before. The file is read by the kernel alone: a file that is cut off is an error, no `SIGBUS`.
+ * before, unless another process loads. The file is read by the kernel alone: a file that is cut off
+ * is an error, no `SIGBUS`.
  */
 export class FaultHandler {
   static {
@@ -209,18 +211,22 @@ export class FaultHandler {
 
   /**
    * Settles when all pages are loaded. It is rejected when a page cannot be loaded, or the memory is
-   * closed before. Nobody has to wait for it.
+   * closed before. Nobody has to wait for it. What another process loads is not seen here: it settles
+   * after {@linkcode FaultHandler.restart} only.
    */
   get done(): Promise<void> {
     return this.#loading.done;
   }
 
-  /** How far loading is, holes included, in bytes of the file. */
+  /**
+   * How far loading is, holes included, in bytes of the file. What another process loads is not seen
+   * here.
+   */
   get progress(): TransferProgress {
     return this.#loading.progress;
   }
 
-  /** How many faults were answered. */
+  /** How many faults were answered, by threads of this process. */
   get faults(): number {
     return this.#loading.faults;
   }

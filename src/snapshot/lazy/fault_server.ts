@@ -24,6 +24,30 @@ import type { LoadedRange } from "./page_loader.ts";
  *
  * The memory's process keeps the descriptor too: should this process end, whoever touches a page waits
  * until another one serves.
+ *
+ * @example
+ * Both sides, here in one process
+ *
+ * ```ts
+ * import { capabilities, GuestAddress } from "@vmm/guest-memory";
+ * import { FaultHandler, FaultServer, restore } from "@vmm/guest-memory/snapshot";
+ *
+ * const path = Deno.makeTempFileSync();
+ * Deno.truncateSync(path, 2 ** 20);
+ * if (capabilities().calls.pageFaults.available) {
+ *   using file = Deno.openSync(path);
+ *   const ranges = [[GuestAddress(0), 2 ** 20]] as const;
+ *   using memory = restore(ranges, file, { mode: "lazy", thread: false });
+ *   const handler = FaultHandler.of(memory);
+ *   // Send these to the other process: the numbers as JSON, the descriptor by UnixSocket.
+ *   using server = new FaultServer(handler.fd, handler.ranges, file);
+ *   await server.done;
+ *   // Takes what is left, the holes: the memory needs no server from then on.
+ *   handler.restart();
+ *   await handler.done;
+ * }
+ * Deno.removeSync(path);
+ * ```
  */
 export class FaultServer implements Disposable {
   readonly #userfaultfd: OwnedDescriptor;
@@ -83,9 +107,11 @@ export class FaultServer implements Disposable {
   }
 
   /**
-   * Settles when all pages are loaded: faults of holes are served until the server is closed. It is
-   * rejected when a page cannot be loaded, the memory's process has ended, or the server is closed
-   * before. That a process has ended shows when a page is loaded, and not otherwise.
+   * Settles when all data is loaded. Holes are not: the server answers faults of them until it is
+   * closed, and without it whoever touches one waits. So keep it until the memory's process has ended,
+   * or until that has called {@linkcode FaultHandler.restart}. It is rejected when a page cannot be
+   * loaded, the memory's process has ended, or the server is closed before. That a process has ended
+   * shows when a page is loaded, and not otherwise.
    */
   get done(): Promise<void> {
     return this.#loading.done;

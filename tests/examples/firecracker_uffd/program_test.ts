@@ -23,7 +23,7 @@ lazyTest("the demonstration kills a handler, and another one loads the rest", as
   ];
   for (const text of wanted) assertStringIncludes(stdout, text);
   assertMatch(stdout, /^handler 2 {2}VMM \d+: ended after .+ 48 MiB of 48 MiB loaded$/m);
-  assertMatch(stdout, /^vmm {8}12,288 first touches: median [\d.]+ us, p95 [\d.]+ us$/m);
+  assertMatch(stdout, /^vmm {8}12,288 first touches: median [\d.]+ µs, p95 [\d.]+ µs$/m);
   assertEquals(leftovers(), before);
 });
 
