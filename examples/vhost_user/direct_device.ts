@@ -6,7 +6,9 @@
 import {
   GuestAddress,
   type GuestMemoryMmap,
+  type GuestRegionMmap,
   type MemoryRegionAddress,
+  NoBitmap,
   u8,
 } from "@vmm/guest-memory";
 import type { DescriptorChain, ReadablePart, WritablePart } from "@vmm/guest-memory/virtio";
@@ -39,8 +41,14 @@ interface Pending {
   /** Bytes that it transfers. */
   readonly length: number;
   /** Where a read goes to, for the dirty log. */
-  readonly ranges: readonly (readonly [GuestAddress, number])[];
-  readonly memory: GuestMemoryMmap;
+  readonly pieces: readonly Piece[];
+}
+
+/** A part of a region. */
+interface Piece extends HostPiece {
+  readonly region: GuestRegionMmap;
+  /** Where it begins in the region. */
+  readonly offset: number;
 }
 
 /**
@@ -54,6 +62,8 @@ export class DirectDevice implements Disk {
   readonly #ring: IoUring;
   readonly #pending: (Pending | undefined)[] = Array(DEPTH).fill(undefined);
   readonly #free: number[] = Array.from({ length: DEPTH }, (_, slot) => slot);
+  // Where regions begin in the host. To ask takes longer than the rest of a request.
+  readonly #starts = new WeakMap<GuestRegionMmap, number>();
 
   /**
    * Over an image.
@@ -85,31 +95,30 @@ export class DirectDevice implements Disk {
     if (written === 0) return 0; // No place for a status.
     const status = writable.splitAt(written - 1);
     const head = headOf(readable);
-    const common = { chain, readable, writable, status, written, memory };
-    if (head !== undefined && this.#begin({ ...common, head })) return undefined;
+    const common = { chain, readable, writable, status, written };
+    if (head !== undefined && this.#begin({ ...common, head }, memory)) return undefined;
     status.writeObj(u8, this.#others.execute(head, readable, writable));
     return written;
   }
 
   // Returns whether the storage can do it.
-  #begin(request: Omit<Pending, "length" | "ranges">): boolean {
-    const { head: { type, sector }, readable, writable, memory } = request;
+  #begin(request: Omit<Pending, "length" | "pieces">, memory: GuestMemoryMmap): boolean {
+    const { head: { type, sector }, readable, writable } = request;
     const { isReadOnly, directFd, fd, size } = this.#image;
     if (isReadOnly && type !== Type.in) return false;
     if (type === Type.flush) {
-      this.#add("sync", { ...request, length: 0, ranges: [] }, fd, 0, []);
+      this.#add("sync", { ...request, length: 0, pieces: [] }, fd, 0, []);
       return true;
     }
     if (type !== Type.in && type !== Type.out) return false;
     const part = type === Type.in ? writable : readable;
     const length = part.remaining;
     const position = Number(sector) * SECTOR;
-    const ranges = part.ranges();
-    const pieces = piecesOf(memory, ranges);
+    const pieces = this.#piecesOf(memory, part.ranges());
     if (length === 0 || position + length > size || pieces === undefined) return false;
     const kind = type === Type.in ? "read" : this.#isWriteThrough ? "writeThrough" : "write";
-    const marked = type === Type.in ? ranges : [];
-    this.#add(kind, { ...request, length, ranges: marked }, directFd!, position, pieces);
+    const marked = type === Type.in ? pieces : [];
+    this.#add(kind, { ...request, length, pieces: marked }, directFd!, position, pieces);
     return true;
   }
 
@@ -139,12 +148,12 @@ export class DirectDevice implements Disk {
 
   #take(onEnd: OnEnd): void {
     this.#ring.forEnded((slot, result) => {
-      const { chain, head, readable, writable, status, written, length, ranges, memory } = this
+      const { chain, head, readable, writable, status, written, length, pieces } = this
         .#pending[slot]!;
       this.#pending[slot] = undefined;
       this.#free.push(slot);
-      for (const [addr, count] of ranges) {
-        for (const slice of memory.getSlices(addr, count)) slice.markDirty(0, slice.len);
+      for (const { region: { bitmap }, offset, length } of pieces) {
+        if (bitmap !== NoBitmap) bitmap.markDirty(offset, length);
       }
       // What was transferred in part, or what the storage wants in another form, goes by way of the
       // page cache. An error is one: of a flush that failed, the next call would not hear again.
@@ -159,29 +168,37 @@ export class DirectDevice implements Disk {
     });
   }
 
+  // Where ranges of a guest are in the host; undefined where the storage cannot use them.
+  #piecesOf(
+    memory: GuestMemoryMmap,
+    ranges: readonly (readonly [GuestAddress, number])[],
+  ): Piece[] | undefined {
+    const pieces: Piece[] = [];
+    for (const [addr, count] of ranges) {
+      for (let at: number = addr; at < addr + count;) {
+        const region = memory.findRegion(GuestAddress(at));
+        if (region === undefined || pieces.length === MAX_PIECES) return undefined;
+        const offset = at - region.startAddr;
+        const length = Math.min(addr + count - at, region.len - offset);
+        const address = this.#startOf(region) + offset;
+        if (address % SECTOR !== 0 || length % SECTOR !== 0) return undefined;
+        pieces.push({ address, length, region, offset });
+        at += length;
+      }
+    }
+    return pieces;
+  }
+
+  #startOf(region: GuestRegionMmap): number {
+    const known = this.#starts.get(region);
+    if (known !== undefined) return known;
+    const start = Number(region.getHostAddress(0 as MemoryRegionAddress));
+    this.#starts.set(region, start);
+    return start;
+  }
+
   /** Ends the ring. Nothing may be under way. */
   [Symbol.dispose](): void {
     this.#ring[Symbol.dispose]();
   }
-}
-
-// Where ranges of a guest are in the host; undefined where the storage cannot use them.
-function piecesOf(
-  memory: GuestMemoryMmap,
-  ranges: readonly (readonly [GuestAddress, number])[],
-): HostPiece[] | undefined {
-  const pieces: HostPiece[] = [];
-  for (const [addr, count] of ranges) {
-    for (let at: number = addr; at < addr + count;) {
-      const region = memory.findRegion(GuestAddress(at));
-      if (region === undefined || pieces.length === MAX_PIECES) return undefined;
-      const offset = at - region.startAddr;
-      const length = Math.min(addr + count - at, region.len - offset);
-      const address = region.getHostAddress(offset as MemoryRegionAddress);
-      if (address % BigInt(SECTOR) !== 0n || length % SECTOR !== 0) return undefined;
-      pieces.push({ address, length });
-      at += length;
-    }
-  }
-  return pieces;
 }

@@ -47,7 +47,7 @@ export type TransferKind = keyof typeof OPCODE;
 
 /** Memory of the host that a transfer reads or writes. */
 export interface HostPiece {
-  readonly address: bigint;
+  readonly address: number;
   readonly length: number;
 }
 
@@ -65,8 +65,8 @@ export class IoUring implements Disposable {
   readonly #sq: { readonly tail: number; readonly mask: number; readonly array: number };
   readonly #cq: { readonly head: number; readonly tail: number; readonly mask: number };
   // A vector for each transfer.
-  readonly #vectors: BigUint64Array;
-  readonly #vectorsAddress: bigint;
+  readonly #vectors: Uint32Array<ArrayBuffer>;
+  readonly #vectorsAddress: number;
   readonly #maxPieces: number;
   #unsubmitted = 0;
 
@@ -96,8 +96,8 @@ export class IoUring implements Disposable {
     this.#cqes = new DataView(this.#rings.buffer, cqes!, CQE_BYTES * cqEntries);
     this.#sq = { tail: tail! / 4, mask: mask! / 4, array: array! / 4 };
     this.#cq = { head: cqHead! / 4, tail: cqTail! / 4, mask: cqMask! / 4 };
-    this.#vectors = new BigUint64Array(depth * maxPieces * 2);
-    this.#vectorsAddress = Deno.UnsafePointer.value(Deno.UnsafePointer.of(this.#vectors));
+    this.#vectors = new Uint32Array(depth * maxPieces * IOVEC_BYTES / 4);
+    this.#vectorsAddress = Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(this.#vectors)));
   }
 
   /** Makes an eventfd count the transfers that end. */
@@ -127,10 +127,13 @@ export class IoUring implements Disposable {
     position: number,
     pieces: readonly HostPiece[],
   ): void {
-    const first = slot * this.#maxPieces * 2;
-    for (const [i, { address, length }] of pieces.entries()) {
-      this.#vectors[first + 2 * i] = address;
-      this.#vectors[first + 2 * i + 1] = BigInt(length);
+    let word = slot * this.#maxPieces * IOVEC_BYTES / 4;
+    for (const { address, length } of pieces) {
+      this.#vectors[word] = address;
+      this.#vectors[word + 1] = address / 2 ** 32;
+      this.#vectors[word + 2] = length;
+      this.#vectors[word + 3] = length / 2 ** 32;
+      word += IOVEC_BYTES / 4;
     }
     const words = this.#words;
     const { tail, mask, array } = this.#sq;
@@ -138,15 +141,14 @@ export class IoUring implements Disposable {
     const index = at & words[mask]!;
     const sqe = index * SQE_BYTES;
     const view = this.#sqes;
-    for (let byte = 0; byte < SQE_BYTES; byte += 8) view.setBigUint64(sqe + byte, 0n, true);
+    for (let byte = 0; byte < SQE_BYTES; byte += 4) view.setUint32(sqe + byte, 0, true);
     view.setUint8(sqe, OPCODE[kind]);
     view.setInt32(sqe + 4, fd, true);
-    view.setBigUint64(sqe + 32, BigInt(slot), true);
+    view.setUint32(sqe + 32, slot, true);
     if (kind === "sync") view.setUint32(sqe + 28, FSYNC_DATASYNC, true);
     else {
-      view.setBigUint64(sqe + 8, BigInt(position), true);
-      const vector = this.#vectorsAddress + BigInt(slot * this.#maxPieces * IOVEC_BYTES);
-      view.setBigUint64(sqe + 16, vector, true);
+      setNumber(view, sqe + 8, position);
+      setNumber(view, sqe + 16, this.#vectorsAddress + slot * this.#maxPieces * IOVEC_BYTES);
       view.setUint32(sqe + 24, pieces.length, true);
       if (kind === "writeThrough") view.setUint32(sqe + 28, RWF_DSYNC, true);
     }
@@ -197,6 +199,12 @@ export class IoUring implements Disposable {
     }
     libc().close(this.#fd);
   }
+}
+
+// As two halves: an object for each large number would take longer.
+function setNumber(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value, true);
+  view.setUint32(at + 4, value / 2 ** 32, true);
 }
 
 interface Mapped {
