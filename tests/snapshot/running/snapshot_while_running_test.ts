@@ -23,7 +23,9 @@ import {
   type RunningSnapshotOptions,
   SnapshotFailed,
   SnapshotMismatch,
+  SnapshotRefused,
   snapshotWhileRunning,
+  type TransferProgress,
   writeSnapshot,
   WriteTracker,
 } from "../../../src/snapshot/mod.ts";
@@ -113,9 +115,17 @@ lazyTest("progress is reported; what it throws, and a signal, end the snapshot",
   memory.fill(gpa(0), 2 ** 26, 1);
   using file = scratchFile();
   const ranges = [[gpa(0), 2 ** 26]] as const;
-  const seen: number[] = [];
-  await snapshotWhileRunning(memory, file.fd, { onProgress: ({ bytes }) => seen.push(bytes) });
-  assertEquals(seen.length, 4);
+  for (const sha256 of [false, true]) {
+    const seen: number[] = [];
+    const steps = sha256 ? 2 ** 27 : 2 ** 26;
+    const onProgress = ({ bytes, total }: TransferProgress) => {
+      assertEquals(total, steps);
+      seen.push(bytes);
+    };
+    await snapshotWhileRunning(memory, file.fd, { sha256, onProgress });
+    assertEquals(seen, seen.toSorted((a, b) => a - b));
+    assertEquals([seen.length >= 4, seen.at(-1)], [true, steps]);
+  }
   const endings: [RunningSnapshotOptions, unknown][] = [];
   const error = new Error("enough");
   endings.push([{
@@ -246,6 +256,40 @@ lazyTest("permissions are not taken away while the thread reads the memory", asy
     mmap.protect(Permissions.ReadWrite);
   }
 });
+
+lazyTest(
+  "a signal that is raised before the guest is paused leaves it and the file alone",
+  async () => {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+    using file = scratchFile();
+    await snapshotWhileRunning(memory, file.fd);
+    const before = file.content;
+    const aborting = new AbortController();
+    let pauses = 0;
+    const pause = () => void pauses++;
+    const running = snapshotWhileRunning(memory, file.fd, { signal: aborting.signal, pause });
+    // Its thread starts.
+    aborting.abort(new Error("enough"));
+    await assertRejects(() => running, Error, "enough");
+    assertEquals([pauses, file.content], [0, before]);
+  },
+);
+
+lazyTest(
+  "snapshotWhileRunning() refuses the file of a region, and one that is mapped",
+  async () => {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]], { backing: Backing.memfd() });
+    const { fd } = memory.describe()[0]!;
+    await assertRejects(() => snapshotWhileRunning(memory, fd!), SnapshotRefused, "maps it");
+    using file = scratchFile();
+    await snapshotWhileRunning(memory, file.fd);
+    using restored = restore([[gpa(0), 4 * PAGE]], file.fd, { mode: "copyOnWrite" });
+    using other = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+    const running = () => snapshotWhileRunning(other, file.fd);
+    await assertRejects(running, SnapshotRefused, "this process maps it");
+    assertEquals(restored.isZero(gpa(0), 4 * PAGE), true);
+  },
+);
 
 lazyTest("snapshotWhileRunning() refuses memory that two regions have", async () => {
   const mmap = new MmapRegion(4 * PAGE);
