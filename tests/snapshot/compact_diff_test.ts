@@ -22,6 +22,7 @@ import {
   writeDiff,
   writeSnapshot,
 } from "../../src/snapshot/mod.ts";
+import { readHead } from "../../src/snapshot/compact_diff.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { gpa } from "../support/values.ts";
@@ -508,4 +509,21 @@ linuxTest("writeDiff() in the compact form keeps memory mapped until it is writt
   const { runs } = naiveRead(diff.content);
   assertEquals(runs.length, 1);
   assertEquals(runs[0]![1], new Uint8Array(8 * PAGE).fill(1, 0, 4 * PAGE).fill(2, 4 * PAGE));
+});
+
+linuxTest("readHead() takes the smallest pages, and a run for each of them", () => {
+  using file = scratchFile();
+  const runs = [0, 512, 512, 1024, 1024, 1034];
+  const bytes = new Uint8Array(512 + 1034);
+  bytes.set(new TextEncoder().encode("VMMDIFF"));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(8, 1, true);
+  view.setUint32(12, 512, true);
+  const table = [0, 512, 512, 512, 1024, 10];
+  for (const [index, value] of [1034, 3, 512, ...table].entries()) {
+    view.setBigUint64(16 + 8 * index, BigInt(value), true);
+  }
+  Deno.writeFileSync(file.path, bytes);
+  const head = readHead(file.fd, bytes.length);
+  assertEquals(head, { length: 1034, runs, dataStart: 512, fileLength: 512 + 1034 });
 });
