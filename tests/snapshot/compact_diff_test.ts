@@ -22,7 +22,8 @@ import {
   writeDiff,
   writeSnapshot,
 } from "../../src/snapshot/mod.ts";
-import { readHead } from "../../src/snapshot/compact_diff.ts";
+import { compactDiffOf, readHead, writeHead } from "../../src/snapshot/compact_diff.ts";
+import { PackedOutput } from "../../src/snapshot/packed_output.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { gpa } from "../support/values.ts";
@@ -526,4 +527,17 @@ linuxTest("readHead() takes the smallest pages, and a run for each of them", () 
   Deno.writeFileSync(file.path, bytes);
   const head = readHead(file.fd, bytes.length);
   assertEquals(head, { length: 1034, runs, dataStart: 512, fileLength: 512 + 1034 });
+});
+
+linuxTest("writeHead() and readHead() take tables that are written in several calls", () => {
+  using file = scratchFile();
+  const count = 2 ** 16 + 2;
+  const runs = Array.from({ length: 2 * count }, (_, i) => i * PAGE);
+  const diff = compactDiffOf(2 * count * PAGE, runs);
+  writeHead(new PackedOutput(file.fd), diff);
+  Deno.truncateSync(file.path, diff.fileLength);
+  const head = readHead(file.fd, diff.fileLength);
+  // Equality of long arrays takes long to show.
+  assertEquals([head.runs.length, head.runs.findIndex((at, i) => at !== runs[i])], [2 * count, -1]);
+  assertEquals([head.dataStart, head.fileLength], [diff.dataStart, diff.fileLength]);
 });
