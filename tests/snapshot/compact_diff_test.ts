@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   AtomicBitmap,
@@ -8,6 +8,7 @@ import {
   GuestMemoryHeap,
   GuestMemoryMmap,
   type GuestMemoryRegion,
+  InvalidGuestAddress,
   SystemError,
   takeDirty,
 } from "../../mod.ts";
@@ -23,6 +24,8 @@ import {
   writeSnapshot,
 } from "../../src/snapshot/mod.ts";
 import { compactDiffOf, readHead, writeHead } from "../../src/snapshot/compact_diff.ts";
+import { fileRunsOf } from "../../src/snapshot/file_runs.ts";
+import { layoutOf } from "../../src/snapshot/layout.ts";
 import { PackedOutput } from "../../src/snapshot/packed_output.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
@@ -540,4 +543,16 @@ linuxTest("writeHead() and readHead() take tables that are written in several ca
   // Equality of long arrays takes long to show.
   assertEquals([head.runs.length, head.runs.findIndex((at, i) => at !== runs[i])], [2 * count, -1]);
   assertEquals([head.dataStart, head.fileLength], [diff.dataStart, diff.fileLength]);
+});
+
+linuxTest("fileRunsOf() refuses dirty bytes before, between and behind the regions", () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(PAGE), PAGE], [gpa(4 * PAGE), PAGE]]);
+  const layout = layoutOf<GuestMemoryRegion>(memory);
+  const runs = (start: number, length: number) => {
+    return fileRunsOf([[gpa(start), length]], layout, PAGE, true);
+  };
+  assertEquals([runs(PAGE, 1), runs(4 * PAGE, PAGE)], [[0, PAGE], [PAGE, 2 * PAGE]]);
+  for (const [start, length] of [[0, 1], [2 * PAGE, 1], [PAGE, PAGE + 1], [5 * PAGE, 1]] as const) {
+    assertThrows(() => runs(start, length), InvalidGuestAddress);
+  }
 });
