@@ -3,6 +3,7 @@ import {
   AccessDenied,
   AtomicBitmap,
   Backing,
+  Fd,
   type GuestMemory,
   GuestMemoryHeap,
   GuestMemoryMmap,
@@ -30,6 +31,7 @@ import {
   WriteTracker,
 } from "../../../src/snapshot/mod.ts";
 import { openDescriptors } from "../../support/descriptors.ts";
+import { open } from "../../support/posix.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 import { lazyTest, PAGE, snapshotOf } from "../lazy/lazy_memory.ts";
@@ -290,6 +292,17 @@ lazyTest(
     assertEquals(restored.isZero(gpa(0), 4 * PAGE), true);
   },
 );
+
+lazyTest("system calls that write wait until the page is saved, as all writers", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+  memory.fill(gpa(0), 4 * PAGE, 1);
+  using file = scratchFile();
+  using zero = open("/dev/zero", "r");
+  const resume = () => memory.readExactVolatileFrom(gpa(2 * PAGE), new Fd(zero.fd), 4);
+  await snapshotWhileRunning(memory, file.fd, { resume });
+  assertEquals(file.content, new Uint8Array(4 * PAGE).fill(1));
+  assertEquals(memory.readObj(u32, gpa(2 * PAGE)), 0);
+});
 
 lazyTest("snapshotWhileRunning() refuses memory that two regions have", async () => {
   const mmap = new MmapRegion(4 * PAGE);
