@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { descriptorOf } from "../../ffi/descriptor_of.ts";
-import { fileStatus } from "../../ffi/file.ts";
+import { accessMode, fileStatus } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { openFile } from "../support/posix.ts";
@@ -90,4 +90,26 @@ linuxTest("descriptorOf() searches again when what it found is another file, or 
   assertEquals(descriptorOf(file), second);
   file.seekSync(5, Deno.SeekMode.Start);
   assertEquals(descriptorOf(file), second);
+});
+
+linuxTest("descriptorOf() does not take what has got the number that it found before", () => {
+  using content = openFile(new Uint8Array(9));
+  using other = openFile(new Uint8Array(9));
+  // At the same position: another file, and the same one in another mode.
+  for (const [path, options] of [[other.path, { read: true }], [content.path, { write: true }]]) {
+    const lowest = Deno.openSync(content.path);
+    using file = Deno.openSync(content.path);
+    for (const each of [lowest, file]) each.seekSync(3, Deno.SeekMode.Start);
+    const before = descriptorOf(file);
+    lowest.close();
+    using taker = Deno.openSync(path as string, options as Deno.OpenOptions);
+    taker.seekSync(3, Deno.SeekMode.Start);
+    if (path === other.path) {
+      assertEquals(fileStatus(before).inode, fileStatus(other.fd).inode);
+      assertEquals(fileStatus(descriptorOf(file)).inode, fileStatus(content.fd).inode);
+    } else {
+      assertEquals(accessMode(before), "write");
+      assertThrows(() => descriptorOf(file), TypeError, "may be any of");
+    }
+  }
 });

@@ -44,7 +44,11 @@ trackerTest("copyPages() and zeroPages() fill missing pages, and say what they c
   assertEquals(zeroPages(fd, address + 3 * page, 2 * page), 2 * page);
   assertEquals(zeroPages(fd, address + 2 * page, page), NOT_COPIED.exists);
   assertEquals(copyPages(fd, address + 5 * page, page, page, false), NOT_COPIED.noSource);
-  assertEquals(copyPages(NOT_OPEN, address, addressOf(source), page, false), -9);
+  for (const isProtected of [false, true]) {
+    assertEquals(copyPages(NOT_OPEN, address, addressOf(source), page, isProtected), -9);
+    // Nothing of the call before counts.
+    assertEquals(zeroPages(NOT_OPEN, address, page), -9);
+  }
   wakePages(fd, address, length);
   assertEquals(copy(5, 3), 3 * page);
   assertEquals([0, 1, 2, 3, 4, 5, 6, 7].map((at) => bytes[at * page]), [7, 7, 7, 0, 0, 7, 7, 7]);

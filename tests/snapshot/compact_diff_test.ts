@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   AtomicBitmap,
@@ -8,6 +8,7 @@ import {
   GuestMemoryHeap,
   GuestMemoryMmap,
   type GuestMemoryRegion,
+  InvalidGuestAddress,
   SystemError,
   takeDirty,
 } from "../../mod.ts";
@@ -22,6 +23,10 @@ import {
   writeDiff,
   writeSnapshot,
 } from "../../src/snapshot/mod.ts";
+import { compactDiffOf, readHead, writeHead } from "../../src/snapshot/compact_diff.ts";
+import { fileRunsOf } from "../../src/snapshot/file_runs.ts";
+import { layoutOf } from "../../src/snapshot/layout.ts";
+import { PackedOutput } from "../../src/snapshot/packed_output.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { linuxTest } from "../support/linux_test.ts";
 import { gpa } from "../support/values.ts";
@@ -508,4 +513,46 @@ linuxTest("writeDiff() in the compact form keeps memory mapped until it is writt
   const { runs } = naiveRead(diff.content);
   assertEquals(runs.length, 1);
   assertEquals(runs[0]![1], new Uint8Array(8 * PAGE).fill(1, 0, 4 * PAGE).fill(2, 4 * PAGE));
+});
+
+linuxTest("readHead() takes the smallest pages, and a run for each of them", () => {
+  using file = scratchFile();
+  const runs = [0, 512, 512, 1024, 1024, 1034];
+  const bytes = new Uint8Array(512 + 1034);
+  bytes.set(new TextEncoder().encode("VMMDIFF"));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(8, 1, true);
+  view.setUint32(12, 512, true);
+  const table = [0, 512, 512, 512, 1024, 10];
+  for (const [index, value] of [1034, 3, 512, ...table].entries()) {
+    view.setBigUint64(16 + 8 * index, BigInt(value), true);
+  }
+  Deno.writeFileSync(file.path, bytes);
+  const head = readHead(file.fd, bytes.length);
+  assertEquals(head, { length: 1034, runs, dataStart: 512, fileLength: 512 + 1034 });
+});
+
+linuxTest("writeHead() and readHead() take tables that are written in several calls", () => {
+  using file = scratchFile();
+  const count = 2 ** 16 + 2;
+  const runs = Array.from({ length: 2 * count }, (_, i) => i * PAGE);
+  const diff = compactDiffOf(2 * count * PAGE, runs);
+  writeHead(new PackedOutput(file.fd), diff);
+  Deno.truncateSync(file.path, diff.fileLength);
+  const head = readHead(file.fd, diff.fileLength);
+  // Equality of long arrays takes long to show.
+  assertEquals([head.runs.length, head.runs.findIndex((at, i) => at !== runs[i])], [2 * count, -1]);
+  assertEquals([head.dataStart, head.fileLength], [diff.dataStart, diff.fileLength]);
+});
+
+linuxTest("fileRunsOf() refuses dirty bytes before, between and behind the regions", () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(PAGE), PAGE], [gpa(4 * PAGE), PAGE]]);
+  const layout = layoutOf<GuestMemoryRegion>(memory);
+  const runs = (start: number, length: number) => {
+    return fileRunsOf([[gpa(start), length]], layout, PAGE, true);
+  };
+  assertEquals([runs(PAGE, 1), runs(4 * PAGE, PAGE)], [[0, PAGE], [PAGE, 2 * PAGE]]);
+  for (const [start, length] of [[0, 1], [2 * PAGE, 1], [PAGE, PAGE + 1], [5 * PAGE, 1]] as const) {
+    assertThrows(() => runs(start, length), InvalidGuestAddress);
+  }
 });

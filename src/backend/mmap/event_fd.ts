@@ -150,7 +150,7 @@ export class EventFd implements Disposable {
       if (value !== undefined) return value;
       const rest = end - performance.now();
       if (rest <= 0) return undefined;
-      // Rounded up: it would be over before the time is.
+      // Rounded up: the last millisecond would be spent in calls that do not wait.
       blockOnEvent(this.fd, rest === Infinity ? -1 : Math.ceil(rest));
     }
   }

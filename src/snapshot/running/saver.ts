@@ -15,6 +15,7 @@ export class Saver implements AsyncDisposable {
   readonly #stop = new Int32Array(new SharedArrayBuffer(4));
   readonly #plan: TransferPlan;
   readonly #total: number;
+  readonly #steps: number;
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<number>();
   #hasBegun = false;
@@ -27,10 +28,12 @@ export class Saver implements AsyncDisposable {
    * @param setup What it needs.
    * @param plan How it saves.
    * @param total Bytes of the file.
+   * @param steps What progress is reported of.
    */
-  constructor(setup: Omit<SaverSetup, "stop">, plan: TransferPlan, total: number) {
+  constructor(setup: Omit<SaverSetup, "stop">, plan: TransferPlan, total: number, steps: number) {
     this.#plan = plan;
     this.#total = total;
+    this.#steps = steps;
     for (const { promise } of [this.#ready, this.#ended]) promise.catch(() => {});
     const module = new URL("./saver_worker.ts", import.meta.url);
     ensureThread(module);
@@ -102,7 +105,7 @@ export class Saver implements AsyncDisposable {
         return this.#ready.resolve();
       case "progress":
         try {
-          this.#plan.onProgress?.({ bytes: message.bytes, total: this.#total });
+          this.#plan.onProgress?.({ bytes: message.bytes, total: this.#steps });
         } catch (error) {
           this.#end(error);
         }

@@ -123,7 +123,8 @@ export async function snapshotWhileRunning(
     closeDescriptor,
   );
   const common = { userfaultfd, file: target.fd, pageSize: pageSize() };
-  await using saver = new Saver({ ...common, skipsZeros: skip === "zero" }, plan, length);
+  const steps = hash === undefined ? length : 2 * length;
+  await using saver = new Saver({ ...common, skipsZeros: skip === "zero" }, plan, length, steps);
   await saver.ready;
   plan.signal?.throwIfAborted();
   // Other memory may be there by now.
@@ -150,7 +151,7 @@ export async function snapshotWhileRunning(
       saver.begin(ranges);
     });
     const written = await saver.finished();
-    await transfer("write the snapshot", plan, length, new Output(target.fd), rest(), 2 * length);
+    await transfer("write the snapshot", plan, length, new Output(target.fd), rest(), steps);
     const manifest = manifestOf(layout, length, generation, hash?.digest());
     return { bytes: length, written, manifest };
   } finally {

@@ -36,7 +36,16 @@ import { mappingsOf } from "../../support/proc_maps.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 import { scratchFile } from "../memories.ts";
-import { contentOf, finish, lazyTest, PAGE, snapshotOf, wrongPages } from "./lazy_memory.ts";
+import {
+  busyFor,
+  contentOf,
+  finish,
+  lazyTest,
+  PAGE,
+  pause,
+  snapshotOf,
+  wrongPages,
+} from "./lazy_memory.ts";
 
 const START = 16 * PAGE;
 // The last page of the first is not whole, and the second follows in the file.
@@ -142,6 +151,16 @@ lazyTest("what is discarded reads zero, and is never loaded again", async () => 
   }
 });
 
+lazyTest("holes of the file count as loaded before they are touched", async () => {
+  const has = (at: number) => [3, 4, 20].includes((at - START) / PAGE);
+  using snapshot = await snapshotOf([[START, 40 * PAGE]], has);
+  using memory = snapshot.restore({ prefetch: false });
+  const handler = FaultHandler.of(memory);
+  assert(await until(() => handler.progress.bytes === 37 * PAGE));
+  assertEquals([handler.faults, wrongPages(memory, has)], [0, []]);
+  await handler.done;
+});
+
 lazyTest("the working set is recorded in order, and loaded first", async () => {
   using snapshot = await snapshotOf(RANGES, () => true);
   const touched = [7, 250, 8, 9, 100].map((page) => START + page * PAGE).concat(2 ** 32);
@@ -222,6 +241,23 @@ lazyTest(
   },
 );
 
+lazyTest("loading ends when the last region that is not loaded is closed", async () => {
+  using snapshot = await snapshotOf(RANGES);
+  const memory = snapshot.restore({ prefetch: false });
+  const handler = FaultHandler.of(memory);
+  const [rest, removed] = memory.removeRegion(gpa(2 ** 32), 40 * PAGE);
+  memory.close();
+  using _rest = rest;
+  assertEquals(wrongPages(rest), []);
+  const { total } = handler.progress;
+  const left = () => total - handler.progress.bytes;
+  // A third of the second region consists of holes.
+  assert(await until(() => left() > 0 && left() < 40 * PAGE));
+  removed.close();
+  assert(await until(() => left() === 0));
+  await handler.done;
+});
+
 lazyTest("memory that is closed before all is loaded leaves nothing behind", async () => {
   using snapshot = await snapshotOf([[START, 5000 * PAGE]]);
   const before = openDescriptors();
@@ -282,6 +318,46 @@ lazyTest(
     Deno.removeSync(copy);
   },
 );
+
+for (const isListed of [true, false]) {
+  const when = isListed ? "after" : "before";
+  lazyTest(
+    `a page is tried again until the file has it: cut off ${when} its holes are known`,
+    async () => {
+      using snapshot = await snapshotOf([[START, 40 * PAGE]], () => true);
+      const content = Deno.readFileSync(snapshot.path);
+      using memory = snapshot.restore({ prefetch: false, thread: isListed });
+      const handler = FaultHandler.of(memory);
+      // A thread that has nothing else left to do.
+      if (isListed) await pause(100);
+      Deno.truncateSync(snapshot.path, 10 * PAGE);
+      if (!isListed) handler.restart();
+      const worker = new Worker(new URL("touching_worker.ts", import.meta.url), { type: "module" });
+      const { promise, resolve } = Promise.withResolvers<number[]>();
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.postMessage({ handle: memory.share(), all: true });
+      await assertRejects(() => handler.done, PageLoadFailed);
+      // It waits for a page.
+      assert(await until(() => handler.faults === 10));
+      await pause(100);
+      using file = Deno.openSync(snapshot.path, { write: true });
+      file.writeSync(content);
+      assertEquals(await promise, []);
+      worker.terminate();
+    },
+  );
+}
+
+lazyTest("the thread rests after it was asked for what it has recorded", async () => {
+  using snapshot = await snapshotOf([[START, 40 * PAGE]], () => true);
+  using memory = snapshot.restore({ prefetch: false, record: true });
+  const handler = FaultHandler.of(memory);
+  memory.readObj(u64, gpa(START));
+  // It waits for a fault.
+  await pause(100);
+  assertEquals(handler.workingSet(), [[gpa(START), PAGE]]);
+  assert(await busyFor(300) < 150, "the thread does not rest");
+});
 
 lazyTest("restore() refuses what it cannot load, and leaves nothing behind", async () => {
   using snapshot = await snapshotOf([[START, 4 * PAGE]]);

@@ -23,7 +23,15 @@ import { NOT_OPEN, openDescriptors } from "../../support/descriptors.ts";
 import { open, pipe } from "../../support/posix.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
-import { contentOf, lazyTest, PAGE, snapshotOf, wrongPages } from "./lazy_memory.ts";
+import {
+  busyFor,
+  contentOf,
+  lazyTest,
+  PAGE,
+  pause,
+  snapshotOf,
+  wrongPages,
+} from "./lazy_memory.ts";
 import { restoreElsewhere, serveElsewhere, untilLoaded } from "./lazy_process.ts";
 
 const START = 16 * PAGE;
@@ -58,10 +66,6 @@ async function settledDescriptors(): Promise<number> {
   await pause(50);
   return openDescriptors();
 }
-
-const pause = (milliseconds: number) => {
-  return new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
-};
 
 // Lets processes serve that are killed at random points, while a thread touches pages.
 async function killSome(
@@ -155,18 +159,6 @@ lazyTest("a server whose memory's process has ended is over, and its thread rest
   assert(await until(() => openDescriptors() <= before));
 });
 
-// Milliseconds of processor time that this process takes within some milliseconds.
-async function busyFor(milliseconds: number): Promise<number> {
-  const used = () => {
-    const fields = Deno.readTextFileSync("/proc/self/stat").split(") ")[1]!.split(" ");
-    // proc_pid_stat(5): utime and stime, in ticks of 10 ms.
-    return 10 * (Number(fields[11]) + Number(fields[12]));
-  };
-  const before = used();
-  await pause(milliseconds);
-  return used() - before;
-}
-
 lazyTest("a fault outside of the ranges is reported, and another server answers it", async () => {
   using snapshot = await snapshotOf(SMALL);
   using memory = snapshot.restore({ thread: false });
@@ -193,6 +185,29 @@ lazyTest("a server takes a descriptor that blocks", async () => {
   using server = new FaultServer(fd, ranges, snapshot.file);
   assertEquals(await touchAll(memory).wrong, []);
   await server.done;
+});
+
+lazyTest("a server loads ranges that have another order in the file than in memory", async () => {
+  using snapshot = await snapshotOf([[START, 60 * PAGE]], () => true);
+  using memory = snapshot.restore({ thread: false });
+  const { fd, ranges } = FaultHandler.of(memory);
+  const [{ hostAddress }] = ranges as [FaultRange];
+  const order = [0, 2, 1];
+  const parts = order.map((part, index): FaultRange => {
+    const [len, offset] = [20 * PAGE, 20 * PAGE * index];
+    return { hostAddress: hostAddress + offset, len, position: 20 * PAGE * part };
+  });
+  for (const prefetch of [false, true]) {
+    using server = new FaultServer(fd, parts, snapshot.file, { prefetch });
+    // The first page of each part, and all others.
+    const pages = prefetch ? Array.from({ length: 60 }, (_, page) => page) : [40, 20, 0];
+    for (const page of pages) {
+      const inFile = order[Math.floor(page / 20)]! * 20 + page % 20;
+      const found = memory.readObj(u64, gpa(START + page * PAGE));
+      assertEquals(found, contentOf(START + inFile * PAGE));
+    }
+    if (prefetch) await server.done;
+  }
 });
 
 lazyTest("FaultServer() refuses descriptors that get no faults", async () => {

@@ -105,3 +105,20 @@ export async function finish(memory: GuestMemoryMmap): Promise<void> {
   await FaultHandler.of(memory).done;
   memory.close();
 }
+
+/** Waits for some milliseconds. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Milliseconds of processor time that this process takes within some milliseconds. */
+export async function busyFor(milliseconds: number): Promise<number> {
+  const used = () => {
+    const fields = Deno.readTextFileSync("/proc/self/stat").split(") ")[1]!.split(" ");
+    // proc_pid_stat(5): utime and stime, in ticks of 10 ms.
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  };
+  const before = used();
+  await pause(milliseconds);
+  return used() - before;
+}

@@ -3,6 +3,7 @@ import {
   AccessDenied,
   AtomicBitmap,
   Backing,
+  Fd,
   type GuestMemory,
   GuestMemoryHeap,
   GuestMemoryMmap,
@@ -23,11 +24,14 @@ import {
   type RunningSnapshotOptions,
   SnapshotFailed,
   SnapshotMismatch,
+  SnapshotRefused,
   snapshotWhileRunning,
+  type TransferProgress,
   writeSnapshot,
   WriteTracker,
 } from "../../../src/snapshot/mod.ts";
 import { openDescriptors } from "../../support/descriptors.ts";
+import { open } from "../../support/posix.ts";
 import { until } from "../../support/until.ts";
 import { gpa } from "../../support/values.ts";
 import { lazyTest, PAGE, snapshotOf } from "../lazy/lazy_memory.ts";
@@ -113,9 +117,17 @@ lazyTest("progress is reported; what it throws, and a signal, end the snapshot",
   memory.fill(gpa(0), 2 ** 26, 1);
   using file = scratchFile();
   const ranges = [[gpa(0), 2 ** 26]] as const;
-  const seen: number[] = [];
-  await snapshotWhileRunning(memory, file.fd, { onProgress: ({ bytes }) => seen.push(bytes) });
-  assertEquals(seen.length, 4);
+  for (const sha256 of [false, true]) {
+    const seen: number[] = [];
+    const steps = sha256 ? 2 ** 27 : 2 ** 26;
+    const onProgress = ({ bytes, total }: TransferProgress) => {
+      assertEquals(total, steps);
+      seen.push(bytes);
+    };
+    await snapshotWhileRunning(memory, file.fd, { sha256, onProgress });
+    assertEquals(seen, seen.toSorted((a, b) => a - b));
+    assertEquals([seen.length >= 4, seen.at(-1)], [true, steps]);
+  }
   const endings: [RunningSnapshotOptions, unknown][] = [];
   const error = new Error("enough");
   endings.push([{
@@ -245,6 +257,51 @@ lazyTest("permissions are not taken away while the thread reads the memory", asy
     assert(error instanceof (skip === "nothing" ? SnapshotFailed : AccessDenied), `${error}`);
     mmap.protect(Permissions.ReadWrite);
   }
+});
+
+lazyTest(
+  "a signal that is raised before the guest is paused leaves it and the file alone",
+  async () => {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+    using file = scratchFile();
+    await snapshotWhileRunning(memory, file.fd);
+    const before = file.content;
+    const aborting = new AbortController();
+    let pauses = 0;
+    const pause = () => void pauses++;
+    const running = snapshotWhileRunning(memory, file.fd, { signal: aborting.signal, pause });
+    // Its thread starts.
+    aborting.abort(new Error("enough"));
+    await assertRejects(() => running, Error, "enough");
+    assertEquals([pauses, file.content], [0, before]);
+  },
+);
+
+lazyTest(
+  "snapshotWhileRunning() refuses the file of a region, and one that is mapped",
+  async () => {
+    using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]], { backing: Backing.memfd() });
+    const { fd } = memory.describe()[0]!;
+    await assertRejects(() => snapshotWhileRunning(memory, fd!), SnapshotRefused, "maps it");
+    using file = scratchFile();
+    await snapshotWhileRunning(memory, file.fd);
+    using restored = restore([[gpa(0), 4 * PAGE]], file.fd, { mode: "copyOnWrite" });
+    using other = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+    const running = () => snapshotWhileRunning(other, file.fd);
+    await assertRejects(running, SnapshotRefused, "this process maps it");
+    assertEquals(restored.isZero(gpa(0), 4 * PAGE), true);
+  },
+);
+
+lazyTest("system calls that write wait until the page is saved, as all writers", async () => {
+  using memory = GuestMemoryMmap.fromRanges([[gpa(0), 4 * PAGE]]);
+  memory.fill(gpa(0), 4 * PAGE, 1);
+  using file = scratchFile();
+  using zero = open("/dev/zero", "r");
+  const resume = () => memory.readExactVolatileFrom(gpa(2 * PAGE), new Fd(zero.fd), 4);
+  await snapshotWhileRunning(memory, file.fd, { resume });
+  assertEquals(file.content, new Uint8Array(4 * PAGE).fill(1));
+  assertEquals(memory.readObj(u32, gpa(2 * PAGE)), 0);
 });
 
 lazyTest("snapshotWhileRunning() refuses memory that two regions have", async () => {
