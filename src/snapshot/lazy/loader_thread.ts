@@ -8,7 +8,7 @@ import { addToEvent, makeEventFd } from "../../../ffi/event_fd.ts";
 import { ensureThread } from "./ensure_handling.ts";
 import type { LoadState } from "./load_state.ts";
 import type { LoaderMessage, LoaderSetup } from "./page_loader.ts";
-import { SourceFile } from "./source_file.ts";
+import { MappedFile } from "./mapped_file.ts";
 
 /** What a thread loads, and where to. */
 export interface ThreadPlan extends
@@ -24,7 +24,7 @@ export interface ThreadPlan extends
 export class LoaderThread {
   readonly #state: LoadState;
   readonly #number: number;
-  readonly #source: SourceFile;
+  readonly #source: MappedFile;
   readonly #wake: number;
   readonly #userfaultfd: number;
   readonly #worker: Worker;
@@ -41,7 +41,7 @@ export class LoaderThread {
   constructor(plan: ThreadPlan, state: LoadState, onMessage: (message: LoaderMessage) => void) {
     const { file, userfaultfd, ...rest } = plan;
     using resources = new DisposableStack();
-    this.#source = resources.use(new SourceFile(file, plan.length));
+    this.#source = resources.use(new MappedFile(file, plan.length));
     this.#wake = resources.adopt(makeEventFd(0, false), closeDescriptor);
     // It may be in a call when the owner closes the other one, whose number is another's then.
     this.#userfaultfd = resources.adopt(duplicate(userfaultfd), closeDescriptor);

@@ -9,7 +9,7 @@ import {
   type LoaderSetup,
   PageLoader,
 } from "../../../src/snapshot/lazy/page_loader.ts";
-import { SourceFile } from "../../../src/snapshot/lazy/source_file.ts";
+import { MappedFile } from "../../../src/snapshot/lazy/mapped_file.ts";
 import { mapPages } from "../../support/mapped_pages.ts";
 import { contentOf, lazyTest, PAGE, snapshotOf } from "./lazy_memory.ts";
 
@@ -23,7 +23,7 @@ async function serve(
 ) {
   const length = pages * PAGE;
   using snapshot = await snapshotOf([[0, length]], () => true);
-  using source = new SourceFile(new FileOffset(snapshot.file).fd, length);
+  using source = new MappedFile(new FileOffset(snapshot.file).fd, length);
   using resources = new DisposableStack();
   const wake = resources.adopt(makeEventFd(0, false), closeDescriptor);
   const state = LoadState.create(pages, setup.ranges.length, false);

@@ -12,7 +12,7 @@ import { openAgain } from "../open_again.ts";
  * A file, mapped to be read. Only the kernel reads it, when it copies pages: a file that is cut off
  * makes that fail, and ends no process.
  */
-export class SourceFile implements Disposable {
+export class MappedFile implements Disposable {
   /** Where it is mapped. */
   readonly address: number;
   /** A descriptor with a position of its own, to find holes; `undefined` if there is none. */
