@@ -14,8 +14,6 @@ const calls = lazily(
     read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
     // ssize_t write(int fd, const void *buf, size_t count);
     write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-    // int poll(struct pollfd *fds, nfds_t nfds, int timeout);
-    poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   } as const,
 );
 
@@ -78,25 +76,4 @@ function transfer(call: "read" | "write", fd: number): void {
     if (done >= 0) return;
     if (failure !== EINTR) throw systemError(call, failure, { fd });
   }
-}
-
-// poll.h
-const POLLIN = 1;
-// struct pollfd: int fd, short events, short revents.
-const polled = new Int32Array(2);
-
-/**
- * Blocks this thread until a counter is not 0, or a signal interrupts.
- *
- * @param fd The counter.
- * @param timeout Milliseconds at most; -1 for no end.
- * @throws {SystemError} The call failed.
- */
-export function blockOnEvent(fd: number, timeout: number): void {
-  polled[0] = fd;
-  polled[1] = POLLIN;
-  // SAFETY: the array is the structure.
-  if (calls().poll(polled, 1n, timeout) >= 0) return;
-  const error = lastError("poll", { fd });
-  if (error.code !== "EINTR") throw error;
 }

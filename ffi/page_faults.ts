@@ -15,8 +15,6 @@ const calls = lazily(
     ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
     // ssize_t read(int fd, void *buf, size_t count);
     read: { parameters: ["i32", "usize", "usize"], result: "i32" },
-    // int poll(struct pollfd *fds, nfds_t nfds, int timeout);
-    poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   } as const,
 );
 
@@ -200,26 +198,4 @@ export function forMessages(words: Uint32Array, count: number, onMessage: OnMess
       onMessage("discard", words[at + 2]! + words[at + 3]! * 2 ** 32, address);
     } else onMessage("other", 0, 0);
   }
-}
-
-// poll.h
-const POLLIN = 1;
-// Two of struct pollfd: int fd, short events, short revents.
-const polled = new Int32Array(4);
-
-/**
- * Blocks this thread until one of two descriptors can be read.
- *
- * @param timeout Milliseconds; -1 for no end.
- * @throws {SystemError} The call failed.
- */
-export function waitForEither(first: number, second: number, timeout: number): void {
-  polled.set([first, POLLIN, second, POLLIN]);
-  const { errno } = libc();
-  const { poll } = calls();
-  // SAFETY: the array has both structures.
-  const ready = poll(polled, 2n, timeout);
-  const failure = errno[0]!;
-  if (ready >= 0 || failure === EINTR) return;
-  throw systemError("poll", failure, { fds: [first, second] });
 }

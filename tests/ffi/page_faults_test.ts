@@ -9,11 +9,11 @@ import {
   MESSAGE_BYTES,
   NOT_COPIED,
   readMessages,
-  waitForEither,
   wakePages,
   zeroPages,
 } from "../../ffi/page_faults.ts";
 import { openPagemap, PAGE, scanPages } from "../../ffi/pagemap.ts";
+import { waitForInput } from "../../ffi/poll.ts";
 import { FAULTS_OF, openMissingPages, registerMemory } from "../../ffi/userfaultfd.ts";
 import { pageSize, SystemError } from "../../mod.ts";
 import { trackerTest } from "../snapshot/tracking.ts";
@@ -115,7 +115,7 @@ trackerTest("readMessages() takes faults and discards of other threads", async (
   const event = makeEventFd(0, false);
   const seen: [FaultKind, number, number][] = [];
   const next = () => {
-    waitForEither(fd, event, -1);
+    waitForInput([fd, event], -1);
     forMessages(messages, read(), (kind, start, end) => {
       seen.push([kind, (start - address) / page, (end - address) / page]);
     });
@@ -134,8 +134,8 @@ trackerTest("readMessages() takes faults and discards of other threads", async (
   await discarding;
   assertEquals(seen, [["missing", 2, 2], ["discard", 1, 3]]);
   addToEvent(event, 1n);
-  waitForEither(fd, event, -1);
-  waitForEither(fd, fd, 1);
+  waitForInput([fd, event], -1);
+  waitForInput([fd, fd], 1);
   closeDescriptor(event);
   library.close();
   assertThrows(() => readMessages(NOT_OPEN, place, MESSAGE_BYTES), SystemError, "EBADF");

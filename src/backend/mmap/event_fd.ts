@@ -4,8 +4,9 @@
  * @module
  */
 import { setCloseOnExec, setNonBlocking } from "../../../ffi/descriptor.ts";
-import { addToEvent, blockOnEvent, makeEventFd, takeFromEvent } from "../../../ffi/event_fd.ts";
+import { addToEvent, makeEventFd, takeFromEvent } from "../../../ffi/event_fd.ts";
 import { ensureLinux } from "../../../ffi/linux.ts";
+import { waitForInput } from "../../../ffi/poll.ts";
 import { checkNumber, shown, wrongKind } from "../../text/argument.ts";
 import { checkDescriptor, OwnedDescriptor } from "./owned_descriptor.ts";
 
@@ -151,7 +152,7 @@ export class EventFd implements Disposable {
       const rest = end - performance.now();
       if (rest <= 0) return undefined;
       // Rounded up: the last millisecond would be spent in calls that do not wait.
-      blockOnEvent(this.fd, rest === Infinity ? -1 : Math.ceil(rest));
+      waitForInput([this.fd], rest === Infinity ? -1 : Math.ceil(rest));
     }
   }
 

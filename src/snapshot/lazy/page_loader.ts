@@ -12,10 +12,10 @@ import {
   forMessages,
   NOT_COPIED,
   readMessages,
-  waitForEither,
   wakePages,
   zeroPages,
 } from "../../../ffi/page_faults.ts";
+import { waitForInput } from "../../../ffi/poll.ts";
 import { HeldBuffer } from "../held_buffer.ts";
 import { LoadState, type LoadStateHandle } from "./load_state.ts";
 
@@ -143,7 +143,7 @@ export class PageLoader {
         const { done, value } = work.next();
         if (this.#hasEnded || done !== true && value !== "failed") continue;
         const isOver = done === true && this.#failed.length === 0;
-        waitForEither(userfaultfd, wake, isOver ? -1 : RETRY);
+        waitForInput([userfaultfd, wake], isOver ? -1 : RETRY);
         takeFromEvent(wake);
         this.#retry();
       } catch (error) {

@@ -3,7 +3,7 @@ import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { makeEventFd } from "../../../ffi/event_fd.ts";
 import { setFileLength } from "../../../ffi/file_space.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
-import { waitForEither } from "../../../ffi/page_faults.ts";
+import { waitForInput } from "../../../ffi/poll.ts";
 import {
   FAULTS_OF,
   openWriteFaults,
@@ -57,7 +57,7 @@ async function saved(
   const writing = written.map((page) => {
     return library.symbols.memset(BigInt(address + page * PAGE), WRITTEN, 1n);
   });
-  waitForEither(userfaultfd, event, 5000);
+  waitForInput([userfaultfd, event], 5000);
   await pause(50);
   const stop = new SharedArrayBuffer(4);
   const end = () => Atomics.store(new Int32Array(stop), 0, 1);
