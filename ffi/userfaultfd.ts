@@ -8,6 +8,7 @@
 import { closeDescriptor } from "./descriptor.ts";
 import { fileCalls, lastError, lazily, libc } from "./libc.ts";
 import { FCNTL } from "./linux.ts";
+import { wakePages } from "./page_faults.ts";
 import { LibcUnavailable, type SystemError } from "./system_error.ts";
 
 const calls = lazily(
@@ -25,11 +26,10 @@ const UFFD_USER_MODE_ONLY = 1;
 const UFFD_API = 0xaan;
 const USERFAULTFD_IOC_NEW = 0xaa00n;
 // _IOWR(0xaa, 0x3f, struct uffdio_api), _IOWR(0xaa, 0, struct uffdio_register),
-// _IOR(0xaa, 1, struct uffdio_range), _IOR(0xaa, 2, struct uffdio_range)
+// _IOR(0xaa, 1, struct uffdio_range)
 const UFFDIO_API = 0xc018_aa3fn;
 const UFFDIO_REGISTER = 0xc020_aa00n;
 const UFFDIO_UNREGISTER = 0x8010_aa01n;
-const UFFDIO_WAKE = 0x8010_aa02n;
 // _IOWR(0xaa, 6, struct uffdio_writeprotect)
 const UFFDIO_WRITEPROTECT = 0xc018_aa06n;
 const UFFDIO_WRITEPROTECT_MODE_WP = 1n;
@@ -175,7 +175,7 @@ export function unregisterMemory(fd: number, address: number, length: number): v
     throw lastError("ioctl", { fd, request: "UFFDIO_UNREGISTER", length });
   }
   // The kernel wakes those that wait for missing pages, and not those that write to protected ones.
-  calls().ioctl(fd, UFFDIO_WAKE, argument);
+  wakePages(fd, address, length);
 }
 
 /**
