@@ -119,7 +119,7 @@ export function openMissingPages(userModeOnly: boolean): { fd: number; canProtec
  * A descriptor that gets the writes to protected pages. Holes of private memory are not protected.
  *
  * @param userModeOnly See {@linkcode openUserfaultfd}.
- * @returns A descriptor, close-on-exec. Closing it ends the protection, and lets the writers go on.
+ * @returns A descriptor, close-on-exec. Closing it ends the protection, and wakes the writers.
  * @throws {SystemError} The kernel refuses: `ioctl` with `EINVAL` before Linux 5.19.
  * @throws {LibcUnavailable} The platform has no such call.
  */
@@ -161,7 +161,7 @@ export function registerMemory(fd: number, address: number, length: number, faul
 }
 
 /**
- * Ends what {@linkcode registerMemory} began. Who waits for a page goes on: missing pages read zero.
+ * Ends what {@linkcode registerMemory} began. Wakes the threads that wait: missing pages read zero.
  *
  * @param fd The descriptor.
  * @param address Where the memory begins in the host.
@@ -191,7 +191,7 @@ export function protectRegistered(fd: number, address: number, length: number): 
   setProtection(fd, address, length, UFFDIO_WRITEPROTECT_MODE_WP);
 }
 
-/** Ends the protection of {@linkcode protectRegistered}, and lets writers go on. */
+/** Ends the protection of {@linkcode protectRegistered}, and wakes the writers that wait. */
 export function unprotectRegistered(fd: number, address: number, length: number): void {
   setProtection(fd, address, length, 0n);
 }

@@ -42,7 +42,7 @@ export interface RunningSnapshotOptions extends SnapshotOptions {
    * has. Without it, what is written while the memory is being protected may be in it or not.
    */
   readonly pause?: () => void | Promise<void>;
-  /** Lets the writers go on: called once the memory is protected, or cannot be. */
+  /** Lets the writers continue: called once the memory is protected, or cannot be. */
   readonly resume?: () => void | Promise<void>;
   /** See {@linkcode LazyOptions.userModeOnly}. */
   readonly userModeOnly?: boolean;
@@ -187,7 +187,7 @@ function addressOf({ mapping }: MappedRegion): number {
   return mapping.shape.address;
 }
 
-// The first error counts. The writers go on in any case.
+// The first error counts. The writers continue in any case.
 async function whilePaused(
   pause: RunningSnapshotOptions["pause"],
   resume: RunningSnapshotOptions["resume"],

@@ -101,7 +101,7 @@ linuxTest("receivePages() fills the ranges of each frame", () => {
   using memory = twoRegions();
   using ends = new Ends();
   const data = new Uint8Array(3 * page).map((_, i) => i / 16);
-  // The second run lies after the hole.
+  // The second run is after the hole.
   for (const part of pages(3 * page, [gpa(page), 2 * page], [gpa(9 * page), page])) {
     ends.far.send(part);
   }

@@ -119,11 +119,14 @@ lazyTest("pages that somebody waits for come first, and their writers go on", as
   assertEquals(content[last * PAGE], before(last));
 });
 
-lazyTest("who waits goes on when saving is stopped, at the end of a range too", async () => {
-  const parts = [{ first: 0, length: 2.5, runs: [0, 2.5] }];
-  const { messages, content } = await saved(3, parts, [0, 2], undefined, true);
-  assertEquals([messages, content.length], [[{ kind: "stopped" }], 0]);
-});
+lazyTest(
+  "waiting writers are woken when saving is stopped, at the end of a range too",
+  async () => {
+    const parts = [{ first: 0, length: 2.5, runs: [0, 2.5] }];
+    const { messages, content } = await saved(3, parts, [0, 2], undefined, true);
+    assertEquals([messages, content.length], [[{ kind: "stopped" }], 0]);
+  },
+);
 
 lazyTest("memory that cannot be read is an error, and no end of the process", () => {
   const request = { name: "test", size: 2 * PAGE, hugePages: undefined, seal: false };
