@@ -1,23 +1,34 @@
 /**
- * The descriptor behind a `Deno.FsFile`, which Deno does not expose.
+ * The descriptor of an open file: of a `Deno.FsFile` too, which does not expose it.
  *
  * @module
  */
 import { accessMode, fileStatus } from "./file.ts";
 import { fileCalls, libc } from "./libc.ts";
+import type { MemoryReader } from "./runtime/foreign_runtime.ts";
 import { SystemError } from "./system_error.ts";
 
 /** The part of `Deno.FsFile` that is needed to find its descriptor. */
-export interface OpenFile {
+export interface FileWithPosition {
   /** The file's position, with offset 0 from `Deno.SeekMode.Current`: nothing moves it. */
-  seekSync(offset: number, whence: Deno.SeekMode): number;
+  seekSync(offset: number, whence: number): number;
   /** The file's status. */
   statSync(): { readonly dev: number; readonly ino: number | null };
 }
 
+/** A file that knows its descriptor: a `FileHandle` of `node:fs/promises`. */
+export interface FileWithDescriptor {
+  /** The descriptor. */
+  readonly fd: number;
+}
+
+/** An open file: its descriptor, a `Deno.FsFile`, or a `FileHandle` of `node:fs/promises`. */
+export type OpenFile = number | FileWithDescriptor | FileWithPosition;
+
 /**
- * The descriptor of an open `Deno.FsFile`: one of the same device and inode, at the same position.
- * Nothing is moved, so a transfer that is under way is not disturbed.
+ * The descriptor of an open file, as it is given or as the file says. That of a `Deno.FsFile` is one
+ * of the same device and inode, at the same position. Nothing is moved, so a transfer that is under
+ * way is not disturbed.
  *
  * Of several descriptors of one regular file that were opened for the same, the lowest is returned,
  * whoever opened it: mapped, they are the same memory.
@@ -26,19 +37,29 @@ export interface OpenFile {
  * them. Pass a raw descriptor then.
  */
 export function descriptorOf(file: OpenFile): number {
+  if (typeof file === "number") return file;
+  if (typeof file !== "object" || file === null) {
+    throw new TypeError(
+      "Cannot find a descriptor: the file must be a number, a Deno.FsFile or a FileHandle",
+    );
+  }
+  return "seekSync" in file ? search(file) : file.fd;
+}
+
+function search(file: FileWithPosition): number {
   const { dev, ino } = file.statSync();
   const last = found.get(file);
   if (last !== undefined && isStill(last, dev, ino) && standsAt(last.fd, positionOf(file))) {
     return last.fd;
   }
-  const candidate = search(file, dev, ino);
+  const candidate = findCandidate(file, dev, ino);
   // Of a device, each opening is another thing.
   if (candidate.isRegular) found.set(file, candidate);
   return candidate.fd;
 }
 
 // Searching takes a call for each descriptor that is open.
-const found = new WeakMap<OpenFile, Candidate>();
+const found = new WeakMap<FileWithPosition, Candidate>();
 
 // Whoever opened that one may have closed it since, and the number be another file's.
 function isStill({ fd, kind }: Candidate, device: number, inode: number | null): boolean {
@@ -50,7 +71,7 @@ function isStill({ fd, kind }: Candidate, device: number, inode: number | null):
   }
 }
 
-function search(file: OpenFile, dev: number, ino: number | null): Candidate {
+function findCandidate(file: FileWithPosition, dev: number, ino: number | null): Candidate {
   let candidates: Candidate[] = [];
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const position = positionOf(file);
@@ -64,7 +85,7 @@ function search(file: OpenFile, dev: number, ino: number | null): Candidate {
 
 const ATTEMPTS = 3;
 
-function positionOf(file: OpenFile): number {
+function positionOf(file: FileWithPosition): number {
   try {
     return file.seekSync(0, SEEK_CUR);
   } catch (cause) {
@@ -134,19 +155,27 @@ function listDescriptors(folder: string): number[] | undefined {
   const { opendir, readdir, closedir } = fileCalls();
   // SAFETY: the name ends with a zero byte.
   const directory = opendir(new TextEncoder().encode(`${folder}\0`));
-  if (directory === null) return undefined;
+  if (directory === 0n) return undefined;
   const found: number[] = [];
   for (;;) {
     // SAFETY: the directory is open, and no other thread has it.
     const entry = readdir(directory);
-    if (entry === null) break;
+    if (entry === 0n) break;
     // SAFETY: the entry stays valid until the next call; its name ends with a zero byte.
-    const name = new Deno.UnsafePointerView(entry).getCString(NAME);
+    const name = textAt(libc().runtime.readerAt(entry), NAME);
     if (/^\d+$/.test(name)) found.push(Number(name));
   }
   // SAFETY: nothing uses the directory any more.
   closedir(directory);
   return found;
+}
+
+function textAt(memory: MemoryReader, offset: number): string {
+  let text = "";
+  for (let at = offset, byte; (byte = memory.getUint8(at)) !== 0; at++) {
+    text += String.fromCharCode(byte);
+  }
+  return text;
 }
 
 // Where there is no such folder: this takes 18 ms.

@@ -40,6 +40,16 @@ export function leaseFile(fd: number): void {
   if (fileCalls().control(fd, F_SETLEASE, F_RDLCK) !== 0) throw lastError("fcntl", { fd });
 }
 
+/** Calls a function when `SIGIO` comes, which would end a process that does not listen. */
+export function onLeaseSignal(listener: () => void): void {
+  libc().runtime.addSignalListener("SIGIO", listener);
+}
+
+/** Ends {@linkcode onLeaseSignal}. */
+export function offLeaseSignal(listener: () => void): void {
+  libc().runtime.removeSignalListener("SIGIO", listener);
+}
+
 /** Ends a lease, if there is one. */
 export function endLease(fd: number): void {
   fileCalls().control(fd, F_SETLEASE, F_UNLCK);

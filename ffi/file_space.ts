@@ -16,7 +16,7 @@ const calls = lazily(
     //                         unsigned int flags);  Linux
     copy_file_range: {
       parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"],
-      result: "isize",
+      result: "i64",
       optional: true,
     },
   } as const,

@@ -65,7 +65,7 @@ export interface IoVector {
   /** What {@linkcode setVector} fills. */
   readonly words: Uint32Array;
   /** Where it is. */
-  readonly pointer: Deno.PointerValue;
+  readonly address: bigint;
 }
 
 // Lent to one transfer at a time, so that a transfer allocates nothing.
@@ -84,7 +84,7 @@ export function takeVector(): IoVector {
 function makeVector(): IoVector {
   // struct iovec of sys/uio.h: void *iov_base at 0, size_t iov_len at 8; 16 bytes on 64 bits.
   const words = new Uint32Array(MAX_VECTORS * 4);
-  return { words, pointer: Deno.UnsafePointer.of(words) };
+  return { words, address: BigInt(addressOf(words)) };
 }
 
 /**
@@ -131,12 +131,12 @@ export function transferVector(
   position: number | undefined,
 ): number {
   const calls = ioCalls();
-  const { pointer } = vector;
+  const { address } = vector;
   free = vector;
   for (;;) {
     const done = position === undefined
-      ? calls[`${direction}v`](fd, pointer, count)
-      : calls[`p${direction}v`](fd, pointer, count, BigInt(position));
+      ? calls[`${direction}v`](fd, address, count)
+      : calls[`p${direction}v`](fd, address, count, BigInt(position));
     if (done >= 0) return done;
     ensureInterrupted(`${position === undefined ? "" : "p"}${direction}v`, fd);
   }
@@ -148,6 +148,6 @@ function ensureInterrupted(call: string, fd: number): void {
 }
 
 /** The address of a byte of a buffer on the heap, valid while the buffer is in use. */
-export function addressOf(bytes: Uint8Array): number {
-  return Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>)));
+export function addressOf(bytes: ArrayBufferView): number {
+  return Number(libc().runtime.addressOf(bytes));
 }

@@ -4,6 +4,15 @@
  * @module
  */
 import { currentPlatform, type Platform } from "./platform.ts";
+import { currentRuntime, runtimeName } from "./runtime/current_runtime.ts";
+import {
+  type Calls,
+  ForeignAccessDenied,
+  type ForeignRuntime,
+  type PoolCall,
+  type Signature,
+  type Symbols,
+} from "./runtime/foreign_runtime.ts";
 import { LibcUnavailable, SystemError } from "./system_error.ts";
 
 // 64-bit parameters are declared as 64-bit integers and take bigint: a number there leaves V8's
@@ -95,11 +104,11 @@ const FILES = {
   // int fcntl(int fd, int op, ...);  only with operations that take no argument
   fcntl: { parameters: ["i32", "i32"], result: "i32" },
   // DIR *opendir(const char *name);
-  opendir: { parameters: ["buffer"], result: "pointer" },
+  opendir: { parameters: ["buffer"], result: "usize" },
   // struct dirent *readdir(DIR *dirp);
-  readdir: { parameters: ["pointer"], result: "pointer" },
+  readdir: { parameters: ["usize"], result: "usize" },
   // int closedir(DIR *dirp);
-  closedir: { parameters: ["pointer"], result: "i32" },
+  closedir: { parameters: ["usize"], result: "i32" },
   // int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf);  Linux
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32", optional: true },
   // int fstatfs(int fd, struct statfs *buf);  used on Linux only
@@ -122,27 +131,26 @@ const IO = {
   // ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset);
   pwrite: { parameters: ["i32", "usize", "usize", "i64"], result: "i32" },
   // ssize_t readv(int fd, const struct iovec *iov, int iovcnt);
-  readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  readv: { parameters: ["i32", "usize", "i32"], result: "i32" },
   // ssize_t writev(int fd, const struct iovec *iov, int iovcnt);
-  writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  writev: { parameters: ["i32", "usize", "i32"], result: "i32" },
   // ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset);
-  preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
+  preadv: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
   // ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset);
-  pwritev: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
+  pwritev: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
 } as const;
 
 const DYNAMIC = {
   // void *dlsym(void *handle, const char *symbol);
-  dlsym: { parameters: ["pointer", "buffer"], result: "pointer" },
+  dlsym: { parameters: ["usize", "buffer"], result: "usize" },
 } as const;
-
-/** The functions of a table, as TypeScript calls them. */
-export type Calls<S extends Deno.ForeignLibraryInterface> = Deno.StaticForeignLibraryInterface<S>;
 
 /** The C functions and what depends on the platform. */
 export interface Libc {
   /** The calls that make and remove mappings. The others are opened when they are needed. */
   readonly core: Calls<typeof CORE>;
+  /** What calls them. */
+  readonly runtime: ForeignRuntime;
   /** The platform's numbers. */
   readonly platform: Platform;
   /** Bytes in a page of host memory. */
@@ -192,7 +200,7 @@ export function copyCalls(): Calls<typeof COPIES> {
 }
 
 function openCopies(): Calls<typeof COPIES> {
-  return copies = openLibrary(libc().platform.libc, COPIES);
+  return copies = openLibrary(libc(), COPIES);
 }
 
 /**
@@ -201,84 +209,86 @@ function openCopies(): Calls<typeof COPIES> {
  * @param symbols What each function takes and returns.
  * @returns A function that returns them.
  */
-export function lazily<S extends Deno.ForeignLibraryInterface>(symbols: S): () => Calls<S> {
+export function lazily<S extends Symbols>(symbols: S): () => Calls<S> {
   let calls: Calls<S> | undefined;
-  return () => calls ??= openLibrary(libc().platform.libc, symbols);
+  return () => calls ??= openLibrary(libc(), symbols);
 }
 
 /**
- * The address of a function of the C library, for calls on the thread pool: Deno takes them only
- * while the library counts as open. Linux only.
+ * A function of the C library on the runtime's pool of threads. Linux only.
  *
- * @throws {LibcUnavailable} There is none.
+ * @param name Its name.
+ * @param signature What it takes and returns.
+ * @returns `undefined` where the runtime has no such pool.
+ * @throws {LibcUnavailable} There is no such function.
  */
-export function functionAddress<F>(name: string): Deno.PointerObject<F> {
+export function poolCall<S extends Signature>(
+  name: string,
+  signature: S,
+): PoolCall<S> | undefined {
+  const { platform, runtime } = libc();
+  if (runtime.onPool === undefined) return undefined;
   // glibc before 2.34 has dlsym in a library of its own.
-  const { dlsym } = openLibrary([...libc().platform.libc, "libdl.so.2"], DYNAMIC);
-  // SAFETY: the name ends with a zero byte. The null handle is RTLD_DEFAULT: all that is loaded.
-  const address = dlsym(null, new TextEncoder().encode(`${name}\0`));
-  if (address === null) throw new LibcUnavailable(`Cannot find ${name} in the C library`);
-  return address as Deno.PointerObject<F>;
+  const names = { runtime, platform: { libc: [...platform.libc, "libdl.so.2"] } };
+  const { dlsym } = openLibrary(names, DYNAMIC);
+  // SAFETY: the name ends with a zero byte. The handle 0 is RTLD_DEFAULT: all that is loaded.
+  const address = dlsym(0n, new TextEncoder().encode(`${name}\0`));
+  if (address === 0n) throw new LibcUnavailable(`Cannot find ${name} in the C library`);
+  return runtime.onPool(address, signature);
 }
 
 function open(): Libc {
-  const platform = currentPlatform();
-  if (platform === undefined) {
-    const found = typeof Deno === "undefined"
-      ? "this runtime is not Deno"
-      : `this is ${Deno.build.os} on ${Deno.build.arch}`;
+  const runtime = currentRuntime();
+  const platform = runtime && currentPlatform(runtime);
+  if (runtime === undefined || platform === undefined) {
+    const found = runtime === undefined
+      ? runtimeName()
+      : `${runtimeName()} on ${runtime.os}, ${runtime.arch}`;
     throw new LibcUnavailable(
-      `Cannot map host memory: it takes Deno on Linux or macOS (x86-64 or arm64), ${found}. ` +
-        "Memory on the heap works everywhere: see GuestMemoryHeap",
+      "Cannot map host memory: it takes Deno, Node.js 26 or Bun on Linux or macOS (x86-64 or " +
+        `arm64), this is ${found}. Memory on the heap works everywhere: see GuestMemoryHeap`,
     );
   }
-  const { location: errnoLocation, ...core } = openLibrary(platform.libc, {
+  const { location, ...core } = openLibrary({ runtime, platform }, {
     ...CORE,
     // int *__errno_location(void);
-    location: { name: platform.errnoLocation, parameters: [], result: "pointer" },
+    location: { name: platform.errnoLocation, parameters: [], result: "usize" },
   });
-  const location = errnoLocation();
-  if (location === null) {
-    throw new LibcUnavailable("Cannot map host memory: errno has no address");
-  }
   return {
     core,
+    runtime,
     platform,
     pageSize: Number(core.sysconf(platform.scPageSize)),
     // SAFETY: the C library keeps a thread's errno at one address for the thread's life, and
-    // synchronous calls run on the thread of the isolate that makes them.
-    errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)),
+    // synchronous calls run on the thread that makes them.
+    errno: new Int32Array(runtime.bufferAt(location(), 4)),
   };
 }
 
-function openLibrary<S extends Deno.ForeignLibraryInterface>(
-  names: readonly string[],
+// Opens functions of the first library that there is.
+function openLibrary<S extends Symbols>(
+  { runtime, platform }: {
+    readonly runtime: ForeignRuntime;
+    readonly platform: Pick<Platform, "libc">;
+  },
   symbols: S,
 ): Calls<S> {
   let cause: unknown;
-  for (const name of names) {
+  for (const name of platform.libc) {
     try {
-      const library = Deno.dlopen(name, symbols);
-      // SAFETY: the functions stay valid. Closing gives back Deno's reference to the library, which
-      // would else count as a leak in every test that maps memory first; the C library itself, in
-      // use by the whole process, is never unloaded.
-      library.close();
-      return library.symbols;
+      return runtime.open(name, symbols);
     } catch (error) {
-      if (
-        error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied
-      ) {
+      if (error instanceof ForeignAccessDenied) {
         throw new LibcUnavailable(
-          "Cannot map host memory: FFI access is denied, run with --allow-ffi (without a path)",
-          { cause: error },
+          `Cannot map host memory: FFI access is denied, ${error.message}`,
+          { cause: error.cause },
         );
       }
       cause ??= error;
     }
   }
-  throw new LibcUnavailable(`Cannot map host memory: none of ${names.join(", ")} can be opened`, {
-    cause,
-  });
+  const names = platform.libc.join(", ");
+  throw new LibcUnavailable(`Cannot map host memory: none of ${names} can be opened`, { cause });
 }
 
 /**

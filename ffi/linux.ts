@@ -8,6 +8,7 @@
  * @module
  */
 import { libc } from "./libc.ts";
+import { currentRuntime } from "./runtime/current_runtime.ts";
 import { LibcUnavailable } from "./system_error.ts";
 
 /** Sockets of the local host. */
@@ -77,7 +78,7 @@ export interface EpollEvent {
 }
 
 /** The layout of `struct epoll_event` on this machine. */
-export function epollEvent(arch: string = Deno.build.arch): EpollEvent {
+export function epollEvent(arch: string = libc().runtime.arch): EpollEvent {
   return arch === "x86_64" ? { data: 4, size: 12 } : { data: 8, size: 16 };
 }
 
@@ -88,8 +89,9 @@ export function epollEvent(arch: string = Deno.build.arch): EpollEvent {
  * @throws {LibcUnavailable} This is not Linux, or FFI is not allowed.
  */
 export function ensureLinux(what: string): void {
-  if (typeof Deno !== "undefined" && Deno.build.os !== "linux") {
-    throw new LibcUnavailable(`Cannot use ${what}: it needs Linux, this is ${Deno.build.os}`);
+  const os = currentRuntime()?.os ?? "linux";
+  if (os !== "linux") {
+    throw new LibcUnavailable(`Cannot use ${what}: it needs Linux, this is ${os}`);
   }
   libc();
 }

@@ -224,12 +224,9 @@ function hasLength(buffer: Uint8Array, count: number): boolean {
  * @returns A buffer over the memory itself, which the caller detaches before it unmaps.
  */
 export function bufferAt(address: number, length: number): ArrayBuffer {
-  const pointer = Deno.UnsafePointer.create(BigInt(address));
-  if (pointer === null) {
-    throw new RangeError("Cannot view memory at the null address");
-  }
+  if (address === 0) throw new RangeError("Cannot view memory at the null address");
   // SAFETY: [address, address + length) is mapped, and stays so until the buffer is detached.
-  return Deno.UnsafePointerView.getArrayBuffer(pointer, length);
+  return libc().runtime.bufferAt(BigInt(address), length);
 }
 
 /**

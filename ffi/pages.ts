@@ -3,8 +3,17 @@
  *
  * @module
  */
-import { contentCalls, functionAddress, lastError, libc, pageOptionCalls, u64 } from "./libc.ts";
+import {
+  contentCalls,
+  lastError,
+  libc,
+  pageCalls,
+  pageOptionCalls,
+  poolCall,
+  u64,
+} from "./libc.ts";
 import { adviseMemory } from "./memory.ts";
+import type { Call, PoolCall } from "./runtime/foreign_runtime.ts";
 import { SystemError } from "./system_error.ts";
 
 // SAFETY, for all functions here: the range is in a live mapping of the caller.
@@ -86,7 +95,7 @@ export function readInMemory(address: number, length: number): void {
 
 /** Whether bytes are all zero: the first few, then each with those before it by `memcmp(3)`. */
 export function isZeroMemory(address: number, length: number): boolean {
-  const view = new Deno.UnsafePointerView(Deno.UnsafePointer.create(BigInt(address))!);
+  const view = libc().runtime.readerAt(BigInt(address));
   const head = Math.min(length, 8);
   for (let i = 0; i < head; i++) if (view.getUint8(i) !== 0) return false;
   return length === head ||
@@ -106,7 +115,7 @@ export function forNonZeroRuns(
   page: number,
   onRun: (offset: number, length: number) => void,
 ): void {
-  const view = new Deno.UnsafePointerView(Deno.UnsafePointer.create(BigInt(address))!);
+  const view = libc().runtime.readerAt(BigInt(address));
   const { memcmp } = contentCalls();
   let start = -1;
   for (let offset = 0; offset < length; offset += page) {
@@ -130,12 +139,11 @@ const ADVISE = {
   // int madvise(void *addr, size_t length, int advice);
   parameters: ["usize", "usize", "i32"],
   result: "i32",
-  nonblocking: true,
 } as const;
-let advise: Deno.UnsafeFnPointer<typeof ADVISE> | undefined;
+let advise: PoolCall<typeof ADVISE> | Call<typeof ADVISE> | undefined;
 
 /**
- * `madvise(2)` on the thread pool.
+ * `madvise(2)` on the thread pool. Where the runtime has none, it blocks.
  *
  * @returns Whether the kernel did it. Why not is not known: errno is that of another thread.
  */
@@ -144,8 +152,8 @@ export async function adviseOnPool(
   length: number,
   advice: number,
 ): Promise<boolean> {
-  advise ??= new Deno.UnsafeFnPointer(functionAddress("madvise"), ADVISE);
-  return await advise.call(BigInt(address), BigInt(length), advice) === 0;
+  const run = advise ??= poolCall("madvise", ADVISE) ?? pageCalls().madvise;
+  return await run(BigInt(address), BigInt(length), advice) === 0;
 }
 
 /** In a few words, why a call failed. */

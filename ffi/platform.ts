@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { ForeignRuntime } from "./runtime/foreign_runtime.ts";
 
 /**
  * Advice for the kernel on the use of memory: the names of `madvise(2)`. All but the first five are
@@ -196,10 +197,14 @@ const DARWIN: Platform = {
   },
 };
 
-/** The platform this program runs on, or `undefined` where the library cannot map memory. */
-export function currentPlatform(): Platform | undefined {
-  if (typeof Deno === "undefined") return undefined;
-  const { os, arch } = Deno.build;
+/**
+ * The platform this program runs on, or `undefined` where the library cannot map memory.
+ *
+ * @param system The system and the processor.
+ */
+export function currentPlatform(
+  { os, arch }: Pick<ForeignRuntime, "os" | "arch">,
+): Platform | undefined {
   if (arch !== "x86_64" && arch !== "aarch64") return undefined;
   if (os === "linux") return { ...LINUX, systemCalls: SYSTEM_CALLS[arch] };
   return os === "darwin" ? DARWIN : undefined;

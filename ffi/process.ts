@@ -20,10 +20,11 @@ export function processSecret(): Uint32Array {
 const AT_RANDOM = 25n;
 
 function askSecret(): Uint32Array {
-  const address = Deno.UnsafePointer.create(processCalls().getauxval?.(AT_RANDOM) ?? 0n);
-  if (address === null) return Uint32Array.of(Deno.pid, 0);
+  const { runtime } = libc();
+  const address = processCalls().getauxval?.(AT_RANDOM) ?? 0n;
+  if (address === 0n) return Uint32Array.of(runtime.pid, 0);
   // SAFETY: the kernel puts 16 bytes there when it starts the process, for the process's life.
-  return new Uint32Array(Deno.UnsafePointerView.getArrayBuffer(address, 8).slice(0));
+  return new Uint32Array(runtime.bufferAt(address, 8).slice(0));
 }
 
 /**

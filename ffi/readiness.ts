@@ -10,8 +10,9 @@
  */
 import { closeDescriptor } from "./descriptor.ts";
 import { addToEvent, makeEventFd, takeFromEvent } from "./event_fd.ts";
-import { functionAddress, lastError, lazily } from "./libc.ts";
+import { lastError, lazily, poolCall } from "./libc.ts";
 import { EPOLL, epollEvent } from "./linux.ts";
+import type { PoolCall } from "./runtime/foreign_runtime.ts";
 import { SystemError } from "./system_error.ts";
 
 const calls = lazily(
@@ -28,18 +29,33 @@ const calls = lazily(
 const WAIT = {
   parameters: ["i32", "buffer", "i32", "i32"],
   result: "i32",
-  nonblocking: true,
 } as const;
 
-let pendingWait: Deno.UnsafeFnPointer<typeof WAIT> | undefined;
+let pendingWait: PoolCall<typeof WAIT> | undefined;
 
-// epoll_wait on the thread pool. By its address, as a library's own function of this kind works only
-// while the library counts as open.
+// epoll_wait on the thread pool.
 function wait(epoll: number, events: DataView<ArrayBuffer>): Promise<number> {
-  pendingWait ??= new Deno.UnsafeFnPointer(functionAddress("epoll_wait"), WAIT);
-  // SAFETY: the view has room for as many events. Deno keeps it alive during the call, and nothing
-  // reads it until then.
-  return pendingWait.call(epoll, events, MAX_EVENTS, TIMEOUT_MS);
+  pendingWait ??= poolCall("epoll_wait", WAIT) ?? waitByTimer;
+  // SAFETY: the view has room for as many events. The runtime keeps it alive during the call, and
+  // nothing reads it until then.
+  return pendingWait(epoll, events, MAX_EVENTS, TIMEOUT_MS);
+}
+
+// Where the runtime has no such pool: looks again and again, as often as not to take 1 % of the
+// processor's time.
+async function waitByTimer(
+  epoll: number,
+  events: ArrayBufferView,
+  maximum: number,
+  timeout: number,
+): Promise<number> {
+  const end = performance.now() + timeout;
+  for (let pause = 0;; pause = Math.min(pause + 1, LONGEST_PAUSE_MS)) {
+    // SAFETY: the view has room for as many events.
+    const count = calls().look(epoll, events, maximum, 0);
+    if (count !== 0 || performance.now() >= end) return count;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
 }
 
 /** What to wait for. */
@@ -60,6 +76,7 @@ interface Registration {
 const MAX_EVENTS = 64;
 // A thread of the pool that outlives its Worker ends then. Nothing else depends on it.
 const TIMEOUT_MS = 10_000;
+const LONGEST_PAUSE_MS = 10;
 const WAKE = 0n;
 
 /** All that one thread waits for. It has descriptors of its own only while there is anything. */

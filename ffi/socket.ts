@@ -22,7 +22,7 @@ const calls = lazily(
     // int listen(int sockfd, int backlog);
     listen: { parameters: ["i32", "i32"], result: "i32" },
     // int accept4(int sockfd, struct sockaddr *addr, socklen_t *addrlen, int flags);
-    accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
+    accept4: { parameters: ["i32", "usize", "usize", "i32"], result: "i32" },
     // int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen);
     getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
     // int unlink(const char *pathname);
@@ -149,8 +149,8 @@ export function removeSocketFile(path: string): void {
  */
 export function acceptSocket(fd: number): number | undefined {
   for (;;) {
-    // SAFETY: null asks for no address.
-    const accepted = calls().accept4(fd, null, null, SOCKET.flags);
+    // SAFETY: the null pointers ask for no address.
+    const accepted = calls().accept4(fd, 0n, 0n, SOCKET.flags);
     if (accepted >= 0) return accepted;
     const error = lastError("accept4", { fd });
     if (error.code === "EAGAIN") return undefined;

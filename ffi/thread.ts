@@ -33,11 +33,11 @@ function askThreadId(): number {
  * @param id What {@linkcode threadId} returned there.
  */
 export function isThreadAlive(id: number): boolean {
-  const { systemCalls } = libc().platform;
+  const { platform: { systemCalls }, runtime } = libc();
   if (systemCalls === undefined) return true;
   // Signal 0 is not sent: the call only looks for the thread, and fails with ESRCH without one. A
   // sandbox may refuse it with another errno.
-  return threadCalls().tgkill(systemCalls.tgkill, Deno.pid, id, 0) === 0n ||
+  return threadCalls().tgkill(systemCalls.tgkill, runtime.pid, id, 0) === 0n ||
     libc().errno[0] !== ESRCH;
 }
 

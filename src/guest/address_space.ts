@@ -132,7 +132,7 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
    */
   async lock(): Promise<GuestMemoryExclusiveGuard<M>> {
     const before = this.#free;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred();
     this.#free = promise;
     this.#locked++;
     await before;
@@ -193,7 +193,7 @@ export class GuestMemoryAtomic<M extends SharedGuestMemory = SharedGuestMemory>
 
   // Takes the lock, which is free.
   #take(): GuestMemoryExclusiveGuard<M> {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred();
     this.#free = promise;
     this.#locked++;
     return this.#guard(resolve);
@@ -282,4 +282,11 @@ export class GuestMemoryExclusiveGuard<M extends SharedGuestMemory = SharedGuest
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+// Promise.withResolvers, which Node.js 20 does not have.
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((settle) => resolve = settle);
+  return { promise, resolve };
 }

@@ -158,9 +158,9 @@ Deno.test("mod.ts opens no library when it is imported, only when memory is mapp
 
 for (
   const [where, deno, shown] of [
-    ["another system", `{ build: { ...Deno.build, os: "windows" } }`, "this is windows on"],
-    ["another machine", `{ build: { ...Deno.build, arch: "riscv64" } }`, "on riscv64"],
-    ["another runtime", "undefined", "this runtime is not Deno"],
+    ["another system", `{ ...Deno, build: { ...Deno.build, os: "windows" } }`, "on windows"],
+    ["another machine", `{ ...Deno, build: { ...Deno.build, arch: "riscv64" } }`, "riscv64"],
+    ["another runtime", "undefined", "this is no runtime with FFI"],
   ] as const
 ) {
   Deno.test(`MmapRegion on ${where} says that the heap works everywhere`, async () => {
@@ -168,6 +168,7 @@ for (
       ["--allow-ffi", "-"],
       `const { MmapRegion } = await import("${mod}");
       Object.defineProperty(globalThis, "Deno", { value: ${deno} });
+      Object.defineProperty(globalThis, "process", { value: undefined });
       try {
         new MmapRegion(4096);
       } catch (error) {

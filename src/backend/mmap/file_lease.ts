@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { endLease, isLeaseBreaking, leaseFile } from "../../../ffi/file_lease.ts";
+import {
+  endLease,
+  isLeaseBreaking,
+  leaseFile,
+  offLeaseSignal,
+  onLeaseSignal,
+} from "../../../ffi/file_lease.ts";
 import { forAll } from "../../bitmap/bitmap.ts";
 import type { Descriptor } from "./descriptor.ts";
 
@@ -38,8 +44,7 @@ export class FileLease {
       shared.add(lease);
       return lease;
     }
-    // The kernel sends SIGIO, which would end a process that does not listen.
-    if (leases.size === 0) Deno.addSignalListener("SIGIO", breakLeases);
+    if (leases.size === 0) onLeaseSignal(breakLeases);
     leases.set(descriptor, new Set([lease]));
     try {
       leaseFile(descriptor.fd);
@@ -73,7 +78,7 @@ export class FileLease {
 
 function forget(descriptor: Descriptor): void {
   leases.delete(descriptor);
-  if (leases.size === 0) Deno.removeSignalListener("SIGIO", breakLeases);
+  if (leases.size === 0) offLeaseSignal(breakLeases);
 }
 
 function breakLeases(): void {

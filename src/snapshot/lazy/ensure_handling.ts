@@ -33,9 +33,12 @@ const HINTS: Readonly<Record<string, string>> = {
  * Refuses a thread that could not begin: who waits for it would wait for ever.
  *
  * @param module Its module.
- * @throws {FaultsUnavailable} The program may not read the module.
+ * @throws {FaultsUnavailable} The program may not read the module, or the runtime is not Deno.
  */
 export function ensureThread(module: URL): void {
+  if (typeof Deno === "undefined") {
+    throw new FaultsUnavailable("it takes a thread of the library, which only Deno can start");
+  }
   if (module.protocol !== "file:") return;
   const { state } = Deno.permissions.querySync({ name: "read", path: module });
   if (state === "granted") return;
