@@ -215,6 +215,7 @@ export { UnixListener, type UnixListenOptions } from "./src/backend/mmap/unix_li
 export { type ReceiveOptions, UnixSocket } from "./src/backend/mmap/unix_socket.ts";
 export { membarrier } from "./ffi/barrier.ts";
 export { closeDescriptor } from "./ffi/descriptor.ts";
+export type { FileWithDescriptor, FileWithPosition, OpenFile } from "./ffi/descriptor_of.ts";
 export { pageSize } from "./ffi/memory.ts";
 export type { Advice } from "./ffi/platform.ts";
 export type { PeerCredentials } from "./ffi/socket.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
 import { checkFlag } from "../text/argument.ts";
@@ -73,19 +74,19 @@ export interface ApplyReport {
  * @throws The reason of the signal.
  */
 export function applyDiff(
-  base: Deno.FsFile | number,
-  diff: Deno.FsFile | number,
+  base: OpenFile,
+  diff: OpenFile,
   options: ApplyOptions & { readonly manifests: AppliedManifests },
 ): Promise<Required<ApplyReport>>;
 /** {@linkcode applyDiff} without manifests. */
 export function applyDiff(
-  base: Deno.FsFile | number,
-  diff: Deno.FsFile | number,
+  base: OpenFile,
+  diff: OpenFile,
   options?: ApplyOptions,
 ): Promise<ApplyReport>;
 export async function applyDiff(
-  base: Deno.FsFile | number,
-  diff: Deno.FsFile | number,
+  base: OpenFile,
+  diff: OpenFile,
   options: ApplyOptions = {},
 ): Promise<ApplyReport> {
   const { form, manifests, sha256 } = readApplyOptions(options);

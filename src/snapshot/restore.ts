@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { forDataRuns } from "../../ffi/file_space.ts";
@@ -110,7 +111,7 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  */
 export function restore<B extends Bitmap = Bitmap>(
   ranges: Iterable<RestoreRange> | SnapshotManifest,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   options: CopyOnWriteOptions<B> | EagerOptions<B> | LazyRestoreOptions<B>,
 ): GuestMemoryMmap<B> {
   const { mode, lease, backing: _, ...rest } = options as MmapOptions<B> & {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
@@ -21,7 +22,7 @@ export class SourceFile implements Disposable {
    * @throws {SnapshotRefused} It is no regular file.
    * @throws {SystemError} It is not open, or cannot be read.
    */
-  constructor(file: Deno.FsFile | number) {
+  constructor(file: OpenFile) {
     const { fd } = new FileOffset(file);
     if (!fileStatus(fd).isRegular) throw new SnapshotRefused("it is no regular file");
     this.fd = reopenFile(fd);

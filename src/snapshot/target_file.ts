@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import {
   accessMode,
@@ -43,7 +44,7 @@ export class TargetFile implements Disposable {
    * @throws {SnapshotRefused} It cannot be written at any position, or another transfer writes it.
    * @throws {SystemError} It is not open.
    */
-  constructor(file: Deno.FsFile | number) {
+  constructor(file: OpenFile) {
     const { fd } = new FileOffset(file);
     const { isRegular, device, inode } = fileStatus(fd);
     if (!isRegular) throw new SnapshotRefused("it is no regular file");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { InvalidManifest, SnapshotMismatch } from "../error/snapshot_error.ts";
 import { FileHash } from "./file_hash.ts";
@@ -48,7 +49,7 @@ export type VerifyOptions = Omit<TransferOptions, "sync">;
  */
 export async function verifySnapshot(
   manifest: SnapshotManifest | DiffManifest,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   options: VerifyOptions = {},
 ): Promise<void> {
   const { sha256, length, since } = readManifest(manifest);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { forDataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
@@ -100,20 +101,20 @@ export interface DiffReport {
  */
 export function writeDiff(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   dirty: DirtySet,
   options: DiffOptions & { readonly since: SnapshotManifest | DiffManifest },
 ): Promise<Required<DiffReport>>;
 /** {@linkcode writeDiff} without a manifest. */
 export function writeDiff(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   dirty: DirtySet,
   options?: DiffOptions,
 ): Promise<DiffReport>;
 export async function writeDiff(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   dirty: DirtySet,
   options: DiffOptions = {},
 ): Promise<DiffReport> {
@@ -131,7 +132,7 @@ export async function writeDiff(
 
 async function writeMarked(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   dirty: DirtySet,
   options: DiffOptions,
 ): Promise<DiffReport> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import type { GuestMemoryRegion } from "../guest/region.ts";
 import { checkCount, checkFlag, shown } from "../text/argument.ts";
 import { checkRegions } from "./check_regions.ts";
@@ -100,7 +101,7 @@ export interface SnapshotReport {
  */
 export async function writeSnapshot(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   options: SnapshotOptions = {},
 ): Promise<SnapshotReport> {
   checkRegions(memory);

@@ -82,8 +82,10 @@ Deno.test("Node.js without the permission is ForeignAccessDenied, other failures
     ]] as const
   ) {
     const cause = failing(code);
-    function DynamicLibrary(): never {
-      throw cause;
+    class DynamicLibrary {
+      constructor() {
+        throw cause;
+      }
     }
     const { open } = nodeRuntime(processWith({ DynamicLibrary }))!;
     // A library that is not there is no library without the function.

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import { checkFlag, checkNumber, shown, wrongKind } from "../../text/argument.ts";
 import type { OnLeaseBreak } from "./file_lease.ts";
 import { FileOffset } from "./file_offset.ts";
@@ -146,7 +147,7 @@ export class Backing {
    * @param file An open file or descriptor, and where in it the memory begins.
    * @param options Which kind.
    */
-  static file(file: FileOffset | Deno.FsFile | number, options: FileBackingOptions = {}): Backing {
+  static file(file: FileOffset | OpenFile, options: FileBackingOptions = {}): Backing {
     return make(filePlan(file, options, false));
   }
 
@@ -171,7 +172,7 @@ export class Backing {
 }
 
 function filePlan(
-  file: FileOffset | Deno.FsFile | number,
+  file: FileOffset | OpenFile,
   { private: isPrivate = false, lease }: FileBackingOptions,
   isTemplate: boolean,
 ): BackingPlan {

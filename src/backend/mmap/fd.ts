@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { descriptorOf, type OpenFile } from "../../../ffi/descriptor_of.ts";
 import { syncFile } from "../../../ffi/file_space.ts";
 import { type IoVector, MAX_VECTORS, setVector, takeVector } from "../../../ffi/io.ts";
 import { read, readAt, transferVector, write, writeAt } from "../../../ffi/io.ts";
@@ -12,12 +13,16 @@ import type { VolatileSlice } from "../../volatile/volatile_slice.ts";
 import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_address.ts";
 
 /**
- * A file descriptor as a stream: a file, a pipe, a socket, an eventfd. Data goes straight between
+ * An open file or a descriptor as a stream: a file, a pipe, a socket, an eventfd. Data goes straight between
  * it and guest memory, in one system call for a range over several regions. Mirrors the
  * implementations of `ReadVolatile` and `WriteVolatile` for `OwnedFd` and `BorrowedFd`.
  *
  * Transfers are at the descriptor's own position, which they move on. {@linkcode Fd.at} transfers at
  * any position of a file.
+ *
+ * A `Deno.FsFile` and a `FileHandle` of `node:fs/promises` are taken too: the stream is one of their
+ * descriptor, and shares its position. The same file as a `Deno.FsFile` works without this class,
+ * with one copy more.
  *
  * A call blocks the thread if the descriptor blocks. A non-blocking one that is not ready throws
  * {@linkcode IOError}, with a {@linkcode SystemError} `EAGAIN` as its cause. The class does not
@@ -38,15 +43,25 @@ import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_addr
  */
 export class Fd implements ReadVolatile, WriteVolatile {
   readonly #fd: number;
+  // Keeps it from being closed at garbage collection.
+  readonly #file: OpenFile;
 
   /**
-   * Makes a stream of a descriptor.
+   * Makes a stream of an open file.
    *
-   * @param fd The descriptor.
-   * @throws {RangeError} It is not an integer from 0.
+   * @param file The file, or a descriptor.
+   * @throws {RangeError} The descriptor is not an integer from 0.
+   * @throws {TypeError} That of a `Deno.FsFile` cannot be found, as {@linkcode FileOffset} says.
+   * @throws {LibcUnavailable} It cannot be looked for without FFI.
    */
-  constructor(fd: number) {
-    this.#fd = checkDescriptor(fd);
+  constructor(file: OpenFile) {
+    this.#fd = checkDescriptor(descriptorOf(file));
+    this.#file = file;
+  }
+
+  /** The given file. */
+  get file(): OpenFile {
+    return this.#file;
   }
 
   /** The descriptor, from the constructor on. Closing it is up to the caller. */
@@ -75,7 +90,7 @@ export class Fd implements ReadVolatile, WriteVolatile {
    * ```
    */
   at(position: number): PositionedFd {
-    return new PositionedFd(this.#fd, position);
+    return new PositionedFd(this, position);
   }
 
   /**
@@ -129,18 +144,26 @@ export class Fd implements ReadVolatile, WriteVolatile {
  */
 export class PositionedFd implements ReadVolatile, WriteVolatile {
   readonly #fd: number;
+  readonly #file: OpenFile;
   #position: number;
 
   /**
    * Makes a stream of a file, from a position on.
    *
-   * @param fd Its descriptor.
+   * @param file The file, or its descriptor.
    * @param position Where the first transfer begins in the file, in bytes.
    * @throws {RangeError} One is not an integer from 0, or the position is 2^53 or more.
+   * @throws {TypeError} The descriptor of a `Deno.FsFile` cannot be found.
    */
-  constructor(fd: number, position: number) {
-    this.#fd = checkDescriptor(fd);
+  constructor(file: OpenFile, position: number) {
+    this.#fd = checkDescriptor(descriptorOf(file));
+    this.#file = file;
     this.#position = checkPosition(position);
+  }
+
+  /** The given file. */
+  get file(): OpenFile {
+    return this.#file;
   }
 
   /** The descriptor. Closing it is up to the caller. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { descriptorOf } from "../../../ffi/descriptor_of.ts";
+import { descriptorOf, type OpenFile } from "../../../ffi/descriptor_of.ts";
 import { shown } from "../../text/argument.ts";
 
 /**
@@ -11,7 +11,7 @@ import { shown } from "../../text/argument.ts";
  *
  * A mapping does not need its file to stay open. Code that uses `fd` does.
  *
- * Deno does not expose the descriptor of a `Deno.FsFile`. It is looked up by device, inode and
+ * Files of `node:fs` know their descriptor. That of a `Deno.FsFile` is looked up by device, inode and
  * position, and nothing is moved: a pending write of the file lands where it would without. Where
  * the same file is open several times in the same mode, `fd` is the lowest of these descriptors.
  * Keep all of them open until the file is mapped, or pass a raw descriptor.
@@ -36,7 +36,7 @@ export class FileOffset {
   /** Where the mapping begins, in bytes from the start of the file. */
   readonly start: number;
   /** The given file: this reference keeps it from being closed at garbage collection. */
-  readonly file: Deno.FsFile | number;
+  readonly file: OpenFile;
 
   /**
    * Names a place in a file.
@@ -47,8 +47,8 @@ export class FileOffset {
    * open several times in different modes. The message names these descriptors; pass one of them.
    * @throws {RangeError} The descriptor or the offset is not an integer from 0.
    */
-  constructor(file: Deno.FsFile | number, start: number = 0) {
-    const fd = typeof file === "number" ? file : descriptorOf(file);
+  constructor(file: OpenFile, start: number = 0) {
+    const fd = descriptorOf(file);
     if (!Number.isInteger(fd) || fd < 0 || fd >= 2 ** 31) {
       throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
     }

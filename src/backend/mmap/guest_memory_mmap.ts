@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import type { GuestAddress, GuestUsize } from "../../address.ts";
 import { type Bitmap, NoBitmap } from "../../bitmap/bitmap.ts";
 import { InvalidGuestAddress } from "../../error/guest_memory_error.ts";
@@ -129,7 +130,7 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
    */
   static fromDescription<B extends Bitmap = Bitmap>(
     descriptions: readonly RegionDescription[],
-    files: readonly (Deno.FsFile | number)[],
+    files: readonly OpenFile[],
     options: Omit<MmapOptions<B>, "backing"> = {},
   ): GuestMemoryMmap<B> {
     return GuestMemoryMmap.fromRangesWithFiles(rangesOf(descriptions, files), options);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import { GuestAddress, type GuestUsize } from "../../address.ts";
 import { shown } from "../../text/argument.ts";
 import { FileOffset } from "./file_offset.ts";
@@ -50,7 +51,7 @@ export function descriptionOf(region: GuestRegionMmap, mapping: Mapping): Region
  */
 export function rangesOf(
   descriptions: readonly RegionDescription[],
-  files: readonly (Deno.FsFile | number)[],
+  files: readonly OpenFile[],
 ): [GuestAddress, GuestUsize, FileOffset][] {
   const given = [...files];
   const order: number[] = [];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import { duplicate } from "../../../ffi/descriptor.ts";
 import {
   FAULTS_OF,
@@ -267,7 +268,7 @@ export class FaultHandler {
    * @throws {SnapshotMismatch} The file has other bytes.
    * @throws {SystemError} A call failed.
    */
-  restart(file?: Deno.FsFile | number): void {
+  restart(file?: OpenFile): void {
     if (this.#userfaultfd.closed) return;
     this.#loading.start(file === undefined ? undefined : new FileOffset(file).fd);
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import { duplicate, setNonBlocking } from "../../../ffi/descriptor.ts";
 import { fileStatus } from "../../../ffi/file.ts";
 import { pageSize } from "../../../ffi/memory.ts";
@@ -74,7 +75,7 @@ export class FaultServer implements Disposable {
   constructor(
     fd: number,
     ranges: Iterable<FaultRange>,
-    file: Deno.FsFile | number,
+    file: OpenFile,
     options: LoadOptions = {},
   ) {
     const plan = readLoadOptions(options);

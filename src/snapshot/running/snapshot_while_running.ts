@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { OpenFile } from "../../../ffi/descriptor_of.ts";
 import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { SystemError } from "../../../ffi/system_error.ts";
@@ -96,7 +97,7 @@ export interface RunningSnapshotOptions extends SnapshotOptions {
  */
 export async function snapshotWhileRunning(
   memory: Iterable<GuestMemoryRegion>,
-  file: Deno.FsFile | number,
+  file: OpenFile,
   options: RunningSnapshotOptions = {},
 ): Promise<SnapshotReport> {
   checkRegions(memory);
