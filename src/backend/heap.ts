@@ -43,14 +43,14 @@ export class GuestRegionHeap<B extends Bitmap = Bitmap> extends HostRegion<B> {
    * @param startAddr The guest address of the first byte.
    * @param memory The number of bytes, or a buffer.
    * @param options How it is made.
+   * @throws {TypeError} It is to be shared, and this page has no `SharedArrayBuffer`.
    */
   constructor(
     startAddr: GuestAddress,
     memory: number | ArrayBuffer | SharedArrayBuffer,
     options: HeapOptions<B> = {},
   ) {
-    const Buffer = options.shared ? SharedArrayBuffer : ArrayBuffer;
-    const buffer = typeof memory === "number" ? new Buffer(memory) : memory;
+    const buffer = typeof memory === "number" ? makeBuffer(memory, options.shared) : memory;
     const host = new HostMemory(buffer);
     const { length } = host.u8;
     const bitmap = options.bitmap?.(length, startAddr) ?? NoBitmap;
@@ -63,6 +63,17 @@ export class GuestRegionHeap<B extends Bitmap = Bitmap> extends HostRegion<B> {
     const kind = this.buffer instanceof ArrayBuffer ? " heap" : " shared heap";
     return this.closed ? `${kind} (closed)` : kind;
   }
+}
+
+function makeBuffer(
+  length: number,
+  shared: boolean | undefined,
+): ArrayBuffer | SharedArrayBuffer {
+  if (!shared) return new ArrayBuffer(length);
+  if (typeof SharedArrayBuffer === "undefined") {
+    throw new TypeError("Cannot share memory: the page has to be cross-origin isolated for that");
+  }
+  return new SharedArrayBuffer(length);
 }
 
 /** Guest memory on the heap. */

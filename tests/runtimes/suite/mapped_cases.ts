@@ -1,0 +1,255 @@
+/**
+ * What mapped memory does in every runtime with FFI. `node:` modules are what all of them have.
+ *
+ * @module
+ */
+import {
+  AtomicBitmap,
+  Backing,
+  capabilities,
+  EventFd,
+  Fd,
+  GuestAddress,
+  GuestMemoryMmap,
+  InvalidGuestAddress,
+  MappingPastEof,
+  MemoryClosed,
+  MmapRegion,
+  pageSize,
+  SystemError,
+  takeDirty,
+  u32,
+  u64,
+  UnixSocket,
+} from "@vmm/guest-memory";
+import { FaultsUnavailable, restore, writeSnapshot } from "@vmm/guest-memory/snapshot";
+import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+import { type Case, same, throwing } from "./case.ts";
+
+const at = GuestAddress;
+const GIB = 2 ** 30;
+
+/** The cases of Linux and macOS. */
+export const mappedCases: readonly Case[] = [
+  {
+    name: "4 GiB are mapped around a hole, and read and written at every end",
+    run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 3 * GIB], [at(4 * GIB), GIB]]);
+      for (const address of [0, GIB - 4, 2 * GIB, 3 * GIB - 8, 4 * GIB, 5 * GIB - 8]) {
+        memory.writeObj(u64, BigInt(address) + 2n ** 63n, at(address));
+        same(memory.readObj(u64, at(address)), BigInt(address) + 2n ** 63n);
+        memory.store(u32, 7, at(address));
+        const counter = memory.getAtomicRef(u32, at(address));
+        same([counter.fetchAdd(3), counter.compareExchange(10, 1), counter.load()], [7, 10, 1]);
+      }
+      same(memory.write(new Uint8Array(5000), at(3 * GIB - 1000)), 1000);
+      for (const address of [3 * GIB, 4 * GIB - 1, 5 * GIB]) {
+        throwing(InvalidGuestAddress, () => memory.readObj(u32, at(address)));
+      }
+    },
+  },
+  {
+    name: "copies of all sizes arrive",
+    run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 21], [at(2 ** 21), 2 ** 21]]);
+      for (const length of [0, 1, 63, 512, 4097, 2 ** 20]) {
+        const bytes = Uint8Array.from({ length }, (_, i) => i * 7 + length);
+        for (const address of [3, 2 ** 21 - Math.ceil(length / 2)]) {
+          same(memory.write(bytes, at(address)), length);
+          const copy = new Uint8Array(length);
+          same(memory.read(copy, at(address)), length);
+          same(copy.every((byte, i) => byte === bytes[i]), true);
+        }
+      }
+    },
+  },
+  {
+    name: "dirty pages of mapped memory are runs",
+    run() {
+      const page = pageSize();
+      using memory = GuestMemoryMmap.fromRanges([[at(0), GIB], [at(4 * GIB), GIB]], {
+        bitmap: (length) => new AtomicBitmap(length, page),
+      });
+      memory.write(new Uint8Array(page + 1), at(GIB - 2 * page));
+      memory.writeObj(u32, 1, at(4 * GIB));
+      using dirty = takeDirty(memory);
+      same([...dirty], [[GIB - 2 * page, 2 * page], [4 * GIB, page]]);
+    },
+  },
+  {
+    name: "a file is mapped through a FileHandle, and read and written through it",
+    async run() {
+      await withFile(async (file) => {
+        const page = pageSize();
+        await file.truncate(2 * page);
+        await file.write("hello", 0);
+        using memory = GuestMemoryMmap.fromRanges([[at(0), 2 * page]], {
+          backing: Backing.file(file),
+        });
+        const bytes = new Uint8Array(5);
+        memory.readSlice(bytes, at(0));
+        same(new TextDecoder().decode(bytes), "hello");
+        memory.writeObj(u32, 0x41424344, at(page));
+        memory.readExactVolatileFrom(at(8), new Fd(file).at(1), 3);
+        const { buffer } = await file.read(new Uint8Array(4), 0, 4, page);
+        same(buffer, [0x44, 0x43, 0x42, 0x41]);
+        same(memory.readObj(u32, at(8)), 0x006c_6c65);
+        throwing(
+          MappingPastEof,
+          () => GuestMemoryMmap.fromRanges([[at(0), 3 * page]], { backing: Backing.file(file) }),
+        );
+      });
+    },
+  },
+  {
+    name: "closing empties the views and ends every access",
+    run() {
+      const memory = GuestMemoryMmap.fromRanges([[at(0), GIB]]);
+      const [region] = memory;
+      const view = region!.asVolatileSlice().rawView();
+      const slice = memory.getSlice(at(16), 16);
+      same(view.length, GIB);
+      memory.close();
+      same([view.length, view[0]], [0, undefined]);
+      for (const use of [() => slice.readObj(u32, 0), () => memory.readObj(u32, at(0))]) {
+        throwing(MemoryClosed, use);
+      }
+    },
+  },
+  {
+    name: "a system call that fails says why",
+    run() {
+      const { call, code } = throwing(SystemError, () => new MmapRegion(2 ** 52));
+      same([call, code], ["mmap", "ENOMEM"]);
+    },
+  },
+  {
+    name: "discarded memory is zero, and prefaulted memory is in RAM",
+    async run() {
+      const size = 64 * pageSize();
+      using memory = GuestMemoryMmap.fromRanges([[at(0), size]]);
+      memory.fill(at(0), size, 0xff);
+      same([memory.discard(at(0), size), memory.isZero(at(0), size)], [size, true]);
+      await memory.prefault();
+      same([...memory.residentRanges()], [[0, size]]);
+    },
+  },
+  {
+    name: "memory that is forgotten does no harm",
+    async run() {
+      for (let round = 0; round < 30; round++) {
+        for (let i = 0; i < 20; i++) {
+          const memory = GuestMemoryMmap.fromRanges([[at(0), GIB]]);
+          memory.writeObj(u32, i, at(i * 4096));
+          if (i % 2 === 0) memory.close();
+        }
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    },
+  },
+];
+
+/** The cases of Linux alone. */
+export const linuxCases: readonly Case[] = [
+  {
+    name: "a thread attaches the same memory",
+    async run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]);
+      const worker = new Worker(new URL("./attaching_worker.js", import.meta.url));
+      try {
+        worker.postMessage(memory.share());
+        await new Promise((resolve, reject) => {
+          worker.once("message", resolve);
+          worker.once("error", reject);
+        });
+      } finally {
+        await worker.terminate();
+      }
+      same(memory.load(u32, at(4096)), 1000);
+    },
+  },
+  {
+    name: "another mapping of a memfd is the same memory",
+    run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]], { backing: Backing.memfd() });
+      const descriptions = memory.describe();
+      const fds = descriptions.map(({ fd }) => fd!);
+      using other = GuestMemoryMmap.fromDescription(descriptions, fds);
+      memory.writeObj(u32, 42, at(2 ** 20 - 4));
+      same(other.readObj(u32, at(2 ** 20 - 4)), 42);
+    },
+  },
+  {
+    name: "waiting for a counter and for a message ends when it comes",
+    async run() {
+      using counter = new EventFd();
+      setTimeout(() => counter.write(3n), 30);
+      same(await counter.wait(), 3n);
+      const [here, there] = UnixSocket.pair();
+      try {
+        const received = there.receive();
+        await here.send(Uint8Array.of(1, 2, 3), [counter.fd]);
+        using message = (await received)!;
+        same(
+          [message.bytes, message.fds.length],
+          [[1, 2, 3], 1].map((item) => Array.isArray(item) ? Uint8Array.from(item) : item),
+        );
+      } finally {
+        here.close();
+        there.close();
+      }
+    },
+  },
+  {
+    name: "a snapshot is restored by copy-on-write",
+    async run() {
+      await withFile(async (file) => {
+        using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 24]]);
+        memory.writeObj(u64, 77n, at(2 ** 23));
+        const { manifest } = await writeSnapshot(memory, file.fd);
+        using clone = restore(manifest, file.fd, { mode: "copyOnWrite" });
+        clone.writeObj(u64, 78n, at(2 ** 23 + 8));
+        same([clone.readObj(u64, at(2 ** 23)), memory.readObj(u64, at(2 ** 23 + 8))], [77n, 0n]);
+      });
+    },
+  },
+  {
+    name: "what takes a thread of the library works in Deno, and says so elsewhere",
+    async run() {
+      if (process.versions["deno"] !== undefined) return;
+      await withFile(async (file) => {
+        using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]);
+        const { manifest } = await writeSnapshot(memory, file.fd);
+        const { message } = throwing(
+          FaultsUnavailable,
+          () => restore(manifest, file.fd, { mode: "lazy" }),
+        );
+        same(message.includes("Deno"), true);
+      });
+    },
+  },
+  {
+    name: "capabilities() knows this host",
+    run() {
+      const { backings } = capabilities();
+      same([backings.anonymous.available, backings.memfd.available], [true, true]);
+    },
+  },
+];
+
+async function withFile(run: (file: FileHandle) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(`${tmpdir()}/guest-memory-`);
+  try {
+    const file = await open(`${folder}/file`, "w+");
+    try {
+      await run(file);
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
