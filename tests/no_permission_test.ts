@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import {
   asSlice,
   Cursor,
+  Fd,
   fromSlice,
   GuestMemoryHeap,
   GuestMemoryMmap,
@@ -9,6 +10,7 @@ import {
   LibcUnavailable,
   MemoryClosed,
   MmapRegion,
+  PositionedFd,
   struct,
   u16,
   u32,
@@ -81,5 +83,17 @@ Deno.test({
       LibcUnavailable,
       "--allow-ffi",
     );
+  },
+});
+
+Deno.test({
+  name: "new Fd() without permission says which flag it takes",
+  ignore: ffiAllowed,
+  fn() {
+    const file = { seekSync: () => 0, statSync: () => ({ dev: 1, ino: 1 }) };
+    for (const open of [0, { fd: 0 }, file]) {
+      assertThrows(() => new Fd(open), LibcUnavailable, "--allow-ffi");
+      assertThrows(() => new PositionedFd(open, 0), LibcUnavailable, "--allow-ffi");
+    }
   },
 });

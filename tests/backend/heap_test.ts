@@ -117,3 +117,19 @@ Deno.test("a region's bitmap is of the type that the option returns", () => {
   assert(typedBitmap);
   assertStrictEquals(none, NoBitmap);
 });
+
+Deno.test("shared memory where there is no SharedArrayBuffer is a TypeError that says why", () => {
+  const original = Object.getOwnPropertyDescriptor(globalThis, "SharedArrayBuffer")!;
+  Object.defineProperty(globalThis, "SharedArrayBuffer", { ...original, value: undefined });
+  try {
+    const ranges = [[GuestAddress(0), 16]] as const;
+    assertThrows(
+      () => GuestMemoryHeap.fromRanges(ranges, { shared: true }),
+      TypeError,
+      "cross-origin isolated",
+    );
+    assertEquals(GuestMemoryHeap.fromRanges(ranges).numRegions, 1);
+  } finally {
+    Object.defineProperty(globalThis, "SharedArrayBuffer", original);
+  }
+});

@@ -1,5 +1,5 @@
 /**
- * Runs the packed package in every runtime: the suite, and the first program of the README.
+ * Runs the packed package in every runtime: the suite, and the programs of the README.
  *
  * Run it with `deno task test:runtimes`.
  *
@@ -8,14 +8,14 @@
 import { runInBrowser } from "./browser.ts";
 import { output } from "./commands.ts";
 import { installPacked } from "./packed.ts";
-import { firstProgram } from "./readme.ts";
+import { readmePrograms } from "../support/readme_programs.ts";
 import { BUN, find, NODE, OLD_NODE, type Runtime } from "./runtimes.ts";
 
 const USAGE = `Usage: deno task test:runtimes
 
 Packs the package as for npm, installs it in an empty folder, compiles it with
-TypeScript without Deno's types, and runs the same suite and the README's first
-program in Deno, Node.js, Bun and Chromium. Runtimes that are not on the PATH
+TypeScript without Deno's types, and runs the same suite and the README's
+programs in Deno, Node.js and Bun, and the part for the heap in Chromium. Runtimes that are not on the PATH
 come from npm; those that cannot be had are skipped, with the reason.`;
 
 /** What was found, for the last lines. */
@@ -33,7 +33,6 @@ async function main(args: readonly string[]): Promise<number> {
     const compiler = await installPacked(folder);
     console.log(line("ok", `${compiler} compiles every entry with --strict, without Deno's types`));
     passed++;
-    await Deno.writeTextFile(`${folder}/main.ts`, await firstProgram());
     await runDeno(folder);
     await runOther(folder, NODE, ["--no-warnings"]);
     await runOther(folder, BUN, []);
@@ -50,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function runDeno(folder: string): Promise<void> {
   const deno = { name: `Deno ${Deno.version.deno}`, path: Deno.execPath() };
   await runSuite(deno, ["run", "--quiet", "--allow-all"], "compiled/all.js", folder);
-  await runReadme(deno, ["run", "--quiet", "--allow-ffi"], folder);
+  await runReadme(deno, ["run", "--quiet", "--allow-ffi", "--allow-read", "--allow-write"], folder);
 }
 
 async function runOther(folder: string, wanted: typeof NODE, args: string[]): Promise<void> {
@@ -96,7 +95,15 @@ async function runReadme(
   args: readonly string[],
   folder: string,
 ): Promise<void> {
-  judge(name, "the README's first program", await output(path, [...args, "main.ts"], folder));
+  const programs = readmePrograms();
+  const problems: string[] = [];
+  for (const { heading, code, prints } of programs) {
+    await Deno.writeTextFile(`${folder}/main.ts`, code);
+    const { code: exitCode, text } = await output(path, [...args, "main.ts"], folder);
+    if (exitCode !== 0 || text.trim() !== prints.join("\n")) problems.push(`${heading}: ${text}`);
+  }
+  const text = [...problems, `${programs.length - problems.length} passed`].join("\n");
+  judge(name, "the README's programs", { code: problems.length, text });
 }
 
 function judge(where: string, what: string, { code, text }: { code: number; text: string }): void {

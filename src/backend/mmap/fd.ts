@@ -7,6 +7,7 @@ import { descriptorOf, type OpenFile } from "../../../ffi/descriptor_of.ts";
 import { syncFile } from "../../../ffi/file_space.ts";
 import { type IoVector, MAX_VECTORS, setVector, takeVector } from "../../../ffi/io.ts";
 import { read, readAt, transferVector, write, writeAt } from "../../../ffi/io.ts";
+import { libc } from "../../../ffi/libc.ts";
 import type { ReadVolatile, WriteVolatile } from "../../volatile/stream.ts";
 import { shown } from "../../text/argument.ts";
 import type { VolatileSlice } from "../../volatile/volatile_slice.ts";
@@ -52,10 +53,10 @@ export class Fd implements ReadVolatile, WriteVolatile {
    * @param file The file, or a descriptor.
    * @throws {RangeError} The descriptor is not an integer from 0.
    * @throws {TypeError} That of a `Deno.FsFile` cannot be found, as {@linkcode FileOffset} says.
-   * @throws {LibcUnavailable} It cannot be looked for without FFI.
+   * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
    */
   constructor(file: OpenFile) {
-    this.#fd = checkDescriptor(descriptorOf(file));
+    this.#fd = usableDescriptor(file);
     this.#file = file;
   }
 
@@ -154,9 +155,10 @@ export class PositionedFd implements ReadVolatile, WriteVolatile {
    * @param position Where the first transfer begins in the file, in bytes.
    * @throws {RangeError} One is not an integer from 0, or the position is 2^53 or more.
    * @throws {TypeError} The descriptor of a `Deno.FsFile` cannot be found.
+   * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
    */
   constructor(file: OpenFile, position: number) {
-    this.#fd = checkDescriptor(descriptorOf(file));
+    this.#fd = usableDescriptor(file);
     this.#file = file;
     this.#position = checkPosition(position);
   }
@@ -222,7 +224,10 @@ export class PositionedFd implements ReadVolatile, WriteVolatile {
   }
 }
 
-function checkDescriptor(fd: number): number {
+// Without FFI it fails here: the error of a transfer would be an IOError, for any reason.
+function usableDescriptor(file: OpenFile): number {
+  libc();
+  const fd = descriptorOf(file);
   if (Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31) return fd;
   throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
 }

@@ -6,6 +6,7 @@
 import {
   AtomicBitmap,
   Cursor,
+  Fd,
   GuestAddress,
   guestAddress,
   GuestMemoryAtomic,
@@ -174,13 +175,13 @@ export const heapCases: readonly Case[] = [
 /** What a runtime without FFI answers. */
 export const withoutFfiCases: readonly Case[] = [
   {
-    name: "mapping memory is LibcUnavailable, which names the heap",
+    name: "mapping memory, or a file as a stream, is LibcUnavailable, which names the heap",
     run() {
-      const error = throwing(
-        LibcUnavailable,
-        () => GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]),
-      );
-      same(error.message.includes("see GuestMemoryHeap"), true);
+      const calls = [() => GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]), () => new Fd(0)];
+      for (const call of calls) {
+        const { message } = throwing(LibcUnavailable, call);
+        same(message.includes("see GuestMemoryHeap"), true);
+      }
     },
   },
 ];
