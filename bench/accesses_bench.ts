@@ -20,7 +20,7 @@ import {
 } from "@vmm/guest-memory";
 import { benchCodecs } from "./codecs.ts";
 import { bench, rival, row, type Subject } from "./measure.ts";
-import { consume, keep } from "./sink.ts";
+import { consume, keep } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,

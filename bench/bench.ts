@@ -6,8 +6,8 @@
  * @module
  */
 import { type Options, parseOptions, USAGE } from "./options.ts";
-import { machine } from "./machine.ts";
-import { UsageError } from "./vs_rust/compare/options.ts";
+import { machine } from "../src/bench/program/machine.ts";
+import { UsageError } from "../src/bench/program/usage.ts";
 
 async function main(args: string[]): Promise<number> {
   let options: Options | undefined;

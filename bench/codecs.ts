@@ -22,7 +22,7 @@ import {
   u8,
 } from "@vmm/guest-memory";
 import { bench, rival, row } from "./measure.ts";
-import { keep } from "./sink.ts";
+import { keep } from "../src/bench/sink.ts";
 import { addressTable, KIB, MASK } from "./workload.ts";
 
 type Fields = Record<string, ByteValued<unknown>>;

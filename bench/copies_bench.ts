@@ -7,9 +7,9 @@
  */
 import { GuestAddress, GuestMemoryMmap, MmapRegion, VolatileSlice } from "@vmm/guest-memory";
 import { copyFromMapping } from "../ffi/memory.ts";
-import { ANONYMOUS } from "./backends.ts";
+import { ANONYMOUS } from "../src/bench/built_in.ts";
 import { bench, rival, row, type Subject } from "./measure.ts";
-import { consume } from "./sink.ts";
+import { consume } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,

@@ -7,7 +7,7 @@
  */
 import { AtomicBitmap, GuestAddress, GuestMemoryMmap, u32 } from "@vmm/guest-memory";
 import { bench, rival, row, type Subject } from "./measure.ts";
-import { consume } from "./sink.ts";
+import { consume } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,

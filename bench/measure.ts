@@ -4,15 +4,13 @@
  * @module
  */
 import { type Options, parseOptions, USAGE } from "./options.ts";
-import { machine } from "./machine.ts";
+import type { Case } from "../src/bench/harness.ts";
+import { measureInTurns } from "../src/bench/measure_in_turns.ts";
+import { machine } from "../src/bench/program/machine.ts";
+import { Progress } from "../src/bench/program/progress.ts";
+import { makeRow, type Row } from "../src/bench/row.ts";
 import type { Table } from "./ratio_chart.ts";
-import { formatTable, makeRow, type Row } from "./table.ts";
-import { Progress } from "./vs_rust/compare/progress.ts";
-import { takeTurns } from "./vs_rust/compare/rounds.ts";
-import { type Case, measure } from "./vs_rust/crate/harness.ts";
-
-/** Milliseconds that every case runs for before the first is measured. */
-const FIRST_MS = 4;
+import { formatTable } from "./table.ts";
 
 /** What the program was called with. */
 export const called: Options = parseOptions(Deno.args) ?? showUsage();
@@ -66,21 +64,7 @@ export async function bench(title: string, subjects: readonly Subject[]): Promis
     cases.add(subject);
     if (subject.beside !== undefined) cases.add(subject.beside);
   }
-  // What V8 compiles for one depends on what the others did: none is to profit from being the first.
-  for (const each of cases) measure(each, Math.min(FIRST_MS, called.timeMs));
-  const turns = Array.from(cases, (each) => ({
-    name: each.name,
-    take: () => Promise.resolve(measure(each, called.timeMs).median),
-  }));
-  const times = new Map<Case, number[]>();
-  {
-    using progress = new Progress();
-    let taken = 0;
-    const results = await takeTurns(called.rounds, turns, (_, name) => {
-      progress.update(`${title}: ${name}`, taken++ / (called.rounds * turns.length));
-    });
-    for (const [i, each] of [...cases].entries()) times.set(each, results[i]!);
-  }
+  const times = await measureCases(title, cases);
   const timesOf = (each: Case) => ({ name: each.name, times: times.get(each)! });
   print(
     title,
@@ -88,6 +72,12 @@ export async function bench(title: string, subjects: readonly Subject[]): Promis
       makeRow(timesOf(subject), subject.beside === undefined ? undefined : timesOf(subject.beside))
     ),
   );
+}
+
+async function measureCases(title: string, cases: Iterable<Case>): Promise<Map<Case, number[]>> {
+  using progress = new Progress();
+  const onTurn = (name: string, share: number) => progress.update(`${title}: ${name}`, share);
+  return await measureInTurns(cases, { ...called, onTurn });
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { countOf, UsageError } from "./vs_rust/compare/options.ts";
+import { countOf, UsageError } from "../src/bench/program/usage.ts";
 
 /** The benchmarks, each in a file that ends in `_bench.ts`. */
 export const NAMES = [

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Row } from "./table.ts";
+import type { Row } from "../src/bench/row.ts";
 import {
   AHEAD,
   BEHIND,

@@ -5,8 +5,8 @@
  */
 import { called, drawChart, isWanted, print } from "./measure.ts";
 import { NativeProgram, output } from "./start/native.ts";
-import { makeRow, type Row } from "./table.ts";
-import { takeTurns } from "./vs_rust/compare/rounds.ts";
+import { makeRow, type Row } from "../src/bench/row.ts";
+import { takeTurns } from "../src/bench/turns.ts";
 import { GIB, sizeName } from "./workload.ts";
 
 /** Takes in a process. */

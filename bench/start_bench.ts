@@ -7,9 +7,9 @@
  */
 import { called, isWanted, print } from "./measure.ts";
 import { NativeProgram, output } from "./start/native.ts";
-import { makeRow, type Row } from "./table.ts";
-import { median } from "./vs_rust/compare/statistics.ts";
-import { takeTurns } from "./vs_rust/compare/rounds.ts";
+import { makeRow, type Row } from "../src/bench/row.ts";
+import { median } from "../src/bench/statistics.ts";
+import { takeTurns } from "../src/bench/turns.ts";
 import { GIB, MIB, sizeName } from "./workload.ts";
 
 /** Several, as a collection of garbage may be half of the milliseconds that a mapping takes. */

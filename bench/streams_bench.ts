@@ -10,7 +10,7 @@
 import { Cursor, Fd, GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { openSync } from "node:fs";
 import { bench, rival, row } from "./measure.ts";
-import { consume } from "./sink.ts";
+import { consume } from "../src/bench/sink.ts";
 import { addressTable, alignedBytes, isGranted, KIB, MASK, MIB, sizeName } from "./workload.ts";
 
 const memory = GuestMemoryMmap.fromRanges([

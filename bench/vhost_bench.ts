@@ -5,7 +5,7 @@
 import { type Measurement, nameOf } from "../examples/guest/bench.ts";
 import { called, drawChart, isWanted, print } from "./measure.ts";
 import { output } from "./start/native.ts";
-import { makeRow, type Row } from "./table.ts";
+import { makeRow, type Row } from "../src/bench/row.ts";
 
 const RIVALS = { threads: "daemon, threads", io_uring: "daemon, io_uring" } as const;
 

@@ -91,12 +91,24 @@ const RULES: readonly (readonly [rule: string, good: Tree, bad: Tree, problem: s
     "mod.ts:1: mod.ts does not import src/snapshot",
   ],
   [
+    "the main module does without benchmarks",
+    { "src/bench/a.ts": 'import "../backend/b.ts";' },
+    { "mod.ts": 'export { a } from "./src/bench/a.ts";' },
+    "mod.ts:1: mod.ts does not import src/bench",
+  ],
+  [
+    "benchmarks need neither virtqueues nor snapshots",
+    { "src/bench/a.ts": 'import "../guest/b.ts";' },
+    { "src/bench/a.ts": 'import "../virtio/b.ts";' },
+    "src/bench/a.ts:1: src/virtio and src/bench do not import each other",
+  ],
+  [
     "every folder is in a layer",
     { "src/text/a.ts": "" },
     { "src/texts/a.ts": "" },
     "src/texts/a.ts:1: src/texts/a.ts is in no layer: src/text, src/permissions.ts, " +
     "src/address.ts, src/error, src/host, src/codec, src/bitmap, src/volatile, src/guest, " +
-    "src/iommu, src/backend, src/virtio, src/snapshot, mod.ts, ffi",
+    "src/iommu, src/backend, src/virtio, src/snapshot, src/bench, mod.ts, ffi",
   ],
   [
     "every file that is imported is in a layer",
@@ -107,7 +119,10 @@ const RULES: readonly (readonly [rule: string, good: Tree, bad: Tree, problem: s
   [
     "what is imported is written out",
     { "src/guest/a.ts": 'await import("./b.ts"); import.meta.url;' },
-    { "src/guest/a.ts": "await import(name);" },
+    {
+      "src/guest/a.ts": "await import(name);",
+      "src/bench/program/host.ts": "await import(name); // a file of the user's",
+    },
     "src/guest/a.ts:1: what import() imports is written out as a string",
   ],
   [

@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { parseOptions, USAGE, UsageError } from "./compare/options.ts";
+import { parseOptions, USAGE } from "./compare/options.ts";
+import { UsageError } from "../../src/bench/program/usage.ts";
 import type { Options } from "./compare/options.ts";
 import {
   buildRustPeer,
@@ -14,12 +15,12 @@ import {
   PeerError,
   type RustPeer,
 } from "./compare/peers.ts";
-import { Progress } from "./compare/progress.ts";
+import { Progress } from "../../src/bench/program/progress.ts";
 import { makeReport, type Report } from "./compare/report.ts";
-import { takeTurns, type Turn } from "./compare/rounds.ts";
+import { takeTurns, type Turn } from "../../src/bench/turns.ts";
 import { formatReport, type Paint } from "./compare/table.ts";
-import { ANONYMOUS } from "../backends.ts";
-import { machine } from "../machine.ts";
+import { ANONYMOUS } from "../../src/bench/built_in.ts";
+import { machine } from "../../src/bench/program/machine.ts";
 import { memcpyName } from "./crate/copies.ts";
 
 const ROOT = new URL("../../", import.meta.url);

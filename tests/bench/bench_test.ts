@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { NAMES, parseOptions, USAGE } from "../../bench/options.ts";
 import { ratiosChart } from "../../bench/ratio_chart.ts";
-import { formatTable, formatTime, makeRow, type Row } from "../../bench/table.ts";
-import { UsageError } from "../../bench/vs_rust/compare/options.ts";
+import { formatTable } from "../../bench/table.ts";
+import { makeRow, type Row } from "../../src/bench/row.ts";
+import { formatTime } from "../../src/bench/time_text.ts";
+import { UsageError } from "../../src/bench/program/usage.ts";
 
 const BENCH = new URL("../../bench/bench.ts", import.meta.url).href;
 

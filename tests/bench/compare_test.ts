@@ -1,13 +1,14 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { parseCaseName } from "../../bench/vs_rust/compare/case_name.ts";
 import { ratioChart, throughputChart } from "../../bench/vs_rust/compare/charts.ts";
-import { parseOptions, USAGE, UsageError } from "../../bench/vs_rust/compare/options.ts";
+import { parseOptions, USAGE } from "../../bench/vs_rust/compare/options.ts";
+import { UsageError } from "../../src/bench/program/usage.ts";
 import { type Measurements, PeerError } from "../../bench/vs_rust/compare/peers.ts";
 import { countAhead, makeReport, type Report } from "../../bench/vs_rust/compare/report.ts";
-import { takeTurns } from "../../bench/vs_rust/compare/rounds.ts";
-import { geometricMean, median, spread } from "../../bench/vs_rust/compare/statistics.ts";
+import { takeTurns } from "../../src/bench/turns.ts";
+import { geometricMean, median, spread } from "../../src/bench/statistics.ts";
 import { formatReport } from "../../bench/vs_rust/compare/table.ts";
-import { BACKENDS } from "../../bench/backends.ts";
+import { BACKENDS } from "../../src/bench/built_in.ts";
 import { COPY_SIZES, copyName, memcpyName } from "../../bench/vs_rust/crate/copies.ts";
 
 const COMPARE = new URL("../../bench/vs_rust/compare.ts", import.meta.url).href;

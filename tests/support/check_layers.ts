@@ -38,13 +38,15 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/volatile"],
   ["src/guest"],
   ["src/iommu", "src/backend"],
-  ["src/virtio", "src/snapshot"],
+  ["src/virtio", "src/snapshot", "src/bench"],
   ["mod.ts"],
 ];
 
 // Who may import system calls, and what the main module does without.
 const CALLERS = ["ffi", "src/backend", "src/snapshot", "mod.ts"];
-const NOT_IN_MOD = ["src/virtio", "src/snapshot"];
+const NOT_IN_MOD = ["src/virtio", "src/snapshot", "src/bench"];
+// What imports a file of the user's.
+const IMPORTS_ANYTHING = "src/bench/program/host.ts";
 const KNOWN = [...LAYERS.flat(), "ffi"];
 
 /**
@@ -76,7 +78,10 @@ function layerOf(file: string): string | undefined {
 }
 
 function brokenRule({ from, to }: Import): string | undefined {
-  if (to === undefined) return "what import() imports is written out as a string";
+  if (to === undefined) {
+    if (from === IMPORTS_ANYTHING) return undefined;
+    return "what import() imports is written out as a string";
+  }
   const [lower, upper] = [layerOf(to), layerOf(from)];
   if (lower === undefined) return `${to} is in no layer`;
   if (upper === undefined || lower === upper) return undefined;

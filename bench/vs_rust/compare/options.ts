@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { countOf, UsageError } from "../../../src/bench/program/usage.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task compare [options]
@@ -33,11 +34,6 @@ export interface Options {
   readonly json: string | undefined;
   /** The folder of this project to draw charts into, if any. */
   readonly charts: string | undefined;
-}
-
-/** The arguments make no sense. */
-export class UsageError extends Error {
-  override name = "UsageError";
 }
 
 /**
@@ -79,18 +75,4 @@ function parse(args: string[]) {
     // The first sentence says what is wrong.
     throw new UsageError((error as Error).message.split(". ")[0]);
   }
-}
-
-/**
- * The count that an option has.
- *
- * @param option Its name.
- * @param text Its value, if it has one.
- * @throws {UsageError} It is no whole number from 1 to a million.
- */
-export function countOf(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const count = Number(text);
-  if (/^\d+$/.test(text) && count >= 1 && count <= 1_000_000) return count;
-  throw new UsageError(`${option} needs a whole number from 1, not ${JSON.stringify(text)}`);
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Measurement } from "../crate/harness.ts";
+import type { Measurement } from "../../../src/bench/harness.ts";
 
 /** What a program measured. */
 export interface Measurements {

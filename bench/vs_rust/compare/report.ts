@@ -6,10 +6,10 @@
 import { BARE_SET } from "../crate/cases.ts";
 import { COPY_SIZES, copyName, memcpyName } from "../crate/copies.ts";
 import { BY_DESCRIPTOR } from "../crate/virtqueue.ts";
-import { BACKENDS } from "../../backends.ts";
+import { BACKENDS } from "../../../src/bench/built_in.ts";
 import { parseCaseName } from "./case_name.ts";
 import { type Measurements, PeerError } from "./peers.ts";
-import { geometricMean, median, spread } from "./statistics.ts";
+import { geometricMean, median, spread } from "../../../src/bench/statistics.ts";
 
 /** One case on both sides. Where a side has not measured it, what takes that side is `null`. */
 export interface Row {

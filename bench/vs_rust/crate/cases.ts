@@ -15,9 +15,9 @@ import {
   u64,
   VolatileSlice,
 } from "@vmm/guest-memory";
-import { consume, keep } from "../../sink.ts";
+import { consume, keep } from "../../../src/bench/sink.ts";
 import { alignedBytes } from "../../workload.ts";
-import type { Case } from "./harness.ts";
+import type { Case } from "../../../src/bench/harness.ts";
 
 const REGION_SIZE = 0x8000_0000;
 const REGIONS = 8;

@@ -8,10 +8,10 @@
  * @module
  */
 import { GuestAddress, type GuestMemory } from "@vmm/guest-memory";
-import { BACKENDS } from "../../backends.ts";
-import { consume } from "../../sink.ts";
+import { BACKENDS } from "../../../src/bench/built_in.ts";
+import { consume } from "../../../src/bench/sink.ts";
 import { alignedBytes, KIB, MIB } from "../../workload.ts";
-import type { Case } from "./harness.ts";
+import type { Case } from "../../../src/bench/harness.ts";
 
 /** The sizes of the Rust peer's limits. */
 export const COPY_SIZES: readonly number[] = [

@@ -10,10 +10,10 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { sunk } from "../../sink.ts";
+import { sunk } from "../../../src/bench/sink.ts";
 import { crateCases } from "./cases.ts";
 import { copyCases } from "./copies.ts";
-import { type Case, measure, type Measurement } from "./harness.ts";
+import { type Case, measure, type Measurement } from "../../../src/bench/harness.ts";
 import { virtqueueCases } from "./virtqueue.ts";
 
 const { values } = parseArgs({

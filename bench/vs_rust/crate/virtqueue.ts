@@ -19,9 +19,9 @@ import {
   u8,
 } from "@vmm/guest-memory";
 import { Virtqueue } from "@vmm/guest-memory/virtio";
-import { consume } from "../../sink.ts";
+import { consume } from "../../../src/bench/sink.ts";
 import { alignedBytes, KIB, MIB } from "../../workload.ts";
-import type { Case } from "./harness.ts";
+import type { Case } from "../../../src/bench/harness.ts";
 
 const REGION_SIZE = 16 * MIB;
 const PAGE = 4 * KIB;

@@ -1,7 +1,8 @@
 /**
- * Measures cases the way the Rust peer does: warm-up, batches of about 75 us, quartiles.
+ * Measures cases: warm-up, batches of about 75 us, quartiles. The Rust side of `deno task compare`
+ * measures in the same way.
  *
- * What keeps V8 from folding a case away: every result goes into the sink of `../sink.ts`; addresses
+ * What keeps V8 from folding a case away: every result goes into the sink of `sink.ts`; addresses
  * come out of an array that the compiler cannot know; and each case has its own loop, so that
  * nothing is measured with the call of a closure around it.
  *
@@ -10,7 +11,7 @@
 
 /** Something to measure. */
 export interface Case {
-  /** The name of the benchmark in the crate's suite. */
+  /** What it is. */
   readonly name: string;
   /** Does it so many times. */
   run(iterations: number): void;

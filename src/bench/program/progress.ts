@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { writeSync } from "node:fs";
+import { stderr } from "node:process";
 
-/** A progress line. Where the output is no terminal, it does nothing. */
+/** A progress line on stderr. Where that is no terminal, it does nothing. */
 export class Progress implements Disposable {
-  readonly #isShown: boolean = Deno.stdout.isTerminal();
-  readonly #encoder: TextEncoder = new TextEncoder();
+  readonly #isShown: boolean = stderr.isTTY === true;
   #label = "";
   #share = 0;
   #start: number = performance.now();
@@ -39,7 +40,7 @@ export class Progress implements Disposable {
   /** Removes the line. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    if (this.#isShown) this.#write("\r\x1b[K");
+    if (this.#isShown) write("\r\x1b[K");
   }
 
   #draw(): void {
@@ -48,24 +49,17 @@ export class Progress implements Disposable {
     const bar = "█".repeat(filled) + "░".repeat(20 - filled);
     const left = this.#end === undefined ? "" : `, ${timeLeft(this.#end - performance.now())} left`;
     const line = `${bar} ${Math.round(this.#share * 100)}%  ${this.#label}${left}`;
-    this.#write(`\r${line.slice(0, widthOfTerminal() - 1)}\x1b[K`);
+    // A terminal need not know its size.
+    write(`\r${line.slice(0, (stderr.columns || 80) - 1)}\x1b[K`);
   }
+}
 
-  #write(text: string): void {
-    Deno.stdout.writeSync(this.#encoder.encode(text));
-  }
+// Synchronously: what a stream writes later would be written while something is measured.
+function write(text: string): void {
+  writeSync(stderr.fd, text);
 }
 
 function timeLeft(milliseconds: number): string {
   const seconds = Math.max(1, Math.round(milliseconds / 1000));
   return seconds < 100 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-}
-
-function widthOfTerminal(): number {
-  try {
-    return Deno.consoleSize().columns || 80;
-  } catch {
-    // A terminal need not know its size.
-    return 80;
-  }
 }

@@ -3,39 +3,27 @@
  *
  * @module
  */
-import {
-  Backing,
-  type FileBackingOptions,
-  GuestAddress,
-  type GuestMemory,
-  GuestMemoryHeap,
-  GuestMemoryMmap,
-  SystemError,
-} from "@vmm/guest-memory";
-import { isGranted } from "./workload.ts";
+import { GuestAddress } from "../address.ts";
+import { GuestMemoryHeap } from "../backend/heap.ts";
+import { Backing, type FileBackingOptions } from "../backend/mmap/backing.ts";
+import { GuestMemoryMmap } from "../backend/mmap/guest_memory_mmap.ts";
+import type { GuestMemory } from "../guest/guest_memory.ts";
+import type { Backend } from "./backend.ts";
 
-/** A kind of memory. */
-export interface Backend {
-  /** What it is, in few words. */
-  readonly name: string;
-  /**
-   * Makes memory of this kind at guest address 0.
-   *
-   * @param size Bytes.
-   * @returns The memory, which is unmapped when it is forgotten; `undefined` where this system or
-   * the permissions do not allow it.
-   */
+/** A kind of guest physical memory. */
+export interface BuiltIn extends Backend {
+  /** Makes memory of this kind, whose pages are present: see {@linkcode Backend.make}. */
   make(size: number): GuestMemory | undefined;
 }
 
 /** The kind that benchmarks use where they do not compare kinds. */
-export const ANONYMOUS: Backend = {
+export const ANONYMOUS: BuiltIn = {
   name: "anonymous",
   make: (size) => populate(GuestMemoryMmap.fromRanges([[GuestAddress(0), size]])),
 };
 
-/** Every kind. */
-export const BACKENDS: readonly Backend[] = [
+/** Every kind of one region. */
+export const BACKENDS: readonly BuiltIn[] = [
   {
     name: "heap ArrayBuffer",
     make: (size) => populate(GuestMemoryHeap.fromRanges([[GuestAddress(0), size]])),
@@ -52,6 +40,22 @@ export const BACKENDS: readonly Backend[] = [
   { name: "memfd", make: overMemfd },
 ];
 
+/**
+ * The kinds of memory of this library: on the heap, mapped from the kernel and from files, and
+ * mapped in two regions, for accesses over their boundary.
+ */
+export const BUILT_IN: readonly Backend[] = [
+  ...BACKENDS,
+  {
+    name: "anonymous, 2 regions",
+    make: (size) =>
+      populate(GuestMemoryMmap.fromRanges([
+        [GuestAddress(0), size / 2],
+        [GuestAddress(size / 2), size / 2],
+      ])),
+  },
+];
+
 function populate(memory: GuestMemory): GuestMemory {
   // Written, not only read: pages that were only read would all be the one zero page.
   for (const region of memory) region.asVolatileSlice().rawView().fill(0xa5);
@@ -64,14 +68,18 @@ function withHugePages(size: number): GuestMemory | undefined {
     for (const { mmap } of memory) mmap.advise("hugepage");
   } catch (error) {
     // A kernel without transparent huge pages, or another system.
-    if (error instanceof SystemError || error instanceof TypeError) return undefined;
+    if (isOneOf(error, "SystemError", "TypeError")) return undefined;
     throw error;
   }
   return populate(memory);
 }
 
+function isOneOf(error: unknown, ...names: string[]): boolean {
+  return error instanceof Error && names.includes(error.name);
+}
+
 function overTemporaryFile(size: number, options?: FileBackingOptions): GuestMemory | undefined {
-  if (!isGranted("write")) return undefined;
+  if (typeof Deno === "undefined" || !mayWriteFiles()) return undefined;
   const path = Deno.makeTempFileSync({ prefix: "guest-memory-bench-" });
   using file = Deno.openSync(path, { read: true, write: true });
   // Whatever becomes of the process, the file goes with its last mapping.
@@ -80,8 +88,13 @@ function overTemporaryFile(size: number, options?: FileBackingOptions): GuestMem
   return over(Backing.file(file, options), size);
 }
 
+// Asked, so that nobody is asked for it.
+function mayWriteFiles(): boolean {
+  return Deno.permissions.querySync({ name: "write" }).state === "granted";
+}
+
 function overMemfd(size: number): GuestMemory | undefined {
-  if (Deno.build.os !== "linux") return undefined;
+  if (typeof Deno !== "undefined" && Deno.build.os !== "linux") return undefined;
   return over(Backing.memfd({ name: "guest-memory-bench" }), size);
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { quantile } from "../crate/harness.ts";
+import { quantile } from "./harness.ts";
 
 /** The median; NaN where there is no figure. */
 export function median(figures: readonly number[]): number {
