@@ -81,11 +81,15 @@ function isOneOf(error: unknown, ...names: string[]): boolean {
 function overTemporaryFile(size: number, options?: FileBackingOptions): GuestMemory | undefined {
   if (typeof Deno === "undefined" || !mayWriteFiles()) return undefined;
   const path = Deno.makeTempFileSync({ prefix: "guest-memory-bench-" });
-  using file = Deno.openSync(path, { read: true, write: true });
-  // Whatever becomes of the process, the file goes with its last mapping.
-  Deno.removeSync(path);
-  file.truncateSync(size);
-  return over(Backing.file(file, options), size);
+  const file = Deno.openSync(path, { read: true, write: true });
+  try {
+    // Whatever becomes of the process, the file goes with its last mapping.
+    Deno.removeSync(path);
+    file.truncateSync(size);
+    return over(Backing.file(file, options), size);
+  } finally {
+    file.close();
+  }
 }
 
 // Asked, so that nobody is asked for it.

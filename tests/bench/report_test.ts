@@ -82,7 +82,7 @@ Deno.test("drawChart() is a picture with a bar and a figure for each ratio", () 
   assertEquals(svg.match(/<rect class="(bar|yours)"/g)!.length, 4);
   assertMatch(svg, /@media \(prefers-color-scheme: dark\)/);
   for (const [, x] of svg.matchAll(/ x="([^"]*)"/g)) assert(Number(x) >= 0 && Number(x) <= 960, x);
-  // What one's own backend lacks is shown, and what the library's kinds lack is not.
+  // What a custom backend lacks is shown, and what the library's kinds lack is not.
   assertEquals(svg.match(/>not available</g)!.length, 2);
 });
 

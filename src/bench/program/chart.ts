@@ -81,7 +81,12 @@ function drawHead(report: Report): string {
   const yours = report.yours.length > 0 ? ". Coloured: your own memory" : "";
   return [
     text(MARGIN, 34, "title", "Accesses of guest memory, beside a bare typed array"),
-    text(MARGIN, 54, "faint", `Times as a multiple of the array's: below 1 is faster${yours}`),
+    text(
+      MARGIN,
+      54,
+      "faint",
+      `Times as a multiple of the array's, on a logarithmic scale: below 1 is faster${yours}`,
+    ),
     text(MARGIN, 70, "faint", conditionsOf(report)),
   ].join("\n  ");
 }
@@ -92,7 +97,7 @@ interface Scale {
   readonly lines: readonly number[];
 }
 
-// Logarithmic, as memory of one's own may take a thousand times as long as an array.
+// Logarithmic, as a custom memory may take a thousand times as long as an array.
 function scaleOf({ rows }: Report): Scale {
   const ratios = rows.flatMap(({ ratio }) => ratio ?? []);
   const low = Math.min(0.5, ...ratios);

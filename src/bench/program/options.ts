@@ -11,7 +11,7 @@ export const USAGE: string = `Usage: bench [options]
 
 Measures the same accesses on memory of your own and on the kinds of memory of
 this library, beside a bare typed array. Every access is tried and its result
-looked at before it is measured. With one backend it takes about 1.5 minutes.
+looked at before it is measured. With one backend it takes about a minute.
 
 Options:
   --backend FILE    A module whose default export is a backend, { name, make },
