@@ -55,10 +55,23 @@ export function bunRuntime(process: NodeProcess): ForeignRuntime | undefined {
     ...ofProcess(process),
     open: (library, symbols) => open(ffi, library, symbols),
     onPool: undefined,
-    bufferAt: (address, length) => ffi.toArrayBuffer(Number(address), 0, length),
+    bufferAt: (address, length) => bufferAt(ffi, Number(address), length),
     readerAt: (address) => readerAt(ffi.read, Number(address)),
     addressOf: (bytes) => BigInt(ffi.ptr(bytes)),
   };
+}
+
+// What JavaScriptCore has at most in one buffer: MAX_ARRAY_BUFFER_SIZE of ArrayBuffer.h.
+const LARGEST_BUFFER = 2 ** 32;
+
+function bufferAt({ toArrayBuffer }: BunFfi, address: number, length: number): ArrayBuffer {
+  if (length > LARGEST_BUFFER) {
+    throw new RangeError(
+      `Cannot view ${length} bytes: a buffer of Bun has at most 4 GiB. Make several regions of up ` +
+        "to 4 GiB, one after the other",
+    );
+  }
+  return toArrayBuffer(address, 0, length);
 }
 
 function readerAt(read: BunFfi["read"], address: number): MemoryReader {

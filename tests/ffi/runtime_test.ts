@@ -135,3 +135,15 @@ linuxTest("a function on Deno's pool of threads returns a promise", async () => 
   assertEquals([bytes[0], bytes[4094], bytes[4095]], [0xab, 0xab, 0]);
   assertEquals([readerAt(at).getUint8(4094), readerAt(at).getUint32(4092)], [0xab, 0x00ab_abab]);
 });
+
+Deno.test("Bun refuses a buffer of more than 4 GiB, and says what to do", () => {
+  const asked: number[] = [];
+  function toArrayBuffer(_address: number, _offset: number, length: number): ArrayBuffer {
+    asked.push(length);
+    return new ArrayBuffer(0);
+  }
+  const { bufferAt } = bunRuntime(processWith({ toArrayBuffer }))!;
+  bufferAt(4096n, 2 ** 32);
+  assertThrows(() => bufferAt(4096n, 2 ** 32 + 1), RangeError, "several regions of up to 4 GiB");
+  assertEquals(asked, [2 ** 32]);
+});

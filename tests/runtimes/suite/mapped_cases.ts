@@ -52,6 +52,30 @@ export const mappedCases: readonly Case[] = [
     },
   },
   {
+    name: "a region of 8 GiB is accessed to its end; Bun says how large one may be",
+    run() {
+      const make = () => GuestMemoryMmap.fromRanges([[at(0), 8 * GIB]]);
+      if (process.versions["bun"] !== undefined) {
+        const { message } = throwing(RangeError, make);
+        same(message.includes("at most 4 GiB"), true);
+        return;
+      }
+      using memory = make();
+      memory.store(u64, 5n, at(8 * GIB - 8));
+      same(memory.readObj(u64, at(8 * GIB - 8)), 5n);
+    },
+  },
+  {
+    name: "regions of 4 GiB, one after the other, are accessed over their boundary",
+    run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 4 * GIB], [at(4 * GIB), 4 * GIB]]);
+      memory.writeObj(u64, 0x1122_3344_5566_7788n, at(4 * GIB - 3));
+      same(memory.readObj(u64, at(4 * GIB - 3)), 0x1122_3344_5566_7788n);
+      same(memory.write(new Uint8Array(1000), at(4 * GIB - 500)), 1000);
+      same(memory.readObj(u64, at(4 * GIB - 3)), 0n);
+    },
+  },
+  {
     name: "copies of all sizes arrive",
     run() {
       using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 21], [at(2 ** 21), 2 ** 21]]);
