@@ -23,7 +23,8 @@ const ENTRIES = `
 import * as memory from "@vmm/guest-memory";
 import * as snapshot from "@vmm/guest-memory/snapshot";
 import * as virtio from "@vmm/guest-memory/virtio";
-console.log(memory, snapshot, virtio);
+import * as bench from "@vmm/guest-memory/bench";
+console.log(memory, snapshot, virtio, bench);
 `;
 
 /**
