@@ -239,6 +239,16 @@ export function bufferAt(address: number, length: number): ArrayBuffer {
  *
  * @returns The number, a power of two.
  * @throws {LibcUnavailable} FFI is not allowed, or the platform not supported.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 4 * pageSize()]]);
+ * // Whole pages alone are given back.
+ * assertEquals(memory.discard(GuestAddress(1), 3 * pageSize()), 2 * pageSize());
+ * ```
  */
 export function pageSize(): number {
   return libc().pageSize;

@@ -38,8 +38,7 @@ let givenWordsOf: (bitmap: AtomicBitmap) => GivenWords | undefined;
  * write, take marks with {@linkcode takeDirty}, or call {@linkcode membarrier} after draining and
  * before reading the pages: a write is then either seen, or marks its page again.
  *
- * What a consumer does:
- *
+ * @example What a consumer does
  * ```ts
  * import { AtomicBitmap } from "@vmm/guest-memory";
  * import { assertEquals } from "@std/assert";

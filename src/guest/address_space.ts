@@ -40,6 +40,20 @@ export interface GuestAddressSpace<M extends SharedGuestMemory = SharedGuestMemo
  * Mirrors `GuestMemoryLoadGuard`.
  *
  * @typeParam M The kind of memory.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryAtomic, GuestMemoryHeap, u32 } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using space = new GuestMemoryAtomic(GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]));
+ * {
+ *   // One for each piece of work: it keeps the map that it began with.
+ *   using guard = space.memory();
+ *   guard.memory.writeObj(u32, 7, GuestAddress(0x10));
+ *   assertEquals(guard.memory.readObj(u32, GuestAddress(0x10)), 7);
+ * }
+ * ```
  */
 export class GuestMemoryLoadGuard<M extends SharedGuestMemory = SharedGuestMemory>
   implements Disposable {
@@ -231,6 +245,23 @@ function takeOver<M extends SharedGuestMemory>(memory: M): GuestMemoryLoadGuard<
  * `GuestMemoryExclusiveGuard`.
  *
  * @typeParam M The kind of memory.
+ *
+ * @example Unplugging memory
+ * ```ts
+ * import { GuestAddress, GuestMemoryAtomic, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const both = [[GuestAddress(0), 0x1000], [GuestAddress(0x1000), 0x1000]] as const;
+ * using space = new GuestMemoryAtomic(GuestMemoryHeap.fromRanges(both));
+ * {
+ *   using exclusive = await space.lock();
+ *   const [rest, region] = exclusive.memory.removeRegion(GuestAddress(0x1000), 0x1000);
+ *   exclusive.replace(rest);
+ *   region.release();
+ * }
+ * using guard = space.memory();
+ * assertEquals(guard.memory.numRegions, 1);
+ * ```
  */
 export class GuestMemoryExclusiveGuard<M extends SharedGuestMemory = SharedGuestMemory>
   implements Disposable {

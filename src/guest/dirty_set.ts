@@ -109,6 +109,22 @@ export let sameMarks: (set: DirtySet) => DirtySet;
 /**
  * Dirty bytes of a guest that {@linkcode takeDirty} took: runs by rising address, across adjacent
  * regions as if they were one.
+ *
+ * @example
+ * ```ts
+ * import { AtomicBitmap, GuestAddress, GuestMemoryHeap, takeDirty } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x10000]], {
+ *   bitmap: (length) => new AtomicBitmap(length, 4096),
+ * });
+ * memory.write(new Uint8Array(2), GuestAddress(0x1fff));
+ * using dirty = takeDirty(memory);
+ * assertEquals([...dirty], [[GuestAddress(0x1000), 0x2000]]);
+ * dirty.putBack(); // What was to be done with them failed: they are dirty again.
+ * using again = takeDirty(memory);
+ * assertEquals(again.bytes, 0x2000);
+ * ```
  */
 export class DirtySet implements Iterable<GuestDirtyRun>, Disposable {
   static {

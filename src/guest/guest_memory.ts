@@ -34,6 +34,28 @@ import { checkAddress, checkCount, checkNumber } from "../text/argument.ts";
  * A custom memory defines `findRegion` and iteration.
  *
  * @typeParam R The kind of its regions.
+ *
+ * @example A device works on any of them
+ * ```ts
+ * import {
+ *   GuestAddress,
+ *   guestAddress,
+ *   type GuestMemory,
+ *   GuestMemoryHeap,
+ *   u64,
+ * } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function follow(memory: GuestMemory, pointer: GuestAddress): bigint {
+ *   return memory.readObj(u64, memory.readObj(guestAddress, pointer));
+ * }
+ *
+ * const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]);
+ * memory.writeObj(guestAddress, GuestAddress(0x800), GuestAddress(0x10));
+ * memory.writeObj(u64, 7n, GuestAddress(0x800));
+ * assertEquals(follow(memory, GuestAddress(0x10)), 7n);
+ * assertEquals([...memory].map((region) => region.len), [0x1000]);
+ * ```
  */
 export abstract class GuestMemory<R extends GuestMemoryRegion = GuestMemoryRegion> extends IoMemory
   implements Iterable<R> {

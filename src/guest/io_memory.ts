@@ -37,6 +37,33 @@ import { writeAllRangesTo, writeRangesTo } from "./vectored.ts";
  *
  * Everything follows from {@linkcode IoMemory.access}: it says which parts a range consists of, and
  * whether they may be accessed.
+ *
+ * @example Physical memory and memory behind an IOMMU
+ * ```ts
+ * import {
+ *   GuestAddress,
+ *   GuestMemoryHeap,
+ *   IommuMemory,
+ *   type IoMemory,
+ *   Iotlb,
+ *   Permissions,
+ *   u32,
+ * } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function read(memory: IoMemory, addr: number): number {
+ *   return memory.readObj(u32, GuestAddress(addr));
+ * }
+ *
+ * const physical = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]]);
+ * physical.writeObj(u32, 7, GuestAddress(0x2000));
+ * const tlb = new Iotlb();
+ * tlb.setMapping(GuestAddress(0x9000), GuestAddress(0x2000), 0x1000, Permissions.Read);
+ * const translated = new IommuMemory(physical, {
+ *   translate: (iova, length, permissions) => tlb.lookup(iova, length, permissions),
+ * });
+ * assertEquals([read(physical, 0x2000), read(translated, 0x9000)], [7, 7]);
+ * ```
  */
 export abstract class IoMemory implements Bytes<GuestAddress> {
   /**

@@ -23,6 +23,17 @@ import { sliceOf } from "./access.ts";
  * bytes are elsewhere, in another process or in a device, overrides `read` and `write`: values and
  * streams go through these and a buffer. Atomics and slices throw
  * {@linkcode HostAddressNotAvailable} there.
+ *
+ * @example Accesses to one region, by offset
+ * ```ts
+ * import { GuestAddress, GuestRegionHeap, MemoryRegionAddress, u32 } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const region = new GuestRegionHeap(GuestAddress(0x8000), 0x1000);
+ * region.writeObj(u32, 7, MemoryRegionAddress(0x10));
+ * assertEquals(region.readObj(u32, MemoryRegionAddress(0x10)), 7);
+ * assertEquals(region.write(new Uint8Array(16), MemoryRegionAddress(0xff8)), 8);
+ * ```
  */
 export abstract class GuestMemoryRegionBytes implements Bytes<MemoryRegionAddress> {
   /** Bytes, at least 1. */

@@ -18,6 +18,22 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
  *
  * Codecs read and write through it ({@linkcode ByteValued}). All other code uses
  * {@linkcode VolatileSlice}, which checks bounds.
+ *
+ * @example A codec reads through it
+ * ```ts
+ * import { type ByteValued, GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const percent: ByteValued<number> = {
+ *   byteLength: 1,
+ *   alignment: 1,
+ *   read: (memory, offset) => memory.u8[offset]! / 100,
+ *   write: (memory, offset, value) => void (memory.u8[offset] = value * 100),
+ * };
+ * const memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x1000]]);
+ * memory.writeObj(percent, 0.25, GuestAddress(8));
+ * assertEquals(memory.readObj(percent, GuestAddress(8)), 0.25);
+ * ```
  */
 export class HostMemory {
   // Declared, not defined: V8 then knows from the first assignment that each is a typed array.

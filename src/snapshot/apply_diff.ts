@@ -72,6 +72,34 @@ export interface ApplyReport {
  * @throws {SnapshotRefused} A file cannot be used, or both are the same.
  * @throws {SnapshotFailed} A call failed: the storage is full, perhaps.
  * @throws The reason of the signal.
+ *
+ * @example
+ * ```ts
+ * import { AtomicBitmap, GuestAddress, GuestMemoryMmap, takeDirty, u64 } from "@vmm/guest-memory";
+ * import { applyDiff, restore, writeDiff, writeSnapshot } from "@vmm/guest-memory/snapshot";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 2 ** 20]], {
+ *     bitmap: (length) => new AtomicBitmap(length),
+ *   });
+ *   const folder = Deno.makeTempDirSync();
+ *   const open = (name: string) =>
+ *     Deno.openSync(`${folder}/${name}`, { read: true, write: true, create: true });
+ *   using base = open("base");
+ *   using diff = open("diff");
+ *   const { manifest: first } = await writeSnapshot(memory, base);
+ *   memory.writeObj(u64, 7n, GuestAddress(0x1000));
+ *   using dirty = takeDirty(memory);
+ *   const { manifest: second } = await writeDiff(memory, diff, dirty, { since: first });
+ *
+ *   const manifests = { base: first, diff: second };
+ *   const { manifest } = await applyDiff(base, diff, { manifests });
+ *   using restored = restore(manifest, base, { mode: "eager" });
+ *   assertEquals(restored.readObj(u64, GuestAddress(0x1000)), 7n);
+ *   Deno.removeSync(folder, { recursive: true });
+ * }
+ * ```
  */
 export function applyDiff(
   base: OpenFile,

@@ -26,6 +26,23 @@ import type { Segments } from "./segments.ts";
  * buffers' borders. Each access begins where the last one ended.
  *
  * Every access throws {@linkcode ChainUsed} once the chain was given back.
+ *
+ * @example Both parts count and skip
+ * ```ts
+ * import { GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]]);
+ * const driver = new MockDriver(memory, { size: 8, base: GuestAddress(0), length: 0x4000 });
+ * using queue = new Virtqueue(memory, driver.state);
+ * driver.add([new Uint8Array(16), new Uint8Array(4)], [512]);
+ *
+ * const { readable, writable } = queue.pop()!;
+ * assertEquals([readable.remaining, writable.remaining], [20, 512]);
+ * readable.skip(16);
+ * assertEquals(readable.ranges().map(([, length]) => length), [4]);
+ * ```
  */
 export abstract class ChainPart {
   // Nothing here is #private: V8 takes 48 ns to make the two parts of a chain with private methods,
@@ -148,6 +165,25 @@ export abstract class ChainPart {
  * The buffers of a chain that the driver filled for the device. Mirrors `Reader`.
  *
  * Names and errors are those of {@linkcode Bytes}, without an address.
+ *
+ * @example A header in one buffer or in two, and then the data
+ * ```ts
+ * import { GuestAddress, GuestMemoryHeap, u32le } from "@vmm/guest-memory";
+ * import { MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]]);
+ * const driver = new MockDriver(memory, { size: 8, base: GuestAddress(0), length: 0x4000 });
+ * using queue = new Virtqueue(memory, driver.state);
+ * driver.add([Uint8Array.of(7, 0), Uint8Array.of(0, 0, 1, 2, 3)]);
+ *
+ * const chain = queue.pop()!;
+ * assertEquals(chain.readable.readObj(u32le), 7);
+ * const data = new Uint8Array(chain.readable.remaining);
+ * chain.readable.readSlice(data);
+ * assertEquals(data, Uint8Array.of(1, 2, 3));
+ * queue.addUsed(chain, 0);
+ * ```
  */
 export class ReadablePart extends ChainPart {
   /**
@@ -251,6 +287,25 @@ export class ReadablePart extends ChainPart {
  * the bytes dirty.
  *
  * Names and errors are those of {@linkcode Bytes}, without an address.
+ *
+ * @example Data, and a status in the last byte
+ * ```ts
+ * import { GuestAddress, GuestMemoryHeap, u8 } from "@vmm/guest-memory";
+ * import { MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]]);
+ * const driver = new MockDriver(memory, { size: 8, base: GuestAddress(0), length: 0x4000 });
+ * using queue = new Virtqueue(memory, driver.state);
+ * driver.add([], [3, 1]);
+ *
+ * const chain = queue.pop()!;
+ * const status = chain.writable.splitAt(3);
+ * chain.writable.writeSlice(Uint8Array.of(1, 2, 3));
+ * status.writeObj(u8, 0);
+ * queue.addUsed(chain, 4);
+ * assertEquals(driver.takeUsed()?.written, Uint8Array.of(1, 2, 3, 0));
+ * ```
  */
 export class WritablePart extends ChainPart {
   /**

@@ -30,6 +30,26 @@ export let endChain: (chain: DescriptorChain) => Segments;
  *
  * It is the device's until it is given back by {@linkcode Virtqueue.addUsed}; chains may be given
  * back in any order.
+ *
+ * @example
+ * ```ts
+ * import { GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
+ * import { MockDriver, Virtqueue } from "@vmm/guest-memory/virtio";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using memory = GuestMemoryHeap.fromRanges([[GuestAddress(0), 0x4000]]);
+ * const driver = new MockDriver(memory, { size: 8, base: GuestAddress(0), length: 0x4000 });
+ * using queue = new Virtqueue(memory, driver.state);
+ * driver.add([Uint8Array.of(1, 2)], [2]);
+ *
+ * for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
+ *   const request = new Uint8Array(chain.readable.remaining);
+ *   chain.readable.readSlice(request);
+ *   chain.writable.writeSlice(request.reverse());
+ *   queue.addUsed(chain, request.length);
+ * }
+ * assertEquals(driver.takeUsed()?.written, Uint8Array.of(2, 1));
+ * ```
  */
 export class DescriptorChain {
   static {

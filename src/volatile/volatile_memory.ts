@@ -18,6 +18,24 @@ import type { VolatileSlice } from "./volatile_slice.ts";
 
 /**
  * A piece of memory that can be cut into slices. Mirrors the trait `VolatileMemory`.
+ *
+ * @example
+ * ```ts
+ * import { MmapRegion, OutOfBounds, u32, type VolatileMemory } from "@vmm/guest-memory";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * function sum(memory: VolatileMemory): number {
+ *   const numbers = memory.getArrayRef(u32, 0, Math.floor(memory.len / 4));
+ *   let total = 0;
+ *   for (let i = 0; i < numbers.len; i++) total += numbers.load(i);
+ *   return total;
+ * }
+ *
+ * using region = new MmapRegion(0x1000);
+ * region.getRef(u32, 8).store(7);
+ * assertEquals(sum(region), 7);
+ * assertThrows(() => region.getRef(u32, 0xffe), OutOfBounds);
+ * ```
  */
 export abstract class VolatileMemory {
   /** Bytes. */

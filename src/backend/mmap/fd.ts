@@ -142,6 +142,23 @@ export class Fd implements ReadVolatile, WriteVolatile {
 /**
  * A file as a stream that has a position of its own, which each transfer moves on by the bytes that
  * it transferred: `preadv(2)`, `pwritev(2)`. Made by {@linkcode Fd.at}.
+ *
+ * @example
+ * ```ts
+ * import { Fd, GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
+ * import { assertEquals } from "@std/assert";
+ * import { closeSync, openSync } from "node:fs";
+ *
+ * const path = Deno.makeTempFileSync();
+ * Deno.writeTextFileSync(path, "header, data");
+ * using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 0x1000]]);
+ * const fd = openSync(path, "r");
+ * const data = new Fd(fd).at(8);
+ * assertEquals(memory.readVolatileFrom(GuestAddress(0), data, 0x1000), 4);
+ * assertEquals(data.position, 12);
+ * closeSync(fd);
+ * Deno.removeSync(path);
+ * ```
  */
 export class PositionedFd implements ReadVolatile, WriteVolatile {
   readonly #fd: number;

@@ -139,6 +139,25 @@ export function trackLoading(mapping: Mapping, startAddr: GuestAddress): LoadTra
  * It ends with the memory: when that is closed, and no other thread holds it. A program does not end
  * before, unless another process loads. The file is read by the kernel alone: a file that is cut off
  * is an error, no `SIGBUS`.
+ *
+ * @example
+ * ```ts
+ * import { capabilities, GuestAddress } from "@vmm/guest-memory";
+ * import { FaultHandler, restore } from "@vmm/guest-memory/snapshot";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = Deno.makeTempFileSync();
+ * Deno.truncateSync(path, 2 ** 20);
+ * if (capabilities().calls.pageFaults.available) {
+ *   using file = Deno.openSync(path);
+ *   using memory = restore([[GuestAddress(0), 2 ** 20]], file, { mode: "lazy" });
+ *   // The guest may run already. When this is settled, the file is not needed any more.
+ *   const handler = FaultHandler.of(memory);
+ *   await handler.done;
+ *   assertEquals(handler.progress, { bytes: 2 ** 20, total: 2 ** 20 });
+ * }
+ * Deno.removeSync(path);
+ * ```
  */
 export class FaultHandler {
   static {
