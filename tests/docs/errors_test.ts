@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { publicSymbols, readEntries, ROOT } from "../support/public_symbols.ts";
+import { publicSymbols, readEntries } from "../support/public_symbols.ts";
+import { ROOT } from "../support/tree.ts";
 
 /** What docs/errors.md says of a class. */
 interface Row {

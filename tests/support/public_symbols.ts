@@ -4,6 +4,8 @@
  * @module
  */
 
+import { ROOT } from "./tree.ts";
+
 /** A symbol of an entry. */
 export interface PublicSymbol {
   /** The entry, as an import names it: `@vmm/guest-memory/virtio`. */
@@ -18,8 +20,10 @@ export interface PublicSymbol {
   readonly extends: string | undefined;
   /** The names of the fields that a class declares: its properties, and those of its constructor. */
   readonly fields: readonly string[];
-  /** Where it is declared: `src/address.ts:108`. */
-  readonly place: string;
+  /** The file that declares it. */
+  readonly file: string;
+  /** The line of its first declaration. */
+  readonly line: number;
 }
 
 /** What a declaration is. */
@@ -53,9 +57,6 @@ interface Documentation {
     >
   >;
 }
-
-/** The root of the tree, which ends with a slash. */
-export const ROOT: URL = new URL("../../", import.meta.url);
 
 /**
  * The entries of the package by the names that imports have.
@@ -105,6 +106,7 @@ function symbolOf(entry: string, name: string, declarations: readonly Declaratio
         params.filter(({ readonly }) => readonly).map(({ name, left }) => left?.name ?? name)
       ),
     ],
-    place: `${filename.replace(ROOT.href, "")}:${line}`,
+    file: filename.replace(ROOT.href, ""),
+    line: line + 1, // deno doc counts from 0.
   };
 }
