@@ -82,26 +82,15 @@ const SEEK_HOLE = 4;
 // errno-base.h
 const ENXIO = 6;
 
-/**
- * The parts of a file that are not holes, by `SEEK_DATA` and `SEEK_HOLE` of `lseek(2)`. A file system
- * that does not know its holes has none. Other platforms than Linux are not asked.
- *
- * @param fd A descriptor whose position nobody needs: it is moved.
- * @param start Where to begin in the file.
- * @param end Where to end.
- * @param onRun Called with where a part begins in the file, and its bytes, by rising offset.
- * @throws {SystemError} The call failed.
- */
-export function forDataRuns(fd: number, start: number, end: number, onRun: OnDataRun): void {
-  new DataRuns(fd).forEach(start, end, onRun);
-}
-
 /** Gets a part of a file: where it begins, and its bytes. */
 export type OnDataRun = (start: number, length: number) => void;
 
 /**
- * The parts of a file that are not holes, for who asks for one piece of it after the other: finding the
- * end of a part takes the kernel as long as the part has pages, so it is found once.
+ * The parts of a file that are not holes, by `SEEK_DATA` and `SEEK_HOLE` of `lseek(2)`. A file system
+ * that does not know its holes has none. Other platforms than Linux are not asked.
+ *
+ * Ask one object for one piece after the other: finding the end of a part takes the kernel as long as
+ * the part has pages, so it is found once.
  */
 export class DataRuns {
   readonly #fd: number;
@@ -119,11 +108,12 @@ export class DataRuns {
   }
 
   /**
-   * Lists the parts of a piece: see {@linkcode forDataRuns}.
+   * Lists the parts of a piece.
    *
-   * @param start Where the piece begins.
+   * @param start Where the piece begins in the file.
    * @param end Where it ends.
-   * @param onRun Called with each part.
+   * @param onRun Called with where a part begins in the file, and its bytes, by rising offset.
+   * @throws {SystemError} The call failed.
    */
   forEach(start: number, end: number, onRun: OnDataRun): void {
     for (let at = start; at < end;) {

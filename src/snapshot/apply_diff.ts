@@ -8,7 +8,7 @@ import { fileStatus } from "../../ffi/file.ts";
 import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
 import { checkFlag } from "../text/argument.ts";
 import { readHead } from "./compact_diff.ts";
-import { copyParts, copyRuns, ensureLength } from "./copy_diff.ts";
+import { copyParts, copyRuns } from "./copy_diff.ts";
 import { type DiffForm, readForm } from "./diff_form.ts";
 import {
   type DiffManifest,
@@ -17,7 +17,7 @@ import {
   readSnapshotManifest,
   type SnapshotManifest,
 } from "./manifest.ts";
-import { SourceFile } from "./source_file.ts";
+import { ensureLength, SourceFile } from "./source_file.ts";
 import { TargetFile } from "./target_file.ts";
 import { Output, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
 import { WrittenHash } from "./written_hash.ts";
@@ -157,7 +157,7 @@ export async function applyDiff(
     if (compact === undefined) yield* copyParts(source.fd, output, length);
     else yield* copyRuns(source.fd, output, compact);
     // What was cut off meanwhile looks like holes.
-    ensureLength(source.fd, from.size);
+    ensureLength("the diff", source.fd, from.size);
     yield length;
     if (hash !== undefined) yield* hash.pieces();
     target.finish(plan.sync);

@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { fileStatus } from "../../ffi/file.ts";
 import { canCopyRanges, copyRange, DataRuns } from "../../ffi/file_space.ts";
 import { readAt } from "../../ffi/io.ts";
 import { SystemError } from "../../ffi/system_error.ts";
-import { SnapshotMismatch } from "../error/snapshot_error.ts";
 import type { CompactDiff } from "./compact_diff.ts";
 import { HeldBuffer } from "./held_buffer.ts";
 import { type Output, PIECE } from "./transfer.ts";
+import { ensureLength } from "./source_file.ts";
 
 /**
  * Copies a flat diff: what is no hole.
@@ -35,7 +34,7 @@ export function* copyParts(
     for (const [first, count] of runs) {
       for (let at = first; at < first + count;) {
         const done = copy.once(at, Math.min(first + count - at, room));
-        if (done === 0) ensureLength(from, length);
+        if (done === 0) ensureLength("the diff", from, length);
         at += done;
         room -= done;
         if (room > 0) continue;
@@ -68,7 +67,7 @@ export function* copyRuns(
   let room = PIECE;
   for (let position = dataStart; position < fileLength;) {
     const count = readAt(from, address, Math.min(BUFFER, fileLength - position), position);
-    if (count === 0) ensureLength(from, fileLength);
+    if (count === 0) ensureLength("the diff", from, fileLength);
     position += count;
     for (let done = 0; done < count;) {
       const length = Math.min(count - done, runs[run + 1]! - at);
@@ -82,16 +81,6 @@ export function* copyRuns(
     room = PIECE;
     yield output.position;
   }
-}
-
-/**
- * Finds out whether a diff still has its length.
- *
- * @throws {SnapshotMismatch} It has another.
- */
-export function ensureLength(diff: number, length: number): void {
-  const { size } = fileStatus(diff);
-  if (size !== length) throw new SnapshotMismatch("the diff", length, size);
 }
 
 // Of the file whose parts are listed in one go.

@@ -6,7 +6,7 @@
 import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { readAt } from "../../ffi/io.ts";
 import type { GuestAddress, GuestUsize } from "../address.ts";
 import { templateBacking } from "../backend/mmap/backing.ts";
@@ -23,10 +23,10 @@ import { SnapshotMismatch } from "../error/snapshot_error.ts";
 import { AccessDenied } from "../error/volatile_memory_error.ts";
 import { checkCount, shown } from "../text/argument.ts";
 import { type LazyOptions, loadWhenTouched, readLazyOptions } from "./lazy/fault_handler.ts";
-import { ensureLength } from "./lazy/loading.ts";
 import { layoutOf } from "./layout.ts";
 import { rangesOfManifest, type SnapshotManifest } from "./manifest.ts";
 import { openAgain } from "./open_again.ts";
+import { ensureLength } from "./source_file.ts";
 
 /** A range of a guest, with the bytes that it had when the snapshot was written. */
 export type RestoreRange = readonly [startAddr: GuestAddress, size: GuestUsize];
@@ -141,7 +141,7 @@ export function restore<B extends Bitmap = Bitmap>(
   // Bitmaps are made by the caller's code, which may close the file.
   const fd = duplicate(new FileOffset(file).fd);
   try {
-    ensureLength(fd, length);
+    ensureLength("the snapshot", fd, length);
     if (mode === "copyOnWrite") {
       return GuestMemoryMmap.fromRanges(own, { ...rest, backing: templateBacking(fd, lease) });
     }
@@ -173,6 +173,7 @@ function ensureMissing({ prefault, lock }: MmapOptions): void {
 function fill(memory: GuestMemoryMmap, fd: number): void {
   const { places, length } = layoutOf(memory);
   const opened = openAgain(fd);
+  const data = opened === undefined ? undefined : new DataRuns(opened);
   try {
     for (const { range: { mmap, len }, position } of places) {
       const target = memoryOf(mmap);
@@ -185,11 +186,11 @@ function fill(memory: GuestMemoryMmap, fd: number): void {
           done += now;
         }
       };
-      if (opened === undefined) read(position, len);
-      else forDataRuns(opened, position, position + len, read);
+      if (data === undefined) read(position, len);
+      else data.forEach(position, position + len, read);
     }
     // What was cut off meanwhile looks like holes.
-    ensureLength(fd, length);
+    ensureLength("the snapshot", fd, length);
   } finally {
     if (opened !== undefined) closeDescriptor(opened);
   }

@@ -8,7 +8,7 @@ import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import { reopenFile } from "../../ffi/file_lease.ts";
 import { FileOffset } from "../backend/mmap/file_offset.ts";
-import { SnapshotRefused } from "../error/snapshot_error.ts";
+import { SnapshotMismatch, SnapshotRefused } from "../error/snapshot_error.ts";
 
 /** A file that is read, with a position that nobody else needs. */
 export class SourceFile implements Disposable {
@@ -32,4 +32,19 @@ export class SourceFile implements Disposable {
   [Symbol.dispose](): void {
     closeDescriptor(this.fd);
   }
+}
+
+/**
+ * Refuses a file that is not as long as it should be.
+ *
+ * @param what What it is, for the error.
+ * @param fd Its descriptor.
+ * @param length Bytes that it should have.
+ * @throws {SnapshotRefused} It is no regular file.
+ * @throws {SnapshotMismatch} It has another length.
+ */
+export function ensureLength(what: string, fd: number, length: number): void {
+  const { isRegular, size } = fileStatus(fd);
+  if (!isRegular) throw new SnapshotRefused("it is no regular file");
+  if (size !== length) throw new SnapshotMismatch(what, length, size);
 }

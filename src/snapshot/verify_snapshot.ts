@@ -4,11 +4,10 @@
  * @module
  */
 import type { OpenFile } from "../../ffi/descriptor_of.ts";
-import { fileStatus } from "../../ffi/file.ts";
 import { InvalidManifest, SnapshotMismatch } from "../error/snapshot_error.ts";
 import { FileHash } from "./file_hash.ts";
 import { type DiffManifest, readManifest, type SnapshotManifest } from "./manifest.ts";
-import { SourceFile } from "./source_file.ts";
+import { ensureLength, SourceFile } from "./source_file.ts";
 import { Output, readTransferOptions, transfer, type TransferOptions } from "./transfer.ts";
 
 /** How files are read. */
@@ -58,11 +57,7 @@ export async function verifySnapshot(
   plan.signal?.throwIfAborted();
   const what = since === undefined ? "the snapshot" : "the diff";
   using source = new SourceFile(file);
-  const ensureLength = () => {
-    const { size } = fileStatus(source.fd);
-    if (size !== length) throw new SnapshotMismatch(what, length, size);
-  };
-  ensureLength();
+  ensureLength(what, source.fd, length);
   const hash = new FileHash(source.fd, length, what);
   const output = new Output(source.fd);
   await transfer(`verify ${what}`, plan, length, output, pieces());
@@ -73,7 +68,7 @@ export async function verifySnapshot(
       yield bytes;
     }
     // What was cut off meanwhile looks like holes.
-    ensureLength();
+    ensureLength(what, source.fd, length);
     const found = hash.digest();
     if (found !== sha256) throw new SnapshotMismatch(what, sha256!, found, "sha256");
   }

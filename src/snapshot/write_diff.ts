@@ -5,7 +5,7 @@
  */
 import type { OpenFile } from "../../ffi/descriptor_of.ts";
 import { closeDescriptor } from "../../ffi/descriptor.ts";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { pageSize } from "../../ffi/memory.ts";
 import { SnapshotRefused } from "../error/snapshot_error.ts";
 import { DirtySet, sameMarks } from "../guest/dirty_set.ts";
@@ -229,7 +229,7 @@ function ensureHoles(fd: number, runs: readonly number[], length: number): void 
   const opened = openAgain(fd);
   if (opened === undefined) return;
   try {
-    forDataRuns(opened, end, next, () => {
+    new DataRuns(opened).forEach(end, next, () => {
       throw new SnapshotRefused("its file system does not know holes");
     });
   } finally {

@@ -6,7 +6,6 @@ import {
   canCopyRanges,
   copyRange,
   DataRuns,
-  forDataRuns,
   punchHole,
   setFileLength,
   syncFile,
@@ -60,14 +59,14 @@ linuxTest("punchHole() refuses a file that is open to read only", () => {
   assertEquals([error.code, file.content[0]], ["EBADF", 7]);
 });
 
-linuxTest("forDataRuns() finds what is no hole, within its limits", () => {
+linuxTest("DataRuns finds what is no hole, within its limits", () => {
   using made = memfd({ size: 16 * PAGE });
   allocateFile(made.fd, 2 * PAGE, PAGE);
   using memory = mapPages(16, { fd: made.fd });
   for (const page of [3, 4, 5, 9, 15]) memory.bytes[page * PAGE] = 1;
   const runs = (start: number, end: number) => {
     const found: [number, number][] = [];
-    forDataRuns(made.fd, start, end, (...run) => found.push(run));
+    new DataRuns(made.fd).forEach(start, end, (...run) => found.push(run));
     return found.map(([start, length]) => [start / PAGE, length / PAGE]);
   };
   assertEquals(runs(3 * PAGE, 16 * PAGE), [[3, 3], [9, 1], [15, 1]]);
@@ -75,7 +74,7 @@ linuxTest("forDataRuns() finds what is no hole, within its limits", () => {
   assertEquals(runs(6 * PAGE, 9 * PAGE), []);
   assertEquals(runs(10 * PAGE, 40 * PAGE), [[15, 1]]);
   assertEquals(runs(PAGE, PAGE), []);
-  const error = assertThrows(() => forDataRuns(NOT_OPEN, 0, 1, () => {}), SystemError);
+  const error = assertThrows(() => new DataRuns(NOT_OPEN).forEach(0, 1, () => {}), SystemError);
   assertEquals([error.call, error.code], ["lseek", "EBADF"]);
 });
 
@@ -98,10 +97,10 @@ linuxTest("DataRuns answers in any order of pieces", () => {
   assertEquals([next(3, 4), next(5, 7), next(13, 16)], [3, 7, 16]);
 });
 
-linuxTest("forDataRuns() takes all of a device as data", () => {
+linuxTest("DataRuns takes all of a device as data", () => {
   using device = open("/dev/zero", "r");
   const found: number[] = [];
-  forDataRuns(device.fd, PAGE, 3 * PAGE, (...run) => found.push(...run));
+  new DataRuns(device.fd).forEach(PAGE, 3 * PAGE, (...run) => found.push(...run));
   assertEquals(found, [PAGE, 2 * PAGE]);
 });
 

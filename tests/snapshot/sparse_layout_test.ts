@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { forDataRuns } from "../../ffi/file_space.ts";
+import { DataRuns } from "../../ffi/file_space.ts";
 import { AtomicBitmap, Backing, GuestMemoryMmap, takeDirty } from "../../mod.ts";
 import { applyDiff, restore, writeDiff, writeSnapshot } from "../../src/snapshot/mod.ts";
 import { gpa } from "../support/values.ts";
@@ -157,7 +157,7 @@ async function check(
 
 function dataOf(file: ScratchFile): [number, number][] {
   const runs: [number, number][] = [];
-  forDataRuns(file.fd, 0, Deno.statSync(file.path).size, (...run) => runs.push(run));
+  new DataRuns(file.fd).forEach(0, Deno.statSync(file.path).size, (...run) => runs.push(run));
   return runs;
 }
 

@@ -15,8 +15,9 @@ import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkCount, wrongKind } from "../../text/argument.ts";
 import type { TransferProgress } from "../transfer.ts";
 import type { FaultRange } from "./fault_handler.ts";
-import { ensureLength, Loading, type LoadOptions, readLoadOptions } from "./loading.ts";
+import { Loading, type LoadOptions, readLoadOptions } from "./loading.ts";
 import type { LoadedRange } from "./page_loader.ts";
+import { ensureLength } from "../source_file.ts";
 
 /**
  * Loads the pages of memory of another process when they are touched there: of a VMM that hands its
@@ -82,7 +83,7 @@ export class FaultServer implements Disposable {
     const own = readRanges(ranges);
     const { fd: source } = new FileOffset(file);
     const { size: length } = fileStatus(source);
-    ensureLength(source, length);
+    ensureLength("the snapshot", source, length);
     const { position, length: last } = own.at(-1)!;
     const end = position + last;
     if (end > Math.ceil(length / pageSize()) * pageSize()) {
@@ -177,11 +178,7 @@ function ensureApart(
   for (const [index, range] of ranges.entries()) {
     const next = ranges[index + 1];
     if (next === undefined || startOf(range) + range.length <= startOf(next)) continue;
-    throw new RangeError(
-      `Cannot serve ranges that overlap: ${name} ${
-        startOf(range)
-      } with ${range.length} bytes, and ` +
-        `${startOf(next)}`,
-    );
+    const first = `${name} ${startOf(range)} with ${range.length} bytes`;
+    throw new RangeError(`Cannot serve ranges that overlap: ${first}, and ${startOf(next)}`);
   }
 }

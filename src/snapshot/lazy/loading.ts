@@ -5,16 +5,15 @@
  * @module
  */
 import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
-import { fileStatus } from "../../../ffi/file.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { PageLoadFailed } from "../../error/fault_error.ts";
-import { SnapshotMismatch, SnapshotRefused } from "../../error/snapshot_error.ts";
 import { MemoryClosed } from "../../error/volatile_memory_error.ts";
 import { checkFlag, wrongKind } from "../../text/argument.ts";
 import type { TransferProgress } from "../transfer.ts";
 import { LoaderThread } from "./loader_thread.ts";
 import { LoadState } from "./load_state.ts";
 import type { LoadedRange, LoaderMessage, PageRun } from "./page_loader.ts";
+import { ensureLength } from "../source_file.ts";
 
 /** How pages are loaded. */
 export interface LoadOptions {
@@ -128,7 +127,7 @@ export class Loading {
    */
   start(fd?: number): void {
     if (fd !== undefined) {
-      ensureLength(fd, this.#task.length);
+      ensureLength("the snapshot", fd, this.#task.length);
       const file = duplicate(fd);
       closeDescriptor(this.#file);
       this.#file = file;
@@ -202,16 +201,4 @@ export class Loading {
     this.#thread?.stop();
     closeDescriptor(this.#file);
   }
-}
-
-/**
- * Refuses a file whose bytes are not those of memory.
- *
- * @throws {SnapshotRefused} It is no regular file.
- * @throws {SnapshotMismatch} It has another length.
- */
-export function ensureLength(fd: number, length: number): void {
-  const { isRegular, size } = fileStatus(fd);
-  if (!isRegular) throw new SnapshotRefused("it is no regular file");
-  if (size !== length) throw new SnapshotMismatch("the snapshot", length, size);
 }
