@@ -18,7 +18,7 @@
  * | `tiny_guests.ts`, `assembled.ts`, `tiny_driver.ts`, `hello.ts`, `page_picture.ts` | guests of a few bytes |
  * | `program.ts`, `arguments.ts`, `boot.ts`, `console.ts` | the program around it |
  * | `counting_view.ts`, `machine_view.ts`, `../view` | how its memory is shown in a browser |
- * | `paused_vm.ts`, `vcpu_state.ts` | a machine that pauses, for `clones.ts` and `snapshot.ts` |
+ * | `paused_vm.ts`, `vcpu_state.ts` | a machine that pauses, for `clones.ts` and `snapshot_story.ts` |
  * | `fetch_kernel.ts`, `unpack_kernel.ts`, `lz4.ts` | where to get a kernel |
  * | `exits_bench.ts`, `first_exit.ts` | how fast it is |
  *

@@ -7,8 +7,8 @@ import { AtomicBitmap, capabilities, GuestAddress, GuestMemoryMmap } from "@vmm/
 import { writeSnapshot, WriteTracker } from "@vmm/guest-memory/snapshot";
 import { openUnnamedFile } from "../lib/unnamed_file.ts";
 import { duration, size } from "../lib/units.ts";
-import { CANVAS, countIn, MEMORY_SIZE, PAGE } from "../snapshot/counter.ts";
-import { KvmCounting } from "../snapshot/kvm_counting.ts";
+import { CANVAS, countIn, MEMORY_SIZE, PAGE } from "../snapshot_story/counter.ts";
+import { KvmCounting } from "../snapshot_story/kvm_counting.ts";
 import { serveView } from "../view/server.ts";
 import { TrackedSource } from "../view/tracked_source.ts";
 import { MicrovmError } from "./microvm_error.ts";

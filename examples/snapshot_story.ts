@@ -1,7 +1,7 @@
 /**
  * What a snapshot, a diff, and clones of a guest consist of, as pictures of its pages.
  *
- * Run it with `deno task snapshot`; `--help` shows its options.
+ * Run it with `deno task snapshot-story`; `--help` shows its options.
  *
  * | Module | What it is about |
  * | --- | --- |
@@ -16,12 +16,12 @@
 import { capabilities } from "@vmm/guest-memory";
 import { painter } from "./lib/terminal.ts";
 import { MicrovmError, reasonToStop } from "./microvm/microvm_error.ts";
-import { type Options, optionsOf, USAGE } from "./snapshot/arguments.ts";
-import type { Counting } from "./snapshot/counter.ts";
-import { KvmCounting } from "./snapshot/kvm_counting.ts";
-import { play } from "./snapshot/story.ts";
-import { formatStory, problemsOf } from "./snapshot/text.ts";
-import { WorkerCounting } from "./snapshot/worker_counting.ts";
+import { type Options, optionsOf, USAGE } from "./snapshot_story/arguments.ts";
+import type { Counting } from "./snapshot_story/counter.ts";
+import { KvmCounting } from "./snapshot_story/kvm_counting.ts";
+import { play } from "./snapshot_story/story.ts";
+import { formatStory, problemsOf } from "./snapshot_story/text.ts";
+import { WorkerCounting } from "./snapshot_story/worker_counting.ts";
 
 const WRONG = 1;
 const NOTHING_SHOWN = 2;
@@ -41,7 +41,7 @@ async function main(args: string[]): Promise<number> {
   } catch (error) {
     const reason = reasonToStop(error);
     if (reason === undefined) throw error;
-    console.error(`snapshot: ${reason}`);
+    console.error(`snapshot-story: ${reason}`);
     return NOTHING_SHOWN;
   }
 }
@@ -57,7 +57,7 @@ function startCounting({ guest, device }: Options): Counting {
     return new KvmCounting(device);
   } catch (error) {
     if (guest === "kvm" || !(error instanceof MicrovmError)) throw error;
-    console.error(`snapshot: ${error.message}: a Worker counts instead`);
+    console.error(`snapshot-story: ${error.message}: a Worker counts instead`);
     return new WorkerCounting();
   }
 }

@@ -4,12 +4,12 @@ import fc from "fast-check";
 import { drawHalves, drawPages } from "../../../examples/lib/page_picture.ts";
 import { painter } from "../../../examples/lib/terminal.ts";
 import { shortDuration } from "../../../examples/lib/units.ts";
-import type { Counting } from "../../../examples/snapshot/counter.ts";
-import { KvmCounting } from "../../../examples/snapshot/kvm_counting.ts";
-import { contentsOf, pagesIn } from "../../../examples/snapshot/pages.ts";
-import { play, type Story } from "../../../examples/snapshot/story.ts";
-import { problemsOf } from "../../../examples/snapshot/text.ts";
-import { WorkerCounting } from "../../../examples/snapshot/worker_counting.ts";
+import type { Counting } from "../../../examples/snapshot_story/counter.ts";
+import { KvmCounting } from "../../../examples/snapshot_story/kvm_counting.ts";
+import { contentsOf, pagesIn } from "../../../examples/snapshot_story/pages.ts";
+import { play, type Story } from "../../../examples/snapshot_story/story.ts";
+import { problemsOf } from "../../../examples/snapshot_story/text.ts";
+import { WorkerCounting } from "../../../examples/snapshot_story/worker_counting.ts";
 import { kvmTest } from "../microvm/kvm_guest.ts";
 
 const PAGE = 4096;

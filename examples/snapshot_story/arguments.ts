@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { MicrovmError } from "../microvm/microvm_error.ts";
 
 /** What `--help` shows. */
-export const USAGE: string = `Usage: deno task snapshot [OPTIONS]
+export const USAGE: string = `Usage: deno task snapshot-story [OPTIONS]
 
 A guest counts, and a snapshot of its memory is written. It counts on, and what
 it has written since is written as a diff, which brings the snapshot up to date.

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { kvmTest } from "../microvm/kvm_guest.ts";
 
-const PROGRAM = new URL("../../../examples/snapshot.ts", import.meta.url).href;
+const PROGRAM = new URL("../../../examples/snapshot_story.ts", import.meta.url).href;
 const ONLY_LINUX = { ignore: Deno.build.os !== "linux" };
 
 interface Outcome {
@@ -10,7 +10,7 @@ interface Outcome {
   readonly stderr: string;
 }
 
-async function snapshot(
+async function snapshotStory(
   args: readonly string[],
   permissions: readonly string[] = ["--allow-all"],
   env: Record<string, string> = {},
@@ -24,7 +24,7 @@ async function snapshot(
 
 function assertRefused({ code, stdout, stderr }: Outcome, reason: string): void {
   assertStringIncludes(stderr, reason);
-  assertMatch(stderr, /^snapshot: [^\n]+\n$/);
+  assertMatch(stderr, /^snapshot-story: [^\n]+\n$/);
   assertEquals([stdout, code], ["", 2]);
 }
 
@@ -48,20 +48,20 @@ function assertStory({ code, stdout }: Outcome, what: string): void {
   assert(stdout.endsWith("\nThe snapshot still says 40: no clone has changed it.\n"));
 }
 
-kvmTest("snapshot shows the pages of a guest on KVM", async () => {
-  const outcome = await snapshot(["--guest", "kvm", "--clones", "2"]);
+kvmTest("snapshot-story shows the pages of a guest on KVM", async () => {
+  const outcome = await snapshotStory(["--guest", "kvm", "--clones", "2"]);
   assertEquals(outcome.stderr, "");
   assertStory(outcome, "A guest on KVM");
 });
 
 Deno.test(
-  "snapshot shows the pages of a Worker, and leaves no file behind",
+  "snapshot-story shows the pages of a Worker, and leaves no file behind",
   ONLY_LINUX,
   async () => {
     const folder = Deno.makeTempDirSync();
     try {
       const args = ["--guest", "worker", "--clones", "2"];
-      const outcome = await snapshot(args, undefined, { TMPDIR: folder });
+      const outcome = await snapshotStory(args, undefined, { TMPDIR: folder });
       assertEquals(outcome.stderr, "");
       assertStory(outcome, "A Worker");
       assertEquals([...Deno.readDirSync(folder)], []);
@@ -71,19 +71,19 @@ Deno.test(
   },
 );
 
-Deno.test("snapshot without KVM has a Worker count, and says why", ONLY_LINUX, async () => {
-  const outcome = await snapshot(["--kvm", "/nonexistent/kvm", "--clones", "2"]);
-  assertMatch(outcome.stderr, /^snapshot: [^\n]+: a Worker counts instead\n$/);
+Deno.test("snapshot-story without KVM has a Worker count, and says why", ONLY_LINUX, async () => {
+  const outcome = await snapshotStory(["--kvm", "/nonexistent/kvm", "--clones", "2"]);
+  assertMatch(outcome.stderr, /^snapshot-story: [^\n]+: a Worker counts instead\n$/);
   assertStory(outcome, "A Worker");
   const args = ["--kvm", "/nonexistent/kvm", "--guest", "kvm"];
-  const { code, stdout } = await snapshot(args);
+  const { code, stdout } = await snapshotStory(args);
   assertEquals([stdout, code], ["", 2]);
 });
 
-Deno.test("snapshot --help says how to use it, in 80 columns", async () => {
-  const { code, stdout, stderr } = await snapshot(["--help"], []);
+Deno.test("snapshot-story --help says how to use it, in 80 columns", async () => {
+  const { code, stdout, stderr } = await snapshotStory(["--help"], []);
   assertEquals([stderr, code], ["", 0]);
-  assertMatch(stdout, /^Usage: deno task snapshot/);
+  assertMatch(stdout, /^Usage: deno task snapshot-story/);
   for (const line of stdout.split("\n")) assert(line.length <= 80, line);
 });
 
@@ -95,11 +95,11 @@ const WRONG_ARGUMENTS: readonly (readonly [args: string[], reason: string])[] = 
 ];
 
 for (const [args, reason] of WRONG_ARGUMENTS) {
-  Deno.test(`snapshot ${args.join(" ")} is refused`, async () => {
-    assertRefused(await snapshot(args, []), reason);
+  Deno.test(`snapshot-story ${args.join(" ")} is refused`, async () => {
+    assertRefused(await snapshotStory(args, []), reason);
   });
 }
 
-Deno.test("snapshot without permission says which it needs", ONLY_LINUX, async () => {
-  assertRefused(await snapshot([], []), "--allow-ffi");
+Deno.test("snapshot-story without permission says which it needs", ONLY_LINUX, async () => {
+  assertRefused(await snapshotStory([], []), "--allow-ffi");
 });
