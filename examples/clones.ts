@@ -19,9 +19,9 @@
 import { type Options, optionsOf, USAGE } from "./clones/arguments.ts";
 import { measure, type Report } from "./clones/report.ts";
 import { formatReport } from "./clones/text.ts";
+import { reasonToStop } from "./lib/expected_error.ts";
 import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
-import { reasonToStop } from "./microvm/microvm_error.ts";
 
 const WRONG = 1;
 const NOTHING_SHOWN = 2;

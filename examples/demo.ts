@@ -8,7 +8,8 @@
  */
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { pathOf, USAGE } from "./demo/arguments.ts";
-import { DemoError, reasonToStop } from "./demo/demo_error.ts";
+import { DemoError } from "./demo/demo_error.ts";
+import { reasonToStop, UsageError } from "./lib/expected_error.ts";
 import { quoted } from "./lib/quoted.ts";
 import { type Elf, parseElf } from "./demo/elf.ts";
 import { ElfFile } from "./demo/elf_file.ts";
@@ -46,7 +47,7 @@ function main(args: string[]): number {
     const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     console.error(`demo: ${reason}`);
-    return 1;
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 

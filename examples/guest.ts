@@ -18,11 +18,12 @@
  *
  * @module
  */
+import { reasonToStop } from "./lib/expected_error.ts";
 import { Progress } from "./lib/progress.ts";
 import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./guest/arguments.ts";
 import { bench, formatMeasurements, type Measurement } from "./guest/bench.ts";
-import { NotProvided, reasonOf } from "./guest/guest_error.ts";
+import { NotProvided } from "./guest/guest_error.ts";
 import { Host } from "./guest/host.ts";
 import { provide, type ProvideOptions, provideTools } from "./guest/provisions.ts";
 import { formatResults, runChecks } from "./guest/run_checks.ts";
@@ -40,7 +41,7 @@ async function main(args: string[]): Promise<number> {
     }
     return await start(options);
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     if (error instanceof NotProvided && args.includes("--test")) {
       console.error(`guest: no check was run: ${reason}`);
@@ -72,7 +73,7 @@ async function toolsOr(how: ProvideOptions): Promise<Record<string, string> | st
   try {
     return await provideTools(how);
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     return reason;
   }
@@ -114,7 +115,7 @@ async function compare(host: Host, { rounds, json }: Options): Promise<Ending> {
     try {
       measurements.push(...await bench(host, storage, rounds, progress.update.bind(progress)));
     } catch (error) {
-      const reason = reasonOf(error);
+      const reason = reasonToStop(error);
       if (reason === undefined) throw error;
       failures.push(`Images in ${storage} are not compared: ${reason}`);
     }

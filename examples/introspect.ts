@@ -19,7 +19,7 @@ import { pageSize } from "@vmm/guest-memory";
 import { type Options, optionsOf, USAGE } from "./introspect/arguments.ts";
 import { attach, type Guest } from "./introspect/attach.ts";
 import { type Banner, findBanner } from "./introspect/banner.ts";
-import { IntrospectError, reasonToStop } from "./introspect/introspect_error.ts";
+import { IntrospectError, reasonOf } from "./introspect/introspect_error.ts";
 import { drawMemory } from "./introspect/picture.ts";
 import { isRunning } from "./introspect/processes.ts";
 import { formatGuest, formatWatched, reportOf, type Watched } from "./introspect/report.ts";
@@ -50,7 +50,7 @@ async function main(args: string[]): Promise<number> {
     using guest = await attach(options);
     return await show(guest, options);
   } catch (error) {
-    const reason = reasonToStop(error);
+    const reason = reasonOf(error);
     if (reason === undefined) throw error;
     console.error(`introspect: ${reason}`);
     return NOT_ATTACHED;

@@ -14,8 +14,9 @@
  * @module
  */
 import { capabilities } from "@vmm/guest-memory";
+import { reasonToStop } from "./lib/expected_error.ts";
 import { painter } from "./lib/terminal.ts";
-import { MicrovmError, reasonToStop } from "./microvm/microvm_error.ts";
+import { MicrovmError } from "./microvm/microvm_error.ts";
 import { type Options, optionsOf, USAGE } from "./snapshot_story/arguments.ts";
 import type { Counting } from "./snapshot_story/counter.ts";
 import { KvmCounting } from "./snapshot_story/kvm_counting.ts";

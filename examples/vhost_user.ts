@@ -6,6 +6,7 @@
  * @module
  */
 import { DescriptorClosed, UnixSocket } from "@vmm/guest-memory";
+import { reasonToStop, UsageError } from "./lib/expected_error.ts";
 import { type Options, parseOptions, USAGE } from "./vhost_user/arguments.ts";
 import { Connection } from "./vhost_user/connection.ts";
 import { openImage } from "./vhost_user/image.ts";
@@ -20,9 +21,10 @@ async function main(args: string[]): Promise<number> {
     else await serve(options);
     return 0;
   } catch (error) {
-    if (!(error instanceof VhostError)) throw error;
-    console.error(`vhost-blk: ${error.message}`);
-    return error.code;
+    const reason = reasonToStop(error);
+    if (reason === undefined) throw error;
+    console.error(`vhost-blk: ${reason}`);
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { BackingsError } from "./backings_error.ts";
+import { parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task backings [options]
@@ -69,40 +69,34 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {BackingsError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const { help, size, json = false, chart } = parse(args);
+  const { help, size, json = false, chart } = parseAll(args);
   if (help) return undefined;
   if (chart !== undefined && !chart.toLowerCase().endsWith(".svg")) {
-    throw new BackingsError("--chart draws SVG: its FILE must end in .svg (see --help)");
+    throw new UsageError("--chart draws SVG: its FILE must end in .svg");
   }
   return { size: sizeOf(size), json, chart };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        size: { type: "string" },
-        json: { type: "boolean" },
-        chart: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    throw new BackingsError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    options: {
+      size: { type: "string" },
+      json: { type: "boolean" },
+      chart: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }
 
 function sizeOf(text: string | undefined): number {
   if (text === undefined) return DEFAULT_MIB * MIB;
   const size = /^\d+$/.test(text) ? Number(text) * MIB : NaN;
   if (Number.isSafeInteger(size) && size >= SMALLEST_MIB * MIB && size % BATCH === 0) return size;
-  throw new BackingsError(
-    `--size is ${
-      JSON.stringify(text)
-    }, not an even number of MiB from ${SMALLEST_MIB} (see --help)`,
+  throw new UsageError(
+    `--size is ${JSON.stringify(text)}, not an even number of MiB from ${SMALLEST_MIB}`,
   );
 }

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { LibcUnavailable, MmapRegionError, OptionRefused, SystemError } from "@vmm/guest-memory";
+import { OptionRefused, SystemError } from "@vmm/guest-memory";
+import { ExpectedError, reasonToStop } from "../lib/expected_error.ts";
 
 /** A reason to stop that a person can act on: a wrong argument, too little memory. */
-export class BackingsError extends Error {
+export class BackingsError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "BackingsError";
 }
@@ -20,9 +21,5 @@ export class BackingsError extends Error {
 export function reasonOf(error: unknown): string | undefined {
   if (error instanceof OptionRefused) return error.reason;
   if (error instanceof SystemError) return `${error.call} failed with ${error.code}`;
-  const isExpected = error instanceof BackingsError || error instanceof MmapRegionError ||
-    error instanceof LibcUnavailable || error instanceof Deno.errors.NotCapable ||
-    // What the system refuses to Deno, such as to write to a full disk, carries its errno's name.
-    error instanceof Error && "code" in error;
-  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
+  return reasonToStop(error);
 }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { integerOf, parse } from "../lib/arguments.ts";
 import { bytesOf } from "../microvm/arguments.ts";
-import { MicrovmError } from "../microvm/microvm_error.ts";
 import { LEAST_MEMORY } from "./guest.ts";
 
 /** What `--help` shows. */
@@ -68,41 +67,28 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {MicrovmError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const { help, clones = "100", memory, kvm = "/dev/kvm", json = false } = parse(args);
+  const { help, clones = "100", memory, kvm = "/dev/kvm", json = false } = parseAll(args);
   if (help) return undefined;
   return {
-    clones: clonesOf(clones),
+    clones: integerOf("--clones", clones, 1, MOST_CLONES),
     memory: memory === undefined ? 512 * MIB : bytesOf(memory, LEAST_MEMORY),
     device: kvm,
     json,
   };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        clones: { type: "string" },
-        memory: { type: "string" },
-        kvm: { type: "string" },
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    // The first sentence says what is wrong.
-    throw new MicrovmError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
-}
-
-function clonesOf(text: string): number {
-  const clones = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (clones >= 1 && clones <= MOST_CLONES) return clones;
-  throw new MicrovmError(
-    `--clones is ${JSON.stringify(text)}, not a number from 1 to ${MOST_CLONES} (see --help)`,
-  );
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    options: {
+      clones: { type: "string" },
+      memory: { type: "string" },
+      kvm: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 import { DemoError } from "./demo_error.ts";
 
 /** What `--help` shows. */
@@ -21,24 +22,17 @@ Options:
  *
  * @param args The arguments.
  * @returns Its path, or `undefined` where they ask for help.
- * @throws {DemoError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function pathOf(args: string[]): string | undefined {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args,
-      options: { help: { type: "boolean", short: "h" } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    // The first sentence says what is wrong; more of them explain how to begin FILE with a dash.
-    throw new DemoError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
-  const { values, positionals } = parsed;
+  const { values, positionals } = parse({
+    args,
+    options: { help: { type: "boolean", short: "h" } },
+    allowPositionals: true,
+  });
   if (values.help) return undefined;
   if (positionals.length > 1) {
-    throw new DemoError(`expected one FILE, found ${positionals.length} (see --help)`);
+    throw new UsageError(`expected one FILE, found ${positionals.length}`);
   }
   return positionals[0] ?? pathOfDeno();
 }

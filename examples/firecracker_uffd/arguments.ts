@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { UffdError } from "./uffd_error.ts";
+import { integerOf, parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task firecracker-uffd [serve | vmm] [options]
@@ -53,59 +53,54 @@ export type Request =
   | { readonly run: "demo"; readonly size: number };
 
 const MIB = 2 ** 20;
-const DEFAULT_MIB = 128;
+const DEFAULT_SIZE = 128 * MIB;
 
 /**
  * What the arguments ask for.
  *
  * @param args The arguments.
  * @returns The request, or `undefined` where they ask for help.
- * @throws {UffdError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function requestOf(args: string[]): Request | undefined {
-  const { values, positionals: [run, ...more] } = parse(args);
+  const { values, positionals: [run, ...more] } = parseAll(args);
   const { help, socket, mem, size, once, "no-prefetch": noPrefetch } = values;
   if (help) return undefined;
-  const refuse = (text: string) => new UffdError(`${text} (see --help)`);
-  if (more.length > 0) throw refuse("there is more than one command");
+  if (more.length > 0) throw new UsageError("there is more than one command");
   if (run === undefined) {
     const given = Object.keys(values).find((name) => name !== "size");
-    if (given !== undefined) throw refuse(`--${given} needs a command`);
-    return { run: "demo", size: sizeOf(size) };
+    if (given !== undefined) throw new UsageError(`--${given} needs a command`);
+    return {
+      run: "demo",
+      size: size === undefined ? DEFAULT_SIZE : integerOf("--size", size, 1, 1024) * MIB,
+    };
   }
-  if (run !== "serve" && run !== "vmm") throw refuse(`there is no command ${JSON.stringify(run)}`);
-  if (size !== undefined) throw refuse("--size is for the demonstration");
-  if (socket === undefined || mem === undefined) throw refuse(`${run} needs --socket and --mem`);
+  if (run !== "serve" && run !== "vmm") {
+    throw new UsageError(`there is no command ${JSON.stringify(run)}`);
+  }
+  if (size !== undefined) throw new UsageError("--size is for the demonstration");
+  if (socket === undefined || mem === undefined) {
+    throw new UsageError(`${run} needs --socket and --mem`);
+  }
   const place = { socket, mem };
   if (run === "serve") {
     return { run, options: { ...place, once: once ?? false, prefetch: !noPrefetch } };
   }
-  if (once || noPrefetch) throw refuse("--once and --no-prefetch are for serve");
+  if (once || noPrefetch) throw new UsageError("--once and --no-prefetch are for serve");
   return { run, options: place };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        socket: { type: "string" },
-        mem: { type: "string" },
-        once: { type: "boolean" },
-        "no-prefetch": { type: "boolean" },
-        size: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (error) {
-    throw new UffdError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
-}
-
-function sizeOf(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_MIB * MIB;
-  const mebibytes = /^\d+$/.test(text) ? Number(text) : 0;
-  if (mebibytes >= 1 && mebibytes <= 1024) return mebibytes * MIB;
-  throw new UffdError(`--size is ${JSON.stringify(text)}, not MiB from 1 to 1024 (see --help)`);
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    allowPositionals: true,
+    options: {
+      socket: { type: "string" },
+      mem: { type: "string" },
+      once: { type: "boolean" },
+      "no-prefetch": { type: "boolean" },
+      size: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
 }

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { LibcUnavailable, SystemError } from "@vmm/guest-memory";
 import { SnapshotError } from "@vmm/guest-memory/snapshot";
+import { ExpectedError, reasonToStop } from "../lib/expected_error.ts";
 
 /** A reason to stop that a person can act on. */
-export class UffdError extends Error {
+export class UffdError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "UffdError";
 }
@@ -35,10 +35,5 @@ export class HandshakeRefused extends UffdError {
  * @returns The reason, or `undefined` where the error is a defect and its stack is wanted.
  */
 export function reasonOf(error: unknown): string | undefined {
-  const isExpected = error instanceof UffdError || error instanceof SnapshotError ||
-    error instanceof SystemError || error instanceof LibcUnavailable ||
-    error instanceof Deno.errors.NotCapable ||
-    // What the system refuses to Deno carries its errno's name.
-    error instanceof Error && "code" in error;
-  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
+  return reasonToStop(error, SnapshotError);
 }

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { integerOf, oneOf, parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 import { DEVICE_KINDS, type DeviceKind } from "./block_device.ts";
-import { GuestError } from "./guest_error.ts";
 import type { Accelerator } from "./qemu_arguments.ts";
 
 /** What `--help` shows. */
@@ -81,69 +81,50 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {GuestError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const values = parse(args);
+  const values = parseAll(args);
   if (values.help) return undefined;
   const { memory, rounds, accel, only, test = false, bench = false, direct = false } = values;
-  if (test && bench) throw new GuestError("--test and --bench exclude each other (see --help)");
-  if (bench && direct) throw new GuestError("--bench measures both ways: no --direct (see --help)");
-  if (only !== undefined && !test) throw new GuestError("--only takes --test (see --help)");
+  if (test && bench) throw new UsageError("--test and --bench exclude each other");
+  if (bench && direct) throw new UsageError("--bench measures both ways: no --direct");
+  if (only !== undefined && !test) throw new UsageError("--only takes --test");
   const { json = false } = values;
-  if (json && !bench) throw new GuestError("--json takes --bench (see --help)");
-  if (rounds !== undefined && !bench) throw new GuestError("--rounds takes --bench (see --help)");
+  if (json && !bench) throw new UsageError("--json takes --bench");
+  if (rounds !== undefined && !bench) throw new UsageError("--rounds takes --bench");
   return {
     mode: test ? "test" : bench ? "bench" : "shell",
     image: values.image,
-    memory: memory === undefined ? DEFAULT_MEMORY : numberOf("--memory", memory, 256, 4096),
+    memory: memory === undefined ? DEFAULT_MEMORY : integerOf("--memory", memory, 256, 4096),
     device: oneOf("--device", values.device ?? "deno", DEVICE_KINDS),
     direct,
     accelerator: accel === undefined ? undefined : oneOf("--accel", accel, ACCELERATORS),
     only: only === undefined
       ? CHECKS
       : only.split(",").map((name) => oneOf("--only", name, CHECKS)),
-    rounds: rounds === undefined ? DEFAULT_ROUNDS : numberOf("--rounds", rounds, 1, 20),
+    rounds: rounds === undefined ? DEFAULT_ROUNDS : integerOf("--rounds", rounds, 1, 20),
     json,
     yes: values.yes ?? false,
   };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        image: { type: "string" },
-        memory: { type: "string" },
-        device: { type: "string" },
-        direct: { type: "boolean" },
-        accel: { type: "string" },
-        test: { type: "boolean" },
-        only: { type: "string" },
-        bench: { type: "boolean" },
-        rounds: { type: "string" },
-        json: { type: "boolean" },
-        yes: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    throw new GuestError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
-}
-
-function numberOf(option: string, text: string, least: number, most: number): number {
-  const number = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (number >= least && number <= most) return number;
-  throw new GuestError(
-    `${option} is ${JSON.stringify(text)}, not an integer from ${least} to ${most} (see --help)`,
-  );
-}
-
-function oneOf<T extends string>(option: string, text: string, names: readonly T[]): T {
-  const name = names.find((name) => name === text);
-  if (name !== undefined) return name;
-  const choice = names.join(", ").replace(/, (\w+)$/, " or $1");
-  throw new GuestError(`${option} is ${JSON.stringify(text)}, not ${choice} (see --help)`);
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    options: {
+      image: { type: "string" },
+      memory: { type: "string" },
+      device: { type: "string" },
+      direct: { type: "boolean" },
+      accel: { type: "string" },
+      test: { type: "boolean" },
+      only: { type: "string" },
+      bench: { type: "boolean" },
+      rounds: { type: "string" },
+      json: { type: "boolean" },
+      yes: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }

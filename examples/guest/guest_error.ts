@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { ExpectedError } from "../lib/expected_error.ts";
 
 /** A reason to stop that a person can act on. The message says what and where. */
-export class GuestError extends Error {
+export class GuestError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "GuestError";
 }
@@ -20,17 +21,4 @@ export class NotProvided extends GuestError {
 export class Skipped extends GuestError {
   /** The name of the class. */
   override readonly name: string = "Skipped";
-}
-
-/**
- * One line for the user who started the program.
- *
- * @param error What was thrown.
- * @returns The line, or `undefined` where the error is a defect and its stack is wanted.
- */
-export function reasonOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  // What the system refuses to Deno carries its errno's name.
-  const isExpected = error instanceof GuestError || "code" in error;
-  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
 }

@@ -8,7 +8,8 @@ import { duration } from "../lib/units.ts";
 import type { CheckName } from "./arguments.ts";
 import type { Check } from "./check.ts";
 import { checkFiles, checkKill, checkRead, checkVerify } from "./disk_checks.ts";
-import { reasonOf, Skipped } from "./guest_error.ts";
+import { reasonToStop } from "../lib/expected_error.ts";
+import { Skipped } from "./guest_error.ts";
 import type { Host } from "./host.ts";
 import { checkControl, checkMigrate } from "./migration_checks.ts";
 import { checkPlug } from "./plug_check.ts";
@@ -82,7 +83,7 @@ async function outcomeOf(
   try {
     return { verdict: "ok", detail: await check(host) };
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     return { verdict: error instanceof Skipped ? "skipped" : "FAILED", detail: reason };
   }

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { integerOf, parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 import { quoted } from "../lib/quoted.ts";
-import { IntrospectError } from "./introspect_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task introspect [OPTIONS]
@@ -67,44 +67,40 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {IntrospectError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const { help, pid, qmp, seconds, watch = false, serve, json = false } = parse(args);
+  const { help, pid, qmp, seconds, watch = false, serve, json = false } = parseAll(args);
   if (help) return undefined;
   const uses = [
     watch && "--watch",
     serve !== undefined && "--serve",
     json && "--json",
   ].filter(Boolean);
-  if (uses.length > 1) throw new IntrospectError(`${uses.join(" and ")} exclude each other`);
+  if (uses.length > 1) throw new UsageError(`${uses.join(" and ")} exclude each other`);
   return {
-    pid: pid === undefined ? undefined : integer("--pid", pid, 1, MOST_PID),
+    pid: pid === undefined ? undefined : integerOf("--pid", pid, 1, MOST_PID),
     qmp,
     seconds: secondsOf(seconds),
     watch,
-    port: serve === undefined ? undefined : integer("--serve", serve, 0, PORTS - 1),
+    port: serve === undefined ? undefined : integerOf("--serve", serve, 0, PORTS - 1),
     json,
   };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args: withPort(args),
-      options: {
-        pid: { type: "string" },
-        qmp: { type: "string" },
-        seconds: { type: "string" },
-        watch: { type: "boolean" },
-        serve: { type: "string" },
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    throw new IntrospectError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
+function parseAll(args: string[]) {
+  return parse({
+    args: withPort(args),
+    options: {
+      pid: { type: "string" },
+      qmp: { type: "string" },
+      seconds: { type: "string" },
+      watch: { type: "boolean" },
+      serve: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }
 
 // An option either has a value or has none, as node:util knows them: 0 takes a free port.
@@ -114,21 +110,11 @@ function withPort(args: readonly string[]): string[] {
   );
 }
 
-function integer(name: string, text: string, least: number, most: number): number {
-  const value = /^\d{1,10}$/.test(text) ? Number(text) : NaN;
-  if (value >= least && value <= most) return value;
-  throw new IntrospectError(
-    `${name} is ${quoted(text)}, not a number from ${least} to ${most} (see --help)`,
-  );
-}
-
 function secondsOf(text: string | undefined): number {
   if (text === undefined) return DEFAULT_SECONDS;
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
   if (seconds >= LEAST_SECONDS && seconds <= MOST_SECONDS) return seconds;
-  throw new IntrospectError(
-    `--seconds is ${
-      quoted(text)
-    }, not a number from ${LEAST_SECONDS} to ${MOST_SECONDS} (see --help)`,
+  throw new UsageError(
+    `--seconds is ${quoted(text)}, not a number from ${LEAST_SECONDS} to ${MOST_SECONDS}`,
   );
 }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { GuestMemoryError, LibcUnavailable, MmapRegionError, SystemError } from "@vmm/guest-memory";
+import { ExpectedError, reasonToStop } from "../lib/expected_error.ts";
 
 /** A reason to stop that a person can act on: no guest, or one whose memory is not shared. */
-export class IntrospectError extends Error {
+export class IntrospectError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "IntrospectError";
 }
@@ -17,14 +17,9 @@ export class IntrospectError extends Error {
  * @param error What was thrown.
  * @returns The line, or `undefined` where the error is a defect and its stack is wanted.
  */
-export function reasonToStop(error: unknown): string | undefined {
+export function reasonOf(error: unknown): string | undefined {
   if (error instanceof Deno.errors.PermissionDenied) {
     return `${error.message}: only QEMU's user, or root, may look into it`;
   }
-  const isExpected = error instanceof IntrospectError || error instanceof LibcUnavailable ||
-    error instanceof SystemError || error instanceof MmapRegionError ||
-    error instanceof GuestMemoryError || error instanceof Deno.errors.NotCapable ||
-    // What the system refuses to Deno, such as the memory of another user's process.
-    error instanceof Error && "code" in error;
-  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
+  return reasonToStop(error);
 }

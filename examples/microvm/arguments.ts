@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { UsageError } from "../lib/expected_error.ts";
 import type { BootOptions } from "./linux_boot.ts";
-import { MicrovmError } from "./microvm_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task microvm [OPTIONS]
@@ -61,16 +61,16 @@ export interface Arguments {
  *
  * @param args The arguments.
  * @returns It, or `undefined` where they ask for help.
- * @throws {MicrovmError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export async function argumentsOf(args: string[]): Promise<Arguments | undefined> {
-  const values = args.length === 0 ? {} : await parse(args);
+  const values = args.length === 0 ? {} : await parseAll(args);
   if (values.help) return undefined;
   const { kernel, initrd, cmdline, memory, pvh, cx16, view, kvm } = values;
   if (kernel === undefined) {
     const needsKernel = Object.keys(values).find((name) => !NEED_NO_KERNEL.includes(name));
     if (needsKernel !== undefined) {
-      throw new MicrovmError(`--${needsKernel} needs --kernel (see --help)`);
+      throw new UsageError(`--${needsKernel} needs --kernel`);
     }
   }
   return {
@@ -96,28 +96,23 @@ interface Values {
   readonly kvm?: string;
 }
 
-async function parse(args: string[]): Promise<Values> {
+async function parseAll(args: string[]): Promise<Values> {
   // Loaded where there is something to parse only: it takes a while.
-  const { parseArgs } = await import("node:util");
-  try {
-    return parseArgs({
-      args,
-      options: {
-        help: { type: "boolean", short: "h" },
-        kernel: { type: "string" },
-        initrd: { type: "string" },
-        cmdline: { type: "string" },
-        memory: { type: "string" },
-        pvh: { type: "boolean" },
-        cx16: { type: "boolean" },
-        view: { type: "boolean" },
-        kvm: { type: "string" },
-      },
-    }).values;
-  } catch (error) {
-    // The first sentence says what is wrong.
-    throw new MicrovmError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
+  const { parse } = await import("../lib/arguments.ts");
+  return parse({
+    args,
+    options: {
+      help: { type: "boolean", short: "h" },
+      kernel: { type: "string" },
+      initrd: { type: "string" },
+      cmdline: { type: "string" },
+      memory: { type: "string" },
+      pvh: { type: "boolean" },
+      cx16: { type: "boolean" },
+      view: { type: "boolean" },
+      kvm: { type: "string" },
+    },
+  }).values;
 }
 
 /**
@@ -125,13 +120,13 @@ async function parse(args: string[]): Promise<Values> {
  *
  * @param text The argument.
  * @param least The least that makes sense, in bytes: whole MiB.
- * @throws {MicrovmError} It is no size, or too small or too large for a machine.
+ * @throws {UsageError} It is no size, or too small or too large for a machine.
  */
 export function bytesOf(text: string, least: number = LEAST_MEMORY): number {
   const [, digits, unit] = /^(\d+)([MG])$/i.exec(text) ?? [];
   const size = Number(digits) * (unit?.toUpperCase() === "G" ? 1024 * MIB : MIB);
   if (size >= least && size <= MOST_MEMORY) return size;
-  throw new MicrovmError(
+  throw new UsageError(
     `cannot give the machine ${JSON.stringify(text)} of memory: such as 512M or 4G, from ${
       least / MIB
     }M to 1024G`,

@@ -9,9 +9,10 @@
  */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { reasonToStop } from "../lib/expected_error.ts";
 import { size } from "../lib/units.ts";
 import { ImageFile } from "./image_file.ts";
-import { MicrovmError, reasonToStop } from "./microvm_error.ts";
+import { MicrovmError } from "./microvm_error.ts";
 import { unpackKernel } from "./unpack_kernel.ts";
 
 /** A kernel with the drivers of clouds only. The package names the one of the current version. */

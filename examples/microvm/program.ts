@@ -5,7 +5,7 @@
  */
 import { painter } from "../lib/terminal.ts";
 import { argumentsOf, USAGE } from "./arguments.ts";
-import { reasonToStop } from "./microvm_error.ts";
+import { reasonToStop, UsageError } from "../lib/expected_error.ts";
 
 /**
  * Does what the arguments ask for.
@@ -34,6 +34,6 @@ export async function main(args: string[]): Promise<number> {
     const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     console.error(`microvm: ${reason}`);
-    return 1;
+    return error instanceof UsageError ? 2 : 1;
   }
 }

@@ -11,7 +11,7 @@ import { KEYBOARD_COMMAND_PORT, KeyboardController } from "./keyboard_controller
 import { prepareForKicks, takeKick } from "./kick.ts";
 import { threadId } from "./libc.ts";
 import { Control, type FromVcpu, type Setup, type ToVcpu } from "./messages.ts";
-import { reasonToStop } from "./microvm_error.ts";
+import { reasonToStop } from "../lib/expected_error.ts";
 import { MmioBus } from "./mmio_bus.ts";
 import { PortBus } from "./port_bus.ts";
 import { getRegisters, getSystemRegisters } from "./registers.ts";

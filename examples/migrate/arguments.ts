@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { integerOf, oneOf, parse } from "../lib/arguments.ts";
 import { type Transport, TRANSPORTS } from "./connection.ts";
 import { LARGEST, SMALLEST, type TrackerName, TRACKERS } from "./guest.ts";
-import { MigrateError } from "./migrate_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task migrate [options]
@@ -76,17 +75,17 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {MigrateError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const values = parse(args);
+  const values = parseAll(args);
   if (values.help) return undefined;
   const { transport = "unix", tracker = "bitmap", json = false, incoming } = values;
   return {
     size: values.size === undefined
       ? DEFAULT_SIZE
-      : numberOf("--size", values.size, SMALLEST / MIB, LARGEST / MIB) * MIB,
-    rate: values.rate === undefined ? DEFAULT_RATE : numberOf("--rate", values.rate, 1, MAX_RATE),
+      : integerOf("--size", values.size, SMALLEST / MIB, LARGEST / MIB) * MIB,
+    rate: values.rate === undefined ? DEFAULT_RATE : integerOf("--rate", values.rate, 1, MAX_RATE),
     transport: oneOf("--transport", transport, TRANSPORTS),
     tracker: oneOf("--tracker", tracker, TRACKERS),
     json,
@@ -94,36 +93,17 @@ export function optionsOf(args: string[]): Options | undefined {
   };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        size: { type: "string" },
-        rate: { type: "string" },
-        transport: { type: "string" },
-        tracker: { type: "string" },
-        json: { type: "boolean" },
-        incoming: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    throw new MigrateError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
-}
-
-function numberOf(option: string, text: string, least: number, most: number): number {
-  const number = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (number >= least && number <= most) return number;
-  throw new MigrateError(
-    `${option} is ${JSON.stringify(text)}, not an integer from ${least} to ${most} (see --help)`,
-  );
-}
-
-function oneOf<T extends string>(option: string, text: string, names: readonly T[]): T {
-  const name = names.find((name) => name === text);
-  if (name !== undefined) return name;
-  const choice = names.join(", ").replace(/, (\w+)$/, " or $1");
-  throw new MigrateError(`${option} is ${JSON.stringify(text)}, not ${choice} (see --help)`);
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    options: {
+      size: { type: "string" },
+      rate: { type: "string" },
+      transport: { type: "string" },
+      tracker: { type: "string" },
+      json: { type: "boolean" },
+      incoming: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }

@@ -3,18 +3,11 @@
  *
  * @module
  */
-import {
-  GuestMemoryError,
-  GuestRegionCollectionError,
-  LibcUnavailable,
-  MmapRegionError,
-  SystemError,
-} from "@vmm/guest-memory";
 import { TrackingError } from "@vmm/guest-memory/snapshot";
-import { MicrovmError } from "../microvm/microvm_error.ts";
+import { ExpectedError, reasonToStop } from "../lib/expected_error.ts";
 
 /** A reason to stop that a person can act on. The message says what and where. */
-export class MigrateError extends Error {
+export class MigrateError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "MigrateError";
 }
@@ -31,18 +24,6 @@ export class WrongFormat extends MigrateError {
   override readonly name: string = "WrongFormat";
 }
 
-const EXPECTED = [
-  MigrateError,
-  MicrovmError,
-  SystemError,
-  LibcUnavailable,
-  GuestMemoryError,
-  GuestRegionCollectionError,
-  MmapRegionError,
-  TrackingError,
-  Deno.errors.NotCapable,
-];
-
 /**
  * One line for the user who started the program.
  *
@@ -50,8 +31,5 @@ const EXPECTED = [
  * @returns The line, or `undefined` where the error is a defect and its stack is wanted.
  */
 export function reasonOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  // What the system refuses to Deno, such as to start a process, carries its errno's name.
-  const isExpected = EXPECTED.some((kind) => error instanceof kind) || "code" in error;
-  return isExpected ? error.message.replaceAll(/\s*\n\s*/g, " ") : undefined;
+  return reasonToStop(error, TrackingError);
 }

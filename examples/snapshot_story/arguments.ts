@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { MicrovmError } from "../microvm/microvm_error.ts";
+import { integerOf, oneOf, parse } from "../lib/arguments.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task snapshot-story [OPTIONS]
@@ -42,35 +41,26 @@ export interface Options {
  *
  * @param args The arguments.
  * @returns The options, or `undefined` where they ask for help.
- * @throws {MicrovmError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function optionsOf(args: string[]): Options | undefined {
-  const { help, guest, clones = "10", kvm = "/dev/kvm" } = parse(args);
+  const { help, guest, clones = "10", kvm = "/dev/kvm" } = parseAll(args);
   if (help) return undefined;
-  const kind = KINDS.find((kind) => kind === guest);
-  if (guest !== undefined && kind === undefined) {
-    throw new MicrovmError(`--guest is ${JSON.stringify(guest)}, not kvm or worker (see --help)`);
-  }
-  const count = /^\d+$/.test(clones) ? Number(clones) : NaN;
-  if (count >= 1 && count <= MOST_CLONES) return { guest: kind, clones: count, device: kvm };
-  throw new MicrovmError(
-    `--clones is ${JSON.stringify(clones)}, not a number from 1 to ${MOST_CLONES} (see --help)`,
-  );
+  return {
+    guest: guest === undefined ? undefined : oneOf("--guest", guest, KINDS),
+    clones: integerOf("--clones", clones, 1, MOST_CLONES),
+    device: kvm,
+  };
 }
 
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        guest: { type: "string" },
-        clones: { type: "string" },
-        kvm: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    // The first sentence says what is wrong.
-    throw new MicrovmError(`${(error as Error).message.split(". ")[0]} (see --help)`);
-  }
+function parseAll(args: string[]) {
+  return parse({
+    args,
+    options: {
+      guest: { type: "string" },
+      clones: { type: "string" },
+      kvm: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { VhostError } from "./vhost_error.ts";
+import { integerOf, parse } from "../lib/arguments.ts";
+import { UsageError } from "../lib/expected_error.ts";
 
 /** What `--help` shows. */
 export const USAGE: string = `Usage: deno task vhost-blk --socket PATH --image FILE [options]
@@ -52,18 +52,15 @@ const MAX_QUEUES = 64;
  * What the arguments ask for.
  *
  * @returns The options, or `undefined` where they ask for help.
- * @throws {VhostError} They make no sense.
+ * @throws {UsageError} They make no sense.
  */
 export function parseOptions(args: string[]): Options | undefined {
-  const values = parse(args);
+  const values = parseAll(args);
   if (values.help) return undefined;
   const { socket, image } = values;
-  if (socket === undefined) throw new VhostError("--socket is missing: where to listen", 2);
-  if (image === undefined) throw new VhostError("--image is missing: what the disk has", 2);
-  const queues = Number(values.queues ?? 1);
-  if (!(Number.isInteger(queues) && queues >= 1 && queues <= MAX_QUEUES)) {
-    throw new VhostError(`--queues ${values.queues} is no number from 1 to ${MAX_QUEUES}`, 2);
-  }
+  if (socket === undefined) throw new UsageError("--socket is missing: where to listen");
+  if (image === undefined) throw new UsageError("--image is missing: what the disk has");
+  const queues = integerOf("--queues", values.queues ?? "1", 1, MAX_QUEUES);
   return {
     ...{ socket, image, queues },
     isReadOnly: values["read-only"],
@@ -75,26 +72,21 @@ export function parseOptions(args: string[]): Options | undefined {
   };
 }
 
-function parse(args: string[]) {
+function parseAll(args: string[]) {
   const flag = { type: "boolean", default: false } as const;
-  try {
-    return parseArgs({
-      args,
-      options: {
-        socket: { type: "string" },
-        image: { type: "string" },
-        queues: { type: "string" },
-        "read-only": flag,
-        direct: flag,
-        keep: flag,
-        trace: flag,
-        "no-slots": flag,
-        "break-log": flag,
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    // The first sentence says what is wrong.
-    throw new VhostError((error as Error).message.split(". ")[0]!, 2);
-  }
+  return parse({
+    args,
+    options: {
+      socket: { type: "string" },
+      image: { type: "string" },
+      queues: { type: "string" },
+      "read-only": flag,
+      direct: flag,
+      keep: flag,
+      trace: flag,
+      "no-slots": flag,
+      "break-log": flag,
+      help: { type: "boolean", short: "h" },
+    },
+  }).values;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ExpectedError } from "../lib/expected_error.ts";
 
 /** The front-end breaks the protocol. The connection ends, and the next one is served. */
 export class ProtocolError extends Error {
@@ -11,19 +12,8 @@ export class ProtocolError extends Error {
   }
 }
 
-/** The device cannot begin: the image or the socket cannot be used, or an argument makes no sense. */
-export class VhostError extends Error {
-  static {
-    this.prototype.name = "VhostError";
-  }
-
-  /**
-   * Makes the error.
-   *
-   * @param message What was asked, and why it cannot be.
-   * @param code The exit status.
-   */
-  constructor(message: string, readonly code: number = 1) {
-    super(message);
-  }
+/** The device cannot begin: the image or the socket cannot be used. */
+export class VhostError extends ExpectedError {
+  /** The name of the class. */
+  override readonly name: string = "VhostError";
 }

@@ -105,9 +105,9 @@ Deno.test("clones --help says how to use it, in 80 columns", async () => {
 
 const WRONG_ARGUMENTS: readonly (readonly [args: string[], reason: string])[] = [
   [["--nonsense"], "Unknown option '--nonsense' (see --help)"],
-  [["--clones", "0"], '--clones is "0", not a number from 1 to 1000 (see --help)'],
-  [["--clones", "1001"], "not a number from 1 to 1000"],
-  [["--clones", "x"], "not a number from 1 to 1000"],
+  [["--clones", "0"], '--clones is "0", not an integer from 1 to 1000 (see --help)'],
+  [["--clones", "1001"], "not an integer from 1 to 1000"],
+  [["--clones", "x"], "not an integer from 1 to 1000"],
   [["--memory", "7M"], `from ${LEAST_MEMORY / 2 ** 20}M to 1024G`],
 ];
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Options, optionsOf, USAGE } from "../../../examples/guest/arguments.ts";
-import { GuestError } from "../../../examples/guest/guest_error.ts";
+import { UsageError } from "../../../examples/lib/expected_error.ts";
 
 const CHECKS = ["read", "files", "verify", "kill", "plug", "migrate", "control"] as const;
 
@@ -61,7 +61,7 @@ Deno.test("the help of guest names its options and checks", () => {
 
 Deno.test("arguments of guest that make no sense are refused", () => {
   const refuses = (args: string, reason: string) =>
-    assertThrows(() => optionsOf(args.split(" ")), GuestError, reason);
+    assertThrows(() => optionsOf(args.split(" ")), UsageError, reason);
   for (const size of ["255", "4097", "x", "1e3", "512.5"]) {
     refuses(`--memory=${size}`, `--memory is "${size}", not an integer from 256 to 4096`);
   }

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { optionsOf, USAGE } from "../../../examples/introspect/arguments.ts";
+import { UsageError } from "../../../examples/lib/expected_error.ts";
 import { IntrospectError } from "../../../examples/introspect/introspect_error.ts";
 import {
   layoutOf,
@@ -53,7 +54,7 @@ Deno.test("introspect refuses arguments that make no sense", () => {
       [["guest"], "Unexpected argument"],
       [["--nonsense"], "Unknown option"],
     ] as const
-  ) assertThrows(() => optionsOf([...args]), IntrospectError, reason);
+  ) assertThrows(() => optionsOf([...args]), UsageError, reason);
 });
 
 // As QEMU 7.2 has it, by `info mtree -f` of guests of these sizes.

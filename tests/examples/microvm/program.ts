@@ -53,11 +53,15 @@ export async function bootImage(content: Uint8Array, ...args: string[]): Promise
   return await microvm(["--kernel", file.path, "--memory", "4M", ...args]);
 }
 
-/** Asserts that the program refused: one line, and code 1. */
-export function assertRefused({ code, stdout, stderr }: Outcome, reason: string): void {
+/** Asserts that the program refused: one line, and code 1, or 2 for arguments that make no sense. */
+export function assertRefused(
+  { code, stdout, stderr }: Outcome,
+  reason: string,
+  expected: 1 | 2 = 1,
+): void {
   assertStringIncludes(stderr, reason);
   assertMatch(stderr, /^microvm: [^\n]+\n$/);
-  assertEquals([stdout, code], ["", 1]);
+  assertEquals([stdout, code], ["", expected]);
 }
 
 /** Asserts that a guest was started, and ended badly: a line each, and code 1. */

@@ -43,7 +43,7 @@ const WRONG_ARGUMENTS: readonly (readonly [args: string[], reason: string])[] = 
 
 for (const [args, reason] of WRONG_ARGUMENTS) {
   Deno.test(`microvm ${args.join(" ")} is refused`, async () => {
-    assertRefused(await microvm(args), reason);
+    assertRefused(await microvm(args), reason, 2);
   });
 }
 

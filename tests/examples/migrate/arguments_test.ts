@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Options, optionsOf, USAGE } from "../../../examples/migrate/arguments.ts";
-import { MigrateError } from "../../../examples/migrate/migrate_error.ts";
+import { UsageError } from "../../../examples/lib/expected_error.ts";
 
 const DEFAULTS: Options = {
   size: 2 ** 28,
@@ -28,7 +28,7 @@ Deno.test("the options of migrate have defaults", () => {
 
 Deno.test("arguments of migrate that make no sense are refused", () => {
   const refuses = (args: string, reason: string) =>
-    assertThrows(() => optionsOf(args.split(" ")), MigrateError, reason);
+    assertThrows(() => optionsOf(args.split(" ")), UsageError, reason);
   for (const size of ["7", "4097", "x", "1e3", "64.5", "-8"]) {
     refuses(`--size=${size}`, `--size is "${size}", not an integer from 8 to 4096 (see --help)`);
   }

@@ -90,8 +90,8 @@ Deno.test("snapshot-story --help says how to use it, in 80 columns", async () =>
 const WRONG_ARGUMENTS: readonly (readonly [args: string[], reason: string])[] = [
   [["--nonsense"], "Unknown option '--nonsense' (see --help)"],
   [["--guest", "x"], '--guest is "x", not kvm or worker (see --help)'],
-  [["--clones", "13"], '--clones is "13", not a number from 1 to 12 (see --help)'],
-  [["--clones", "0"], "not a number from 1 to 12"],
+  [["--clones", "13"], '--clones is "13", not an integer from 1 to 12 (see --help)'],
+  [["--clones", "0"], "not an integer from 1 to 12"],
 ];
 
 for (const [args, reason] of WRONG_ARGUMENTS) {
