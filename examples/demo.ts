@@ -9,10 +9,9 @@
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { pathOf, USAGE } from "./demo/arguments.ts";
 import { DemoError } from "./demo/demo_error.ts";
+import { type Elf, ElfError, parseElf } from "./lib/elf.ts";
 import { reasonToStop, UsageError } from "./lib/expected_error.ts";
-import { quoted } from "./lib/quoted.ts";
-import { type Elf, parseElf } from "./demo/elf.ts";
-import { ElfFile } from "./demo/elf_file.ts";
+import { RegularFile } from "./lib/regular_file.ts";
 import { bytesInFile, load, type OnProgress, readPlainly, STEP, verify } from "./demo/loader.ts";
 import { drawMemory } from "./demo/memory_picture.ts";
 import { place, type Placement } from "./demo/placement.ts";
@@ -52,7 +51,7 @@ function main(args: string[]): number {
 }
 
 function demonstrate(path: string): void {
-  using file = new ElfFile(path);
+  using file = new RegularFile(path);
   using memory = GuestMemoryMmap.fromRanges(RAM);
   const [elf, placement] = examine(file, memory);
   const { segments } = placement;
@@ -93,22 +92,22 @@ function demonstrate(path: string): void {
   print(["", `Everything as it should be. Total time: ${duration(performance.now())}`]);
 }
 
-function examine(file: ElfFile, memory: GuestMemoryMmap): [Elf, Placement] {
+function examine(file: RegularFile, memory: GuestMemoryMmap): [Elf, Placement] {
   try {
     const elf = parseElf(file);
     return [elf, place(elf, memory)];
   } catch (error) {
-    if (!(error instanceof DemoError)) throw error;
-    throw new DemoError(`cannot load ${quoted(file.path)}: ${error.message}`, { cause: error });
+    if (!(error instanceof ElfError || error instanceof DemoError)) throw error;
+    throw new DemoError(`cannot load ${file.name}: ${error.message}`, { cause: error });
   }
 }
 
-function describe(file: ElfFile, elf: Elf, placement: Placement, total: number): void {
+function describe(file: RegularFile, elf: Elf, placement: Placement, total: number): void {
   const { base, lowest, entry, segments } = placement;
   const facts = {
     "Guest memory": `${size(RAM.reduce((sum, [, length]) => sum + length, 0))} of RAM in ` +
       `${count(RAM.length, "region")}, with a hole below 4 GiB`,
-    "ELF file": shortened(quoted(file.path).slice(1, -1)),
+    "ELF file": shortened(file.name.slice(1, -1)),
     "": `${size(file.size)}, ${elf.machine}, ${elf.type}`,
     "To load": `${size(total)} in ${count(segments.length, "segment")}`,
     "Load base": base === 0
@@ -121,7 +120,7 @@ function describe(file: ElfFile, elf: Elf, placement: Placement, total: number):
 
 function compareSpeed(
   memory: GuestMemoryMmap,
-  file: ElfFile,
+  file: RegularFile,
   { segments }: Placement,
   firstLoad: number,
 ): string[] {

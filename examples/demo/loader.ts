@@ -6,7 +6,7 @@
 import { GuestAddress, type GuestMemory } from "@vmm/guest-memory";
 import { createHash } from "node:crypto";
 import { DemoError } from "./demo_error.ts";
-import type { ElfFile } from "./elf_file.ts";
+import type { RegularFile } from "../lib/regular_file.ts";
 import type { PlacedSegment } from "./placement.ts";
 import { hex } from "../lib/units.ts";
 
@@ -33,7 +33,7 @@ export function bytesInFile(segments: readonly PlacedSegment[]): number {
  */
 export function load(
   memory: GuestMemory,
-  file: ElfFile,
+  file: RegularFile,
   segments: readonly PlacedSegment[],
   onProgress?: OnProgress,
 ): void {
@@ -50,7 +50,7 @@ export function load(
  * @param buffer Where to, over and over: {@linkcode STEP} bytes.
  */
 export function readPlainly(
-  file: ElfFile,
+  file: RegularFile,
   segments: readonly PlacedSegment[],
   buffer: Uint8Array,
 ): void {
@@ -71,7 +71,7 @@ export function readPlainly(
  */
 export function verify(
   memory: GuestMemory,
-  file: ElfFile,
+  file: RegularFile,
   segments: readonly PlacedSegment[],
   onProgress?: OnProgress,
 ): string[] {

@@ -5,7 +5,7 @@
  */
 import { ADDRESS_SPACE_END, GuestAddress, type GuestMemory } from "@vmm/guest-memory";
 import { DemoError } from "./demo_error.ts";
-import type { Elf, Segment } from "./elf.ts";
+import type { Elf, Segment } from "../lib/elf.ts";
 import { hex, size } from "../lib/units.ts";
 
 /** Low memory of a PC that programs leave alone: the BIOS's tables, the VGA, option ROMs. */

@@ -1,57 +1,24 @@
 /**
  * Loads a kernel that is an ELF file: Linux's `vmlinux`, or any kernel that can begin as PVH does.
- *
- * Every number comes from the file, so none is trusted.
+ * Every other ELF file is refused: as a kernel, a program would run until it waits for an interrupt
+ * that never comes.
  *
  * @module
  */
-import { array, bytes, fromSlice, GuestAddress, type GuestMemory, struct } from "@vmm/guest-memory";
-import { u16le, u32be, u32le, u64le, u8, type ValueOf } from "@vmm/guest-memory";
+import { fromSlice, GuestAddress, type GuestMemory, struct, u32be, u32le } from "@vmm/guest-memory";
+import { type Elf, ElfError, parseElf, type Segment } from "../lib/elf.ts";
 import { hex, size as byteSize } from "../lib/units.ts";
 import type { ImageFile } from "./image_file.ts";
 import { MicrovmError } from "./microvm_error.ts";
 
 // elf.h
-const Header = struct({
-  magic: u32be,
-  class: u8,
-  data: u8,
-  identification: bytes(10),
-  type: u16le,
-  machine: u16le,
-  version: u32le,
-  entry: u64le,
-  programHeaders: u64le,
-  sectionHeaders: u64le,
-  flags: u32le,
-  size: u16le,
-  programHeaderSize: u16le,
-  programHeaderCount: u16le,
-  sectionHeaderSize: u16le,
-  sectionHeaderCount: u16le,
-  sectionNames: u16le,
-});
-const ProgramHeader = struct({
-  type: u32le,
-  flags: u32le,
-  offset: u64le,
-  virtualAddress: u64le,
-  physicalAddress: u64le,
-  fileSize: u64le,
-  memorySize: u64le,
-  alignment: u64le,
-});
-const Note = struct({ nameSize: u32le, descriptionSize: u32le, type: u32le });
-
 const MAGIC = 0x7f_45_4c_46;
-const CLASS_64 = 2;
-const LITTLE_ENDIAN = 1;
-const MACHINE_X86_64 = 62;
-const PT_LOAD = 1;
-const PT_NOTE = 4;
+const Note = struct({ nameSize: u32le, descriptionSize: u32le, type: u32le });
 /** `XEN_ELFNOTE_PHYS32_ENTRY` of Xen's elfnote.h: where a kernel begins in 32 bits, as PVH. */
 const NOTE_PVH_ENTRY = 18;
 const NOTE_NAME = "Xen\0";
+/** The half of the address space that Linux on x86-64 keeps for itself. */
+const KERNEL_HALF = 2n ** 63n;
 
 /** A kernel in memory. */
 export interface LoadedElf {
@@ -76,60 +43,60 @@ export function isElf(file: ImageFile): boolean {
  * @throws {MicrovmError} It is no kernel for this machine, or does not fit in its memory.
  */
 export function loadElf(file: ImageFile, memory: GuestMemory): LoadedElf {
-  const header = readHeader(file);
-  let [end, pvhEntry]: [number, number | undefined] = [0, undefined];
-  for (const programHeader of readProgramHeaders(file, header)) {
-    const { type, offset, fileSize } = programHeader;
-    if (type !== PT_LOAD && type !== PT_NOTE) continue;
-    if (offset + fileSize > BigInt(file.size)) throw refusal(file, "it is truncated");
-    if (type === PT_LOAD) end = Math.max(end, loadSegment(file, memory, programHeader));
-    else pvhEntry ??= pvhEntryOf(file.read(Number(offset), Number(fileSize)));
-  }
-  if (end === 0) throw refusal(file, "it has nothing to load");
-  const entry = Number(header.entry);
-  if (!Number.isSafeInteger(entry) || !memory.addressInRange(GuestAddress(entry))) {
-    throw refusal(file, `its entry point ${hex(header.entry)} is in no memory`);
-  }
-  return { entry, pvhEntry, end };
+  const elf = parse(file);
+  const pvhEntry = elf.notes
+    .map(({ offset, fileSize }) => pvhEntryOf(file.readAt(offset, fileSize)))
+    .find((entry) => entry !== undefined);
+  const problem = problemOf(elf, pvhEntry);
+  if (problem !== undefined) throw refusal(file, problem);
+  const ends = elf.segments.map((segment) => loadSegment(file, memory, segment));
+  return { entry: Number(elf.entry), pvhEntry, end: Math.max(...ends) };
 }
 
-function readHeader(file: ImageFile): ValueOf<typeof Header> {
-  const header = file.readObj(Header, 0);
-  if (header === undefined) throw refusal(file, "it is truncated");
-  if (header.class !== CLASS_64 || header.data !== LITTLE_ENDIAN) {
-    throw refusal(file, "it is an ELF file, but not a 64-bit little-endian one");
+function parse(file: ImageFile): Elf {
+  try {
+    return parseElf(file);
+  } catch (error) {
+    if (!(error instanceof ElfError)) throw error;
+    throw refusal(file, error.message);
   }
-  if (header.machine !== MACHINE_X86_64) throw refusal(file, "it is for another processor");
-  return header;
 }
 
-function readProgramHeaders(
-  file: ImageFile,
-  { programHeaders, programHeaderCount, programHeaderSize }: ValueOf<typeof Header>,
-): ValueOf<typeof ProgramHeader>[] {
-  if (programHeaderSize !== ProgramHeader.byteLength) {
-    throw refusal(file, `it has program headers of ${programHeaderSize} bytes`);
+// Why it is no kernel that can be booted. An executable for Linux differs from a kernel that is linked to
+// its physical addresses in nothing but where it believes to be; so such a kernel needs a PVH note.
+function problemOf(
+  { machine, type, entry, segments }: Elf,
+  pvhEntry: number | undefined,
+): string | undefined {
+  if (machine !== "x86-64") return `it is for ${machine}, another processor than x86-64`;
+  if (type !== "executable") {
+    return `it is no kernel: the type of the file is "${type}", not "executable"`;
   }
-  const table = file.readObj(array(ProgramHeader, programHeaderCount), Number(programHeaders));
-  if (table === undefined) throw refusal(file, "it is truncated: it has no program headers");
-  return table;
+  const isLinux = segments.some(({ virtualAddress }) => virtualAddress >= KERNEL_HALF);
+  if (!isLinux && pvhEntry === undefined) {
+    return "it is no kernel, but a program that runs on one: it is not linked for the kernel's " +
+      "half of the addresses, and has no PVH entry";
+  }
+  const hasEntry = segments.some(({ physicalAddress: start, memorySize }) =>
+    entry >= start && entry < start + memorySize
+  );
+  return hasEntry ? undefined : `its entry point ${hex(entry)} is in none of its segments`;
 }
 
 // Returns one past the last byte.
 function loadSegment(
   file: ImageFile,
   memory: GuestMemory,
-  { offset, fileSize, memorySize, physicalAddress }: ValueOf<typeof ProgramHeader>,
+  { offset, fileSize, memorySize, physicalAddress }: Segment,
 ): number {
-  // What a segment has beyond its bytes in the file stays zero, but the room has to be there.
-  const size = memorySize > fileSize ? memorySize : fileSize;
-  if (physicalAddress + size >= 2n ** 53n) {
-    throw refusal(file, `it has ${byteSize(size)} for ${hex(physicalAddress)}`);
+  if (physicalAddress + memorySize >= 2n ** 53n) {
+    throw refusal(file, `it has ${byteSize(memorySize)} for ${hex(physicalAddress)}`);
   }
-  const start = GuestAddress(physicalAddress);
-  file.demandRoom(memory, start, Number(size));
-  file.load(memory, start, Number(offset), Number(fileSize));
-  return start + Number(size);
+  const [start, size] = [GuestAddress(physicalAddress), Number(memorySize)];
+  // What a segment has beyond its bytes in the file stays zero, but the room has to be there.
+  file.demandRoom(memory, start, size);
+  file.load(memory, start, offset, fileSize);
+  return start + size;
 }
 
 // A note is its header, its name and its description, each padded to 4 bytes.

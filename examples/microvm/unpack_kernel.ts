@@ -26,7 +26,7 @@ export function unpackKernel(file: ImageFile): Uint8Array {
   const header = readSetupHeader(file);
   if (header === undefined) throw new MicrovmError(`cannot unpack ${file.name}: not a bzImage`);
   const { payloadOffset, payloadLength } = header;
-  const packed = file.read(protectedModeOffset(header) + payloadOffset, payloadLength);
+  const packed = file.readAt(protectedModeOffset(header) + payloadOffset, payloadLength);
   if (packed.length < payloadLength || payloadLength < 8) {
     throw new MicrovmError(`cannot unpack ${file.name}: it is truncated`);
   }

@@ -2,8 +2,8 @@
 import { GuestAddress, GuestMemoryHeap, u8 } from "@vmm/guest-memory";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DemoError } from "../../examples/demo/demo_error.ts";
-import { parseElf } from "../../examples/demo/elf.ts";
-import { ElfFile } from "../../examples/demo/elf_file.ts";
+import { parseElf } from "../../examples/lib/elf.ts";
+import { RegularFile } from "../../examples/lib/regular_file.ts";
 import { load, STEP, verify } from "../../examples/demo/loader.ts";
 import { drawMemory } from "../../examples/demo/memory_picture.ts";
 import { place } from "../../examples/demo/placement.ts";
@@ -36,7 +36,7 @@ function draw(...segments: SegmentToMake[]): string[] {
 Deno.test("load() and verify() work over steps and regions", () => {
   const data = noise(STEP + 1234, 1);
   using saved = new TemporaryFile(makeElf([{ data, paddr: BigInt(2 * MIB) }]));
-  using file = new ElfFile(saved.path);
+  using file = new RegularFile(saved.path);
   using memory = smallMemory();
   const { segments } = place(parseElf(file), memory);
   const progress: number[] = [];
@@ -51,7 +51,7 @@ Deno.test("load() and verify() work over steps and regions", () => {
 Deno.test("verify() finds a single wrong byte", () => {
   const data = noise(STEP + 1234, 2);
   using saved = new TemporaryFile(makeElf([{ data, paddr: BigInt(2 * MIB) }]));
-  using file = new ElfFile(saved.path);
+  using file = new RegularFile(saved.path);
   using memory = smallMemory();
   const { segments } = place(parseElf(file), memory);
   load(memory, file, segments);
@@ -61,7 +61,7 @@ Deno.test("verify() finds a single wrong byte", () => {
 
 Deno.test("verify() says when the file became shorter", () => {
   using saved = new TemporaryFile(makeElf([{ data: noise(1000, 3), paddr: BigInt(2 * MIB) }]));
-  using file = new ElfFile(saved.path);
+  using file = new RegularFile(saved.path);
   using memory = smallMemory();
   const { segments } = place(parseElf(file), memory);
   load(memory, file, segments);

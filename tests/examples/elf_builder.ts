@@ -33,6 +33,7 @@ const ProgramHeader = struct({
 export interface SegmentToMake {
   readonly data?: Uint8Array;
   readonly paddr: bigint;
+  readonly vaddr?: bigint;
   readonly flags?: number;
   readonly type?: number;
   readonly memsz?: bigint;
@@ -44,6 +45,7 @@ export interface SegmentToMake {
 export interface HeaderChanges {
   readonly class?: number;
   readonly data?: number;
+  readonly type?: number;
   readonly machine?: number;
   readonly entry?: bigint;
   readonly phoff?: bigint;
@@ -80,13 +82,13 @@ export function makeElf(
   let end = BigInt(header.length + 56 * segments.length);
   for (const { data = new Uint8Array(), paddr, flags = 5, type = 1, ...given } of segments) {
     const size = BigInt(data.length);
-    const { offset = end, filesz = size, memsz = filesz } = given;
+    const { offset = end, filesz = size, memsz = filesz, vaddr = paddr } = given;
     parts.push(
       asSlice(ProgramHeader, {
         type,
         flags,
         offset,
-        vaddr: paddr,
+        vaddr,
         paddr,
         filesz,
         memsz,

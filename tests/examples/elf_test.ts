@@ -1,7 +1,9 @@
 import { GuestAddress, GuestMemoryHeap } from "@vmm/guest-memory";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DemoError } from "../../examples/demo/demo_error.ts";
-import { type ByteSource, ElfError, parseElf } from "../../examples/demo/elf.ts";
+import { ElfError, parseElf } from "../../examples/lib/elf.ts";
+import type { ExpectedError } from "../../examples/lib/expected_error.ts";
+import type { ByteSource } from "../../examples/lib/regular_file.ts";
 import { place } from "../../examples/demo/placement.ts";
 import { makeElf, noise, randomNumbers } from "./elf_builder.ts";
 
@@ -29,7 +31,7 @@ function source(bytes: Uint8Array): ByteSource {
 
 /** Whether the file loads; anything but an error of the given class fails the test. */
 function loads(bytes: Uint8Array, what: string): boolean {
-  let stage: typeof DemoError = ElfError;
+  let stage: typeof ExpectedError = ElfError;
   try {
     const elf = parseElf(source(bytes));
     for (const { offset, fileSize, memorySize } of elf.segments) {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { GuestAddress, GuestMemoryHeap, u16le, u32le, u64le, u8 } from "@vmm/guest-memory";
 import { loadBzImage, readSetupHeader } from "../../../examples/microvm/bzimage.ts";
+import { FileError } from "../../../examples/lib/regular_file.ts";
 import { memoryMap } from "../../../examples/microvm/e820.ts";
 import { isElf, loadElf } from "../../../examples/microvm/elf_kernel.ts";
 import { ImageFile } from "../../../examples/microvm/image_file.ts";
@@ -10,7 +11,15 @@ import { writeStartInfo } from "../../../examples/microvm/pvh.ts";
 import { unpackKernel } from "../../../examples/microvm/unpack_kernel.ts";
 import { writeZeroPage } from "../../../examples/microvm/zero_page.ts";
 import { makeElf, noise } from "../elf_builder.ts";
-import { bzImage, elfKernel, KERNEL, PRINT_AND_RESET, pvhNote, TemporaryImage } from "./images.ts";
+import {
+  bzImage,
+  elfKernel,
+  KERNEL,
+  KERNEL_BASE,
+  PRINT_AND_RESET,
+  pvhNote,
+  TemporaryImage,
+} from "./images.ts";
 
 const MIB = 2 ** 20;
 const ZERO_PAGE = 0x7000;
@@ -38,7 +47,7 @@ Deno.test("memoryRanges() leaves the hole below 4 GiB free", () => {
 Deno.test("loadElf() loads segments to their physical addresses", () => {
   const [low, high] = [noise(5000, 1), noise(3000, 2)];
   using file = new TemporaryImage(makeElf([
-    { data: low, paddr: 0x10_0000n },
+    { data: low, paddr: 0x10_0000n, vaddr: KERNEL_BASE + 0x10_0000n },
     { data: high, paddr: 0x20_0123n, memsz: 0x2000n },
     { paddr: 0n, memsz: 0n },
   ]));
@@ -70,31 +79,60 @@ Deno.test("loadElf() survives notes that are cut off or claim too much", () => {
   assertEquals(loadElf(file, ram()).pvhEntry, undefined);
 });
 
+const HIGH = { paddr: 0x10_0000n, vaddr: KERNEL_BASE + 0x10_0000n };
 const NO_KERNELS: readonly (readonly [string, Uint8Array, string])[] = [
   ["truncated in its header", elfKernel(PRINT_AND_RESET).slice(0, 40), "truncated"],
   ["truncated in its program headers", elfKernel(PRINT_AND_RESET).slice(0, 80), "truncated"],
   ["truncated in a segment", elfKernel(noise(5000, 1)).slice(0, 1000), "truncated"],
   ["for 32 bits", makeElf([{ paddr: 1n, memsz: 1n }], { class: 1 }), "64-bit"],
-  ["for another processor", makeElf([{ paddr: 1n, memsz: 1n }], { machine: 183 }), "processor"],
+  ["for another processor", makeElf([{ ...HIGH, memsz: 1n }], { machine: 183 }), "processor"],
   ["with nothing to load", makeElf([]), "nothing to load"],
-  ["with strange program headers", makeElf([], { phentsize: 32 }), "program headers of 32"],
+  ["with strange program headers", makeElf([HIGH], { phentsize: 32 }), "headers have 32 bytes"],
   ["whose headers are nowhere", makeElf([], { phoff: 2n ** 64n - 1n, phnum: 9 }), "truncated"],
-  ["whose segment is nowhere", makeElf([{ paddr: 2n ** 64n - 4096n, memsz: 4096n }]), "4 KiB for"],
-  ["whose entry is nowhere", makeElf([{ paddr: 0n, memsz: 9n }], { entry: 2n ** 63n }), "entry"],
-  ["that is too large", makeElf([{ paddr: 0x10_0000n, memsz: 2n ** 40n }]), "1 TiB of memory"],
+  [
+    "whose segment is nowhere",
+    makeElf([{ ...HIGH, paddr: 2n ** 64n - 4096n, memsz: 4096n }]),
+    "it has 4 KiB for",
+  ],
+  [
+    "whose entry is in no segment",
+    makeElf([{ ...HIGH, memsz: 9n }], { entry: 0x10_0009n }),
+    "entry point 0x100009",
+  ],
+  ["that is too large", makeElf([{ ...HIGH, memsz: 2n ** 40n }]), "1 TiB of memory"],
   [
     "whose segment claims more than there is",
-    makeElf([{ paddr: 0n, filesz: 2n ** 64n - 1n, memsz: 1n }]),
+    makeElf([{ ...HIGH, filesz: 2n ** 64n - 1n, memsz: 1n }]),
     "truncated",
+  ],
+  ["that is a core dump", makeElf([{ ...HIGH, memsz: 9n }], { type: 4 }), '"core dump"'],
+  [
+    "that is position-independent, with a PVH note",
+    makeElf([{ ...HIGH, memsz: 9n }, pvhNote(0x10_0000)], { type: 3 }),
+    '"position-independent"',
+  ],
+  [
+    "that is a static executable",
+    makeElf([{ data: noise(9, 1), paddr: 0x40_1000n }, { data: noise(9, 2), paddr: 0x40_2000n }]),
+    "a program that runs on one",
   ],
 ];
 
 for (const [what, content, reason] of NO_KERNELS) {
   Deno.test(`loadElf() refuses a file ${what}`, () => {
     using file = new TemporaryImage(content);
-    assertThrows(() => loadElf(file, ram()), MicrovmError, reason);
+    const memory = ram();
+    const error = assertThrows(() => loadElf(file, memory), MicrovmError, reason);
+    assert(error.message.startsWith("cannot "), error.message);
+    assertEquals(bytesAt(memory, 0x10_0000, 9), new Uint8Array(9), "nothing was loaded");
   });
 }
+
+Deno.test("loadElf() takes a kernel that is linked to its physical addresses by its PVH note", () => {
+  const segment = { data: PRINT_AND_RESET, paddr: 0x10_0000n };
+  using file = new TemporaryImage(makeElf([segment, pvhNote(0x10_0000)]));
+  assertEquals(loadElf(file, ram()).pvhEntry, 0x10_0000);
+});
 
 Deno.test("loadBzImage() loads the protected-mode code to 1 MiB", () => {
   for (const setupSectors of [0, 2, 39]) {
@@ -206,12 +244,15 @@ Deno.test("writeStartInfo() puts every field where PVH has it", () => {
 });
 
 Deno.test("ImageFile refuses what is no file, and reads no further than its end", () => {
-  assertThrows(() => new ImageFile("/nonexistent/kernel"), MicrovmError, "no such file");
-  assertThrows(() => new ImageFile("/"), MicrovmError, "not a regular file");
+  assertThrows(() => new ImageFile("/nonexistent/kernel"), FileError, "no such file");
+  assertThrows(() => new ImageFile("/"), FileError, "it is a directory");
   using file = new TemporaryImage(Uint8Array.of(1, 2, 3));
-  assertEquals([file.read(1, 9).length, file.read(3, 1).length, file.read(2 ** 63, 1).length], [
-    2,
-    0,
-    0,
-  ]);
+  assertEquals(
+    [file.readAt(1, 9).length, file.readAt(3, 1).length, file.readAt(2 ** 63, 1).length],
+    [
+      2,
+      0,
+      0,
+    ],
+  );
 });

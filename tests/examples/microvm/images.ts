@@ -8,6 +8,8 @@ import { makeElf, type SegmentToMake, TemporaryFile } from "../elf_builder.ts";
 
 /** Where the kernels here are. */
 export const KERNEL = 0x10_0000;
+/** `__START_KERNEL_map` of Linux: the virtual address of physical address 0, where a kernel is. */
+export const KERNEL_BASE = 0xffff_ffff_8000_0000n;
 
 /** 64-bit code that prints "ok" and a line feed, and resets the machine. */
 export const PRINT_AND_RESET: Uint8Array = Uint8Array.of(
@@ -27,7 +29,8 @@ export const PRINT_AND_WAIT: Uint8Array = Uint8Array.of(
 
 /** A kernel that is an ELF file, with code at its entry. */
 export function elfKernel(code: Uint8Array, ...others: SegmentToMake[]): Uint8Array {
-  return makeElf([{ data: code, paddr: BigInt(KERNEL), memsz: 0x1000n }, ...others]);
+  const [paddr, memsz] = [BigInt(KERNEL), BigInt(Math.max(code.length, 0x1000))];
+  return makeElf([{ data: code, paddr, vaddr: KERNEL_BASE + paddr, memsz }, ...others]);
 }
 
 /** A segment of notes that names a PVH entry, after another note. */

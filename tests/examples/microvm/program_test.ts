@@ -65,7 +65,7 @@ kvmTest("microvm without permission to read says so", async () => {
 
 kvmTest("microvm refuses what is no kernel", async () => {
   assertRefused(await microvm(["--kernel", "/nonexistent/kernel"]), "there is no such file");
-  assertRefused(await microvm(["--kernel", "/"]), "not a regular file");
+  assertRefused(await microvm(["--kernel", "/"]), "it is a directory");
   assertRefused(await bootImage(noise(5000, 1)), "it is not a kernel");
   assertRefused(await bootImage(new Uint8Array()), "it is not a kernel");
 });

@@ -8,31 +8,28 @@
  */
 import { array, bytes, type ByteValued, fromSlice, struct } from "@vmm/guest-memory";
 import { u16le, u32be, u32le, u64le, u8, type ValueOf } from "@vmm/guest-memory";
-import { DemoError } from "./demo_error.ts";
-import { hex, size } from "../lib/units.ts";
+import { ExpectedError } from "./expected_error.ts";
+import type { ByteSource } from "./regular_file.ts";
+import { hex, size } from "./units.ts";
 
-/** The file is not one that can be loaded. The message says why. */
-export class ElfError extends DemoError {
+/** The file is not one that can be loaded. The message says why, without the name of the file. */
+export class ElfError extends ExpectedError {
   /** The name of the class. */
   override readonly name: string = "ElfError";
 }
 
-/** A file's bytes, wherever they are. */
-export interface ByteSource {
-  /** How many there are. */
-  readonly size: number;
-  /** Reads from an offset: fewer bytes than asked where the file ends. */
-  readAt(offset: number, length: number): Uint8Array;
-}
-
-/** What a `PT_LOAD` program header asks for. */
-export interface Segment {
-  /** Its place among all program headers, as `readelf -l` counts. */
-  readonly index: number;
+/** A part of the file. */
+export interface FilePart {
   /** Where its bytes begin in the file. */
   readonly offset: number;
   /** Bytes it has in the file. */
   readonly fileSize: number;
+}
+
+/** What a `PT_LOAD` program header asks for. */
+export interface Segment extends FilePart {
+  /** Its place among all program headers, as `readelf -l` counts. */
+  readonly index: number;
   /** The physical address it wants, any 64-bit integer. */
   readonly physicalAddress: bigint;
   /** The address its code believes to be at. */
@@ -53,6 +50,8 @@ export interface Elf {
   readonly entry: bigint;
   /** The segments that take memory, in the file's order. */
   readonly segments: readonly Segment[];
+  /** Where its notes are: the `PT_NOTE` program headers. */
+  readonly notes: readonly FilePart[];
 }
 
 const FileHeader = struct({
@@ -90,6 +89,7 @@ const MAGIC = 0x7f_45_4c_46;
 const CLASS_64 = 2;
 const LITTLE_ENDIAN = 1;
 const PT_LOAD = 1;
+const PT_NOTE = 4;
 const COUNT_ELSEWHERE = 0xffff;
 const MACHINES: Record<number, string> = { 3: "x86", 62: "x86-64", 183: "AArch64", 243: "RISC-V" };
 const TYPES: Record<number, string> = {
@@ -109,18 +109,25 @@ const TYPES: Record<number, string> = {
  */
 export function parseElf(source: ByteSource): Elf {
   const header = readFileHeader(source);
-  const segments = readProgramHeaders(source, header)
-    .map((programHeader, index) => ({ ...programHeader, index }))
+  const type = TYPES[header.type] ?? `file of type ${header.type}`;
+  const programHeaders = readProgramHeaders(source, header)
+    .map((programHeader, index) => ({ ...programHeader, index }));
+  const segments = programHeaders
     .filter(({ type, memorySize, fileSize }) => type === PT_LOAD && memorySize + fileSize > 0n)
     .map((programHeader) => toSegment(programHeader, source.size));
   if (segments.length === 0) {
-    throw new ElfError("the file has nothing to load: no PT_LOAD program header of any size");
+    throw new ElfError(
+      `the file has nothing to load: it is of type "${type}", without a PT_LOAD program header of any size`,
+    );
   }
   return {
     machine: MACHINES[header.machine] ?? `machine ${header.machine}`,
-    type: TYPES[header.type] ?? `type ${header.type}`,
+    type,
     entry: header.entry,
     segments,
+    notes: programHeaders
+      .filter(({ type }) => type === PT_NOTE)
+      .map((programHeader) => toFilePart(programHeader, source.size)),
   };
 }
 
@@ -162,18 +169,11 @@ function readProgramHeaders(
   return decode(table, found, `the table of ${count} program headers at ${hex(offset)}`);
 }
 
-function toSegment(
-  header: ValueOf<typeof ProgramHeader> & { index: number },
-  sourceSize: number,
-): Segment {
-  const { index, offset, fileSize, memorySize, physicalAddress, virtualAddress, flags } = header;
-  // Where nothing is in the file, the offset says nothing.
-  if (fileSize > 0n && offset + fileSize > BigInt(sourceSize)) {
-    throw new ElfError(
-      `truncated ELF file: segment ${index} has ${size(fileSize)} at offset ${hex(offset)}, ` +
-        `the file ends at ${hex(sourceSize)}`,
-    );
-  }
+type IndexedHeader = ValueOf<typeof ProgramHeader> & { readonly index: number };
+
+function toSegment(header: IndexedHeader, sourceSize: number): Segment {
+  const { index, fileSize, memorySize, physicalAddress, virtualAddress, flags } = header;
+  const part = toFilePart(header, sourceSize);
   if (fileSize > memorySize) {
     throw new ElfError(
       `broken ELF file: segment ${index} has ${size(fileSize)} in the file ` +
@@ -181,14 +181,24 @@ function toSegment(
     );
   }
   return {
+    ...part,
     index,
-    offset: Number(offset),
-    fileSize: Number(fileSize),
     physicalAddress,
     virtualAddress,
     memorySize,
     access: `${flags & 4 ? "r" : "-"}${flags & 2 ? "w" : "-"}${flags & 1 ? "x" : "-"}`,
   };
+}
+
+function toFilePart({ index, offset, fileSize }: IndexedHeader, sourceSize: number): FilePart {
+  // Where nothing is in the file, the offset says nothing.
+  if (fileSize > 0n && offset + fileSize > BigInt(sourceSize)) {
+    throw new ElfError(
+      `truncated ELF file: segment ${index} has ${size(fileSize)} at offset ${hex(offset)}, ` +
+        `the file ends at ${hex(sourceSize)}`,
+    );
+  }
+  return { offset: Number(offset), fileSize: Number(fileSize) };
 }
 
 function decode<T>(codec: ByteValued<T>, raw: Uint8Array, what: string): T {
