@@ -12,8 +12,8 @@ import { candidates } from "./backings/candidates.ts";
 import { ensureEnough } from "./backings/memory_limit.ts";
 import { compare, type Report } from "./backings/report.ts";
 import { formatTable, formatVerdict } from "./backings/table.ts";
+import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
-import { painter } from "./lib/terminal.ts";
 
 const NOT_GIVEN_BACK = 1;
 const NOTHING_MEASURED = 2;
@@ -66,10 +66,10 @@ async function writeChart(report: Report, path: string): Promise<void> {
 }
 
 function print(report: Report, chart: string | undefined): void {
-  const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+  const { paint, columns, print: show } = openOutput();
   const drawn = chart === undefined ? [] : [`The chart is in ${chart}`];
-  console.log([...formatTable(report, paint), ...drawn].join("\n"));
-  console.log(["", ...formatVerdict(report, paint)].join("\n"));
+  show([...formatTable(report, paint, columns), ...drawn]);
+  show(["", ...formatVerdict(report, paint)]);
 }
 
 if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -20,8 +20,8 @@ import { type Options, optionsOf, USAGE } from "./clones/arguments.ts";
 import { measure, type Report } from "./clones/report.ts";
 import { formatReport } from "./clones/text.ts";
 import { reasonToStop } from "./lib/expected_error.ts";
+import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
-import { painter } from "./lib/terminal.ts";
 
 const WRONG = 1;
 const NOTHING_SHOWN = 2;
@@ -34,9 +34,9 @@ async function main(args: string[]): Promise<number> {
       return 0;
     }
     const report = await measureWithProgress(options);
-    const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+    const { paint, columns, print } = openOutput();
     if (options.json) console.log(JSON.stringify(report, undefined, 2));
-    else console.log(formatReport(report, paint).join("\n"));
+    else print(formatReport(report, paint, columns));
     return report.problems.length === 0 ? 0 : WRONG;
   } catch (error) {
     const reason = reasonToStop(error);

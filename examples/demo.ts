@@ -15,11 +15,11 @@ import { RegularFile } from "./lib/regular_file.ts";
 import { bytesInFile, load, type OnProgress, readPlainly, STEP, verify } from "./demo/loader.ts";
 import { drawMemory } from "./demo/memory_picture.ts";
 import { place, type Placement } from "./demo/placement.ts";
-import { openScreen, Progress } from "./demo/progress.ts";
 import { residentBytes } from "./demo/residency.ts";
 import { bestOf, drawBars, time } from "./demo/speed.ts";
 import { regionTable, segmentTable } from "./demo/tables.ts";
-import { painter } from "./lib/terminal.ts";
+import { openOutput } from "./lib/output.ts";
+import { Progress } from "./lib/progress.ts";
 import { crossBoundary, meetHole, shareDescriptor } from "./demo/tour.ts";
 import { count, duration, hex, size } from "./lib/units.ts";
 
@@ -33,8 +33,8 @@ const RAM = [
 ] as const;
 const ROUNDS = 5;
 
-const screen = openScreen();
-const paint = painter(screen !== undefined && !Deno.noColor);
+const output = openOutput();
+const { paint, print } = output;
 
 function main(args: string[]): number {
   try {
@@ -69,7 +69,7 @@ function demonstrate(path: string): void {
 
   const resident = residentBytes(memory);
   heading("Memory map");
-  print(drawMemory(memory, segments, paint));
+  print(drawMemory(memory, segments, paint, output.columns));
   print(["", ...regionTable(memory, segments, resident, paint)]);
   print(["", ...segmentTable(segments, hashes, paint)]);
 
@@ -138,22 +138,18 @@ function compareSpeed(
     { label: "plain read", time: reading, note: `best of ${ROUNDS}, heap buffer` },
   ];
   return [
-    ...drawBars(total, bars, paint),
+    ...drawBars(total, bars, paint, output.columns),
     `  Loading runs at ${(reading / loading).toFixed(2)} of the speed of a plain read.`,
   ];
 }
 
 function withProgress<T>(label: string, total: number, step: (onProgress: OnProgress) => T): T {
-  using progress = new Progress(label, total, screen);
-  return step((done) => progress.update(done));
+  using progress = new Progress();
+  return step((done) => progress.update(`${label}: ${size(done)} of ${size(total)}`, done, total));
 }
 
 function heading(text: string): void {
   print(["", paint("bold", text)]);
-}
-
-function print(lines: readonly string[]): void {
-  console.log(lines.join("\n"));
 }
 
 function shortened(text: string): string {

@@ -19,8 +19,8 @@
  * @module
  */
 import { reasonToStop } from "./lib/expected_error.ts";
+import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
-import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./guest/arguments.ts";
 import { bench, formatMeasurements, type Measurement } from "./guest/bench.ts";
 import { NotProvided } from "./guest/guest_error.ts";
@@ -64,7 +64,7 @@ async function start(options: Options): Promise<number> {
   if (mode === "shell") return await shell(host, options.image);
   const work = mode === "test" ? test(host, options) : compare(host, options);
   const { status, lines } = await Promise.race([work, interruption()]);
-  if (lines.length > 0) console.log(lines.join("\n"));
+  if (lines.length > 0) openOutput().print(lines);
   return status;
 }
 
@@ -97,7 +97,7 @@ async function test(host: Host, { only }: Options): Promise<Ending> {
   const results = await runChecks(host, only, (name, index) => {
     progress.update(name, index, only.length);
   });
-  const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+  const { paint } = openOutput();
   return {
     status: results.some(({ verdict }) => verdict === "FAILED") ? FAILED : 0,
     lines: [`Device: ${host.device}. Guests run on ${host.accelerator}.`].concat(

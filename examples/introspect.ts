@@ -26,7 +26,7 @@ import { formatGuest, formatWatched, reportOf, type Watched } from "./introspect
 import { type Sweep, Sweeper } from "./introspect/sweeper.ts";
 import { sourceOf } from "./introspect/source.ts";
 import { sweeps } from "./introspect/watching.ts";
-import { painter } from "./lib/terminal.ts";
+import { fold, openOutput } from "./lib/output.ts";
 import { PageMap } from "./view/page_map.ts";
 import { serveView } from "./view/server.ts";
 
@@ -82,7 +82,8 @@ async function watchInTerminal(
 ): Promise<void> {
   const { pages } = sweeper;
   const map = new PageMap(pages.count);
-  const paint = painter(!json && Deno.stdout.isTerminal() && !Deno.noColor);
+  const output = openOutput();
+  const { paint } = output;
   let first: Sweep | undefined;
   let watched: Watched | undefined;
   using _screen = watch ? otherScreen() : undefined;
@@ -96,18 +97,23 @@ async function watchInTerminal(
       sweepMs: Math.min(sweep.milliseconds, watched?.sweepMs ?? Infinity),
       last: sweep,
     };
-    if (watch) write([CLEAR, ...text(watched)].join("\n"));
+    if (watch) write([CLEAR, ...folded(text(watched))].join("\n"));
     else if (watched.seconds >= seconds) break;
   }
   if (watch || watched === undefined) return;
   if (json) console.log(JSON.stringify(reportOf(guest, banner, pages, watched), undefined, 2));
-  else console.log(text(watched).join("\n"));
+  else output.print(text(watched));
+
+  function folded(lines: readonly string[]): string[] {
+    const { columns } = output;
+    return columns === undefined ? [...lines] : lines.flatMap((line) => fold(line, columns));
+  }
 
   function text(watched: Watched): string[] {
     return [
       ...formatGuest(guest, banner, paint),
       "",
-      ...drawMemory(pages, map, watched.last.at, PICTURE_LINES, paint),
+      ...drawMemory(pages, map, watched.last.at, PICTURE_LINES, paint, output.columns),
       formatWatched(pages, watched),
     ];
   }

@@ -15,8 +15,8 @@
  *
  * @module
  */
+import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
-import { painter } from "./lib/terminal.ts";
 import { type Options, optionsOf, USAGE } from "./migrate/arguments.ts";
 import { listen, type Transport } from "./migrate/connection.ts";
 import { announce } from "./migrate/destination_process.ts";
@@ -49,12 +49,13 @@ async function main(args: string[]): Promise<number> {
 
 async function beSource(options: Options): Promise<number> {
   const { json } = options;
-  const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
+  const output = openOutput();
+  const { paint } = output;
   using progress = new Progress();
   const print = (...lines: string[]) => {
     // The terminal may be the same.
     progress[Symbol.dispose]();
-    if (!json) console.log(lines.join("\n"));
+    if (!json) output.print(lines);
   };
   let index = 0;
   const report = await move(options, {

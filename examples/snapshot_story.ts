@@ -15,7 +15,7 @@
  */
 import { capabilities } from "@vmm/guest-memory";
 import { reasonToStop } from "./lib/expected_error.ts";
-import { painter } from "./lib/terminal.ts";
+import { openOutput } from "./lib/output.ts";
 import { MicrovmError } from "./microvm/microvm_error.ts";
 import { type Options, optionsOf, USAGE } from "./snapshot_story/arguments.ts";
 import type { Counting } from "./snapshot_story/counter.ts";
@@ -36,8 +36,8 @@ async function main(args: string[]): Promise<number> {
     }
     await using counting = startCounting(options);
     const story = await play(counting, options.clones);
-    const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
-    console.log(formatStory(story, counting.what, paint).join("\n"));
+    const { paint, columns, print } = openOutput();
+    print(formatStory(story, counting.what, paint, columns));
     return problemsOf(story).length === 0 ? 0 : WRONG;
   } catch (error) {
     const reason = reasonToStop(error);

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { styleText } from "node:util";
 import { parseOptions, USAGE } from "./compare/options.ts";
 import { UsageError } from "../../src/bench/program/usage.ts";
 import type { Options } from "./compare/options.ts";
@@ -132,8 +133,9 @@ async function drawCharts(report: Report, folder: string): Promise<void> {
 
 function painter(): Paint {
   if (!Deno.stdout.isTerminal() || Deno.noColor) return (_colour, text) => text;
-  const codes = { ahead: 32, behind: 33, dim: 2 };
-  return (colour, text) => `\x1b[${codes[colour]}m${text}\x1b[0m`;
+  const styles = { ahead: "green", behind: "yellow", dim: "dim" } as const;
+  // Its own check of the terminal asks for the environment, which may take a permission.
+  return (colour, text) => styleText(styles[colour], text, { validateStream: false });
 }
 
 Deno.exitCode = await main(Deno.args);

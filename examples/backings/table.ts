@@ -1,5 +1,5 @@
 /**
- * The comparison as text, in 120 columns.
+ * The comparison as text.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { count, duration, size as sizeText } from "../lib/units.ts";
 import { COPIES, type Row } from "./measure.ts";
 import type { Report } from "./report.ts";
 
-const WIDTH = 120;
+const MOST_WIDTH = 120;
 const GAP = 2;
 const NOT_SEEN = "–";
 
@@ -44,18 +44,29 @@ const FILE: Column = {
  *
  * @param report The comparison.
  * @param paint Gives the text its colours.
+ * @param columns Columns that there are. Where the figures have no room beside the names, they are below.
  */
-export function formatTable(report: Report, paint: Paint): string[] {
+export function formatTable(
+  report: Report,
+  paint: Paint,
+  columns: number = MOST_WIDTH,
+): string[] {
+  const width = Math.min(columns, MOST_WIDTH);
   const { rows, size, host, batch, copied, unseen } = report;
   const granted = rows.filter((row) => row.granted);
   const nameWidth = Math.max(...rows.map(({ name }) => name.length));
-  const columns = [
+  const shown = [
     ...BEFORE_DISCARD,
     ...(unseen.resident === null ? [RESIDENT] : []),
     BLOCKS,
     FILE,
   ];
-  const places = place(columns, granted.filter(isDiscarded), nameWidth + GAP);
+  const discarded = granted.filter(isDiscarded);
+  const beside = place(shown, discarded, nameWidth + GAP);
+  const { start: lastStart, width: lastWidth } = beside.at(-1)!;
+  const isStacked = lastStart + lastWidth > width;
+  const places = isStacked ? place(shown, discarded, GAP) : beside;
+  const layout = { places, from: isStacked ? GAP : nameWidth + GAP, isStacked, width };
   const header = new Line();
   for (const { column, start, width } of places) {
     header.put(start, aligned(column.title, column, width), "dim");
@@ -64,7 +75,7 @@ export function formatTable(report: Report, paint: Paint): string[] {
     `${paint("bold", `${sizeText(size)} in each backing`)}${paint("dim", ` on ${host}`)}`,
     "",
     trimmed(header, paint),
-    ...rows.flatMap((row) => lines(row, places, nameWidth + GAP, paint)),
+    ...rows.flatMap((row) => lines(row, layout, paint)),
     "",
     ...[
       `first µs: for each 4 KiB that is touched for the first time; again µs: after the discard. ` +
@@ -74,7 +85,7 @@ export function formatTable(report: Report, paint: Paint): string[] {
       `resident and blocks: before the discard → after it, by smaps and st_blocks (512 B each).`,
       ...(unseen.resident === null ? [] : [`resident is not shown: ${unseen.resident}`]),
       ...(unseen.blocks === null ? [] : [`blocks of memfds are not shown: ${unseen.blocks}`]),
-    ].flatMap((line) => wrapped(line, WIDTH).map((part) => paint("dim", part))),
+    ].flatMap((line) => wrapped(line, width).map((part) => paint("dim", part))),
   ];
 }
 
@@ -104,6 +115,15 @@ interface Place {
   readonly width: number;
 }
 
+interface Layout {
+  readonly places: readonly Place[];
+  /** Where the figures begin, or the reason why there are none. */
+  readonly from: number;
+  /** Whether they are below the names. */
+  readonly isStacked: boolean;
+  readonly width: number;
+}
+
 function place(columns: readonly Column[], rows: readonly Row[], from: number): Place[] {
   let start = from;
   return columns.map((column) => {
@@ -114,9 +134,15 @@ function place(columns: readonly Column[], rows: readonly Row[], from: number): 
   });
 }
 
-function lines(row: Row, places: readonly Place[], from: number, paint: Paint): string[] {
-  const line = new Line().put(0, row.name, row.problems.length > 0 ? "red" : "plain");
-  if (!row.granted) return withText(line, from, `refused: ${row.reason}`, "yellow", paint);
+function lines(row: Row, layout: Layout, paint: Paint): string[] {
+  const name = new Line().put(0, row.name, row.problems.length > 0 ? "red" : "plain");
+  if (!layout.isStacked) return figures(row, name, layout, paint);
+  return [trimmed(name, paint), ...figures(row, new Line(), layout, paint)];
+}
+
+function figures(row: Row, line: Line, { places, from, width }: Layout, paint: Paint): string[] {
+  const text = (column: number, text: string) => withText(line, column, text, width, paint);
+  if (!row.granted) return text(from, `refused: ${row.reason}`);
   const isOver = !isDiscarded(row);
   const shown = isOver ? places.slice(0, BEFORE_DISCARD.length) : places;
   for (const { column, start, width } of shown) {
@@ -124,10 +150,10 @@ function lines(row: Row, places: readonly Place[], from: number, paint: Paint): 
   }
   if (!isOver) return [trimmed(line, paint)];
   const { start } = places[BEFORE_DISCARD.length]!;
-  const text = row.discardRefused === null
-    ? "the discard failed"
-    : `discard refused: ${row.discardRefused}`;
-  return withText(line, start, text, "yellow", paint);
+  return text(
+    start,
+    row.discardRefused === null ? "the discard failed" : `discard refused: ${row.discardRefused}`,
+  );
 }
 
 function isDiscarded({ discarded }: Row): boolean {
@@ -140,9 +166,15 @@ function styleOf(column: Column, { fileUnchanged }: Row): Style {
 }
 
 // A text that continues below itself where there is too little room.
-function withText(line: Line, column: number, text: string, style: Style, paint: Paint): string[] {
-  return wrapped(text, WIDTH - column).map((part, i) =>
-    trimmed((i === 0 ? line : new Line()).put(column, part, style), paint)
+function withText(
+  line: Line,
+  column: number,
+  text: string,
+  width: number,
+  paint: Paint,
+): string[] {
+  return wrapped(text, width - column).map((part, i) =>
+    trimmed((i === 0 ? line : new Line()).put(column, part, "yellow"), paint)
   );
 }
 

@@ -11,16 +11,20 @@ import { histogramOf, type Spread } from "./statistics.ts";
 
 const LABEL = 27;
 const COLUMN = 10;
-const BARS = 50;
+const LONGEST_BAR = 50;
+const SHORTEST_BAR = 10;
+/** Columns beside a bar. */
+const BESIDE_BAR = 30;
 const MOST_RANGES = 10;
 
 /**
- * The report in lines of at most 80 columns.
+ * The report in lines of at most 80 columns, with bars that have less room in fewer.
  *
  * @param report What was measured.
  * @param paint Gives the text its colours.
+ * @param width Columns that there are.
  */
-export function formatReport(report: Report, paint: Paint): string[] {
+export function formatReport(report: Report, paint: Paint, width: number = 80): string[] {
   const { memory, clones, snapshot, problems } = report;
   const { bytes, stored, fill, save, write } = snapshot;
   const title = (text: string) => paint("bold", text);
@@ -36,7 +40,7 @@ export function formatReport(report: Report, paint: Paint): string[] {
     paint("dim", "  * before there are machines: with each, the kernel takes longer to map memory"),
     "",
     title("From restore to the first exit, clones by time"),
-    ...formatHistogram(report.exits, paint),
+    ...formatHistogram(report.exits, paint, width),
     "",
     title(header("Memory of each clone", ["", "min", "median", "", "max"])),
     memoryRow("private", report.own),
@@ -71,13 +75,14 @@ function memoryRow(text: string, { min, median, max }: Spread): string {
   return header(`  ${text}`, ["", size(min), size(median), "", size(max)]);
 }
 
-function formatHistogram(values: readonly number[], paint: Paint): string[] {
+function formatHistogram(values: readonly number[], paint: Paint, width: number): string[] {
+  const longest = Math.max(SHORTEST_BAR, Math.min(LONGEST_BAR, width - BESIDE_BAR));
   const ranges = Math.min(MOST_RANGES, 1 + Math.ceil(Math.sqrt(values.length)));
-  const { start, width, counts } = histogramOf(values, ranges);
+  const { start, width: range, counts } = histogramOf(values, ranges);
   const most = Math.max(...counts);
   return counts.map((number, i) => {
-    const from = `${(start + i * width).toFixed(2)} ms`.padStart(9);
-    const bar = "█".repeat(Math.ceil(number / most * BARS));
+    const from = `${(start + i * range).toFixed(2)} ms`.padStart(9);
+    const bar = "█".repeat(Math.ceil(number / most * longest));
     const space = number > 0 ? " " : "";
     const more = i === ranges - 1 ? "+" : " ";
     return `  ${from}${more} ${paint("cyan", bar)}${space}${number}`;

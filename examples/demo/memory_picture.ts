@@ -9,7 +9,10 @@ import { type Paint, Row, type Style } from "../lib/terminal.ts";
 import { hex, size } from "../lib/units.ts";
 
 /** The last column of the picture, whose first is 0: of 7 GiB, each takes 10 columns. */
-const LAST = 70;
+const MOST_LAST = 70;
+const LEAST_LAST = 20;
+/** Columns beside the picture: its indentation, and the end of the last number. */
+const BESIDE = 10;
 
 /** How memory looks that a segment takes without bytes in the file. */
 export const ZEROED = "░";
@@ -30,14 +33,17 @@ export function look({ access }: PlacedSegment): { glyph: string; style: Style }
  * @param memory The memory.
  * @param segments What was loaded into it.
  * @param paint Gives the text its colours.
+ * @param columns Columns that there are.
  * @returns Lines of at most 78 columns.
  */
 export function drawMemory(
   memory: GuestMemory,
   segments: readonly PlacedSegment[],
   paint: Paint,
+  columns: number = 80,
 ): string[] {
-  const overview = new Overview(memory);
+  const width = Math.max(LEAST_LAST, Math.min(MOST_LAST, columns - BESIDE));
+  const overview = new Overview(memory, width);
   const [first, last] = overview.markLoaded(segments);
   overview.nameParts();
   // The box of the enlargement hangs from the columns that it enlarges.
@@ -46,10 +52,10 @@ export function drawMemory(
   const end = highest(segments) + 1;
   return [
     ...overview.rows,
-    new Row().put(0, `┌${"─".repeat(LAST - 1)}┐`).put(first, "┴").put(last, "┴"),
-    enlarge(segments, start, end),
-    new Row().put(0, `└${"─".repeat(LAST - 1)}┘`),
-    rulerOf(start, end),
+    new Row().put(0, `┌${"─".repeat(width - 1)}┐`).put(first, "┴").put(last, "┴"),
+    enlarge(segments, start, end, width),
+    new Row().put(0, `└${"─".repeat(width - 1)}┘`),
+    rulerOf(start, end, width),
   ].map((row) => `  ${row.render(paint)}`);
 }
 
@@ -61,9 +67,12 @@ class Overview {
   readonly #inside = [new Row(), new Row()];
   readonly #memory: GuestMemory;
   readonly #end: number;
+  // The last column.
+  readonly #last: number;
 
-  constructor(memory: GuestMemory) {
+  constructor(memory: GuestMemory, last: number) {
     this.#memory = memory;
+    this.#last = last;
     this.#end = memory.lastAddr + 1;
     for (const { startAddr, len } of memory) this.#drawBox(startAddr, startAddr + len);
   }
@@ -117,22 +126,27 @@ class Overview {
   }
 
   #column(address: number): number {
-    return Math.round(address / this.#end * LAST);
+    return Math.round(address / this.#end * this.#last);
   }
 
   // Borders have no room for what is next to them: it shows in the nearest column of its region.
   #columnInside(address: number): number {
     const { startAddr, len } = this.#memory.findRegion(GuestAddress(address))!;
-    const column = Math.floor(address / this.#end * LAST);
+    const column = Math.floor(address / this.#end * this.#last);
     const [left, right] = [this.#column(startAddr), this.#column(startAddr + len)];
     return Math.max(left + 1, Math.min(right - 1, column));
   }
 }
 
 /** The part of the memory from `start` to `end` over the whole width. */
-function enlarge(segments: readonly PlacedSegment[], start: number, end: number): Row {
-  const row = new Row().put(0, "│").put(LAST, "│");
-  const scale = (LAST - 1) / (end - start);
+function enlarge(
+  segments: readonly PlacedSegment[],
+  start: number,
+  end: number,
+  lastColumn: number,
+): Row {
+  const row = new Row().put(0, "│");
+  const scale = (lastColumn - 1) / (end - start);
   // The first column and the number of columns that a range touches.
   const columns = (from: number, length: number): [number, number] => {
     const first = Math.floor((from - start) * scale);
@@ -153,13 +167,14 @@ function enlarge(segments: readonly PlacedSegment[], start: number, end: number)
       row.put(first + Math.floor((all - label.length) / 2), label, "bold");
     }
   }
-  return row;
+  // Over a last segment that is rounded up.
+  return row.put(lastColumn, "│");
 }
 
-function rulerOf(start: number, end: number): Row {
+function rulerOf(start: number, end: number, last: number): Row {
   const [left, middle, right] = [hex(start), size(end - start), hex(end - 1)];
-  return new Row().put(0, left, "dim").put((LAST + 1 - middle.length) >> 1, middle, "dim")
-    .put(LAST + 1 - right.length, right, "dim");
+  return new Row().put(0, left, "dim").put((last + 1 - middle.length) >> 1, middle, "dim")
+    .put(last + 1 - right.length, right, "dim");
 }
 
 function lowest(segments: readonly PlacedSegment[]): number {

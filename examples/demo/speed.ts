@@ -45,7 +45,10 @@ export interface Bar {
   readonly note: string;
 }
 
-const WIDTH = 24;
+const LONGEST_BAR = 24;
+const SHORTEST_BAR = 4;
+/** Columns of the text beside a bar. */
+const TEXT = 50;
 
 /**
  * A bar for each speed, the fastest as long as there is room.
@@ -53,11 +56,18 @@ const WIDTH = 24;
  * @param bytes What each took its time for.
  * @param bars The times.
  * @param paint Gives the text its colours.
+ * @param columns Columns that there are.
  */
-export function drawBars(bytes: number, bars: readonly Bar[], paint: Paint): string[] {
+export function drawBars(
+  bytes: number,
+  bars: readonly Bar[],
+  paint: Paint,
+  columns: number = 80,
+): string[] {
+  const width = Math.max(SHORTEST_BAR, Math.min(LONGEST_BAR, columns - TEXT));
   const least = Math.min(...bars.map((bar) => bar.time));
   return bars.map(({ label, time, note }) => {
-    const bar = "━".repeat(Math.max(1, Math.round(least / time * WIDTH))).padEnd(WIDTH);
+    const bar = "━".repeat(Math.max(1, Math.round(least / time * width))).padEnd(width);
     const figure = speed(bytes, time).padStart(11);
     return `  ${label.padEnd(12)}${paint("cyan", bar)}${paint("bold", figure)}  ${
       paint("dim", note)

@@ -3,13 +3,16 @@
  *
  * @module
  */
+import { fitting } from "../lib/page_picture.ts";
 import { type Paint, Row, type Style } from "../lib/terminal.ts";
 import { hex, size as sizeText } from "../lib/units.ts";
 import type { PageMap } from "../view/page_map.ts";
 import { type PageNumbers, PageState } from "../view/page_runs.ts";
 
 /** Characters in a line. */
-export const COLUMNS = 64;
+const COLUMNS = 64;
+/** Columns before them, for the address. */
+const LEFT = 14;
 
 interface Look {
   readonly glyph: string;
@@ -34,6 +37,7 @@ const ABSENT: Look = { glyph: "·", style: "dim", meaning: "not there" };
  * @param now The time, in ms since the start.
  * @param lines How many lines there may be, holes and the legend not counted.
  * @param paint Gives the picture its colours.
+ * @param width Columns that there are.
  */
 export function drawMemory(
   pages: PageNumbers,
@@ -41,16 +45,22 @@ export function drawMemory(
   now: number,
   lines: number,
   paint: Paint,
+  width: number = 80,
 ): string[] {
+  const columns = fitting(COLUMNS, width - LEFT);
   let perCharacter = 1;
-  while (pages.count / perCharacter > COLUMNS * lines) perCharacter *= 2;
+  while (pages.count / perCharacter > columns * lines) perCharacter *= 2;
   const picture: string[] = [];
   for (const { firstPage, pages: count, startAddr } of pages.regions) {
-    const perLine = perCharacter * COLUMNS;
+    const perLine = perCharacter * columns;
     for (let start = 0; start < count; start += perLine) {
-      const row = new Row().put(0, hex(startAddr + start * pages.pageSize).padStart(12), "dim");
+      const row = new Row().put(
+        0,
+        hex(startAddr + start * pages.pageSize).padStart(LEFT - 2),
+        "dim",
+      );
       const end = Math.min(start + perLine, count);
-      for (let page = start, column = 14; page < end; page += perCharacter, column++) {
+      for (let page = start, column = LEFT; page < end; page += perCharacter, column++) {
         const first = firstPage + page;
         const { glyph, style } = lookOf(
           map,

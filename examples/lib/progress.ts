@@ -1,44 +1,48 @@
 /**
- * How far a program is, on a line of stderr that is rewritten.
+ * How far a program is.
  *
  * @module
  */
+import type { Screen } from "./screen.ts";
+import { StatusLine } from "./status_line.ts";
 
-/** A progress line. Disposing of it removes the line. Without a terminal it does nothing. */
+const LONGEST_BAR = 30;
+/** Columns that are left for the text, if there are as many. */
+const TEXT = 45;
+const SHORTEST_BAR = 4;
+
+/** A progress bar on a line that is rewritten. Disposing of it removes the line. */
 export class Progress implements Disposable {
-  readonly #columns: number | undefined = columnsOfTerminal();
+  readonly #line: StatusLine;
 
   /**
-   * Rewrites the line.
+   * Makes a bar that is not shown yet.
+   *
+   * @param screen Where to show it: the terminal on stderr, unless something else is given.
+   */
+  constructor(screen?: Screen) {
+    this.#line = new StatusLine(screen);
+  }
+
+  /**
+   * Shows how far it is.
    *
    * @param text What is done now.
-   * @param done How many are done.
-   * @param total How many there are.
+   * @param done How much is done.
+   * @param total How much there is.
    */
   update(text: string, done: number, total: number): void {
-    if (this.#columns === undefined) return;
-    const line = `${`${done + 1}`.padStart(3)} of ${total}  ${text}`;
-    // A line that wraps could not be rewritten.
-    write(`\r${line.slice(0, this.#columns - 1)}\x1b[K`);
+    const { columns } = this.#line;
+    if (columns === undefined) return;
+    const share = total === 0 ? 1 : done / total;
+    const width = Math.max(SHORTEST_BAR, Math.min(LONGEST_BAR, columns - TEXT));
+    const filled = Math.round(share * width);
+    const bar = "█".repeat(filled) + "░".repeat(width - filled);
+    this.#line.show(`${bar}${`${Math.floor(share * 100)}%`.padStart(5)}  ${text}`);
   }
 
   /** Removes the line. */
   [Symbol.dispose](): void {
-    if (this.#columns !== undefined) write("\r\x1b[K");
-  }
-}
-
-function write(text: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
-}
-
-function columnsOfTerminal(): number | undefined {
-  if (!Deno.stderr.isTerminal()) return undefined;
-  try {
-    const { columns } = Deno.consoleSize();
-    return columns > 0 ? columns : 80;
-  } catch {
-    // A terminal need not know its size.
-    return 80;
+    this.#line[Symbol.dispose]();
   }
 }

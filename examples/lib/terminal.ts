@@ -3,22 +3,13 @@
  *
  * @module
  */
+import { styleText } from "node:util";
 
 /** How a piece of text looks where there are colours. */
 export type Style = "plain" | "bold" | "dim" | "red" | "green" | "yellow" | "blue" | "cyan";
 
 /** Gives a text its look, or returns it unchanged where there are no colours. */
 export type Paint = (style: Style, text: string) => string;
-
-const CODES: Record<Exclude<Style, "plain">, number> = {
-  bold: 1,
-  dim: 2,
-  red: 31,
-  green: 32,
-  yellow: 33,
-  blue: 34,
-  cyan: 36,
-};
 
 /**
  * The painter for an output.
@@ -27,8 +18,11 @@ const CODES: Record<Exclude<Style, "plain">, number> = {
  */
 export function painter(colours: boolean): Paint {
   if (!colours) return (_style, text) => text;
-  return (style, text) =>
-    style === "plain" || text === "" ? text : `\x1b[${CODES[style]}m${text}\x1b[0m`;
+  return (style, text) => {
+    if (style === "plain" || text === "") return text;
+    // It would ask for the environment, which takes a permission.
+    return styleText(style, text, { validateStream: false });
+  };
 }
 
 /** One line of a picture. Later text covers earlier text. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { AtomicBitmap, GuestAddress, GuestMemoryMmap, u8 } from "@vmm/guest-memory";
+import type { Output } from "../lib/output.ts";
 import type { Paint } from "../lib/terminal.ts";
 import { count, duration, size } from "../lib/units.ts";
 import { describeReport, isRegular, type Report } from "./ending.ts";
@@ -15,19 +16,16 @@ import { LONG_MODE, REAL_MODE, type TinyGuest, writeGuest } from "./tiny_guests.
 
 const PAGE = 4096;
 
-/** Shows lines. */
-type Print = (lines: readonly string[]) => void;
-
 /**
  * Runs both guests, one after the other.
  *
  * @param device KVM's device.
- * @param print Shows lines.
- * @param paint Gives them their colours.
+ * @param output Where to show it.
  */
-export async function sayHello(device: string, print: Print, paint: Paint): Promise<void> {
-  const first = await runGuest(REAL_MODE, device, print, paint);
-  await runGuest(LONG_MODE, device, print, paint);
+export async function sayHello(device: string, output: Output): Promise<void> {
+  const { paint, print } = output;
+  const first = await runGuest(REAL_MODE, device, output);
+  await runGuest(LONG_MODE, device, output);
   const { host, guest, both } = GLYPHS;
   print([
     paint("dim", "Each character is a page of 4 KiB. Who wrote it: ") +
@@ -50,8 +48,7 @@ interface Run {
 async function runGuest(
   guest: TinyGuest,
   device: string,
-  print: Print,
-  paint: Paint,
+  { paint, print, columns: width }: Output,
 ): Promise<number> {
   const began = performance.timeOrigin + performance.now();
   const dirty = new AtomicBitmap(guest.memorySize, PAGE);
@@ -87,7 +84,7 @@ async function runGuest(
       paint,
     ),
     "",
-    ...drawWriters(byHost, byGuest, columns, paint),
+    ...drawWriters(byHost, byGuest, columns, paint, width),
     "",
   ]);
   return firstOutput;

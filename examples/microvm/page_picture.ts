@@ -29,6 +29,7 @@ const STYLES: Record<keyof typeof GLYPHS, Style> = {
  * @param guest The pages that the guest wrote.
  * @param columns Pages in a line.
  * @param paint Gives the picture its colours.
+ * @param width Columns that there are.
  * @returns Lines, each with the address of its first page.
  */
 export function drawWriters(
@@ -36,11 +37,17 @@ export function drawWriters(
   guest: AtomicBitmap,
   columns: number,
   paint: Paint,
+  width?: number,
 ): string[] {
-  return drawPages({ count: host.len, size: host.pageSize, columns }, (page) => {
-    const kind = kindOf(host.isBitSet(page), guest.isBitSet(page));
-    return { glyph: GLYPHS[kind], style: STYLES[kind] };
-  }, paint);
+  return drawPages(
+    { count: host.len, size: host.pageSize, columns },
+    (page) => {
+      const kind = kindOf(host.isBitSet(page), guest.isBitSet(page));
+      return { glyph: GLYPHS[kind], style: STYLES[kind] };
+    },
+    paint,
+    width,
+  );
 }
 
 function kindOf(byHost: boolean, byGuest: boolean): keyof typeof GLYPHS {

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { painter } from "../lib/terminal.ts";
 import { argumentsOf, USAGE } from "./arguments.ts";
 import { reasonToStop, UsageError } from "../lib/expected_error.ts";
 
@@ -23,8 +22,8 @@ export async function main(args: string[]): Promise<number> {
       await viewCounting(asked.device, 0, (line) => console.log(line));
     } else if (asked.boot === undefined) {
       const { sayHello } = await import("./hello.ts");
-      const paint = painter(Deno.stdout.isTerminal() && !Deno.noColor);
-      await sayHello(asked.device, (lines) => console.log(lines.join("\n")), paint);
+      const { openOutput } = await import("../lib/output.ts");
+      await sayHello(asked.device, openOutput());
     } else {
       const { bootKernel } = await import("./boot.ts");
       return await bootKernel(asked.boot, asked, (line) => console.error(`microvm: ${line}`));

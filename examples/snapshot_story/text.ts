@@ -5,12 +5,14 @@
  */
 import { drawHalves, drawPages, type Look } from "../lib/page_picture.ts";
 import type { Paint } from "../lib/terminal.ts";
-import { count, shortDuration, size } from "../lib/units.ts";
-import { CANVAS_PAGES, MEMORY_SIZE, PAGE } from "./counter.ts";
+import { count, hex, shortDuration, size } from "../lib/units.ts";
+import { CANVAS, CANVAS_PAGES, MEMORY_SIZE, PAGE } from "./counter.ts";
 import type { Content } from "./pages.ts";
 import type { CloneStory, Story } from "./story.ts";
 
 const PAGES = { count: MEMORY_SIZE / PAGE, size: PAGE, columns: CANVAS_PAGES };
+
+const SIZE_WIDTH = 8;
 
 const LOOKS: Readonly<Record<Content | "dirty", Look>> = {
   absent: { glyph: "·", style: "dim" },
@@ -20,22 +22,28 @@ const LOOKS: Readonly<Record<Content | "dirty", Look>> = {
 };
 
 /**
- * The story in lines of at most 80 columns.
+ * The story in lines of at most 80 columns, or fewer where pictures have less room.
  *
  * @param story What happened.
  * @param what What counted.
  * @param paint Gives the text its colours.
+ * @param width Columns that there are.
  */
-export function formatStory(story: Story, what: string, paint: Paint): string[] {
+export function formatStory(
+  story: Story,
+  what: string,
+  paint: Paint,
+  width: number = 80,
+): string[] {
   const { base, later } = story;
   const title = (text: string) => paint("bold", text);
   return [
     title(`${capitalized(what)} that counts, in ${size(MEMORY_SIZE)} of memory`),
-    "Each character is a page of 4 KiB. Each count writes the next page of the second",
-    "line, every fourth one with zeros.",
+    "Each character is a page of 4 KiB. Each count writes the next page, from",
+    `${hex(CANVAS)} on, every fourth one with zeros.`,
     "",
     title(`1  It has counted to ${base.count}, and pauses: a full snapshot`),
-    ...drawPages(PAGES, (page) => LOOKS[base.contents[page]!], paint),
+    ...drawPages(PAGES, (page) => LOOKS[base.contents[page]!], paint, width),
     legend({ absent: "never written", zero: "zeros", data: "other data" }, paint),
     ...fullFacts(story),
     "",
@@ -44,15 +52,16 @@ export function formatStory(story: Story, what: string, paint: Paint): string[] 
       PAGES,
       (page) => later.dirty.has(page) ? LOOKS.dirty : LOOKS[later.contents[page]!],
       paint,
+      width,
     ),
     legend({ dirty: "written since the snapshot: the diff" }, paint),
     ...diffFacts(story),
     "",
     title(`3  ${count(story.clones.length, "clone")}, copy-on-write: each counts on by itself`),
-    ...story.clones.map((clone, i) => cloneLine(i + 1, clone, paint)),
-    `         ${
-      paint("yellow", "▀ ▄ █")
-    } a private copy of a page of the first line, the second, both`,
+    ...story.clones.flatMap((clone, i) => cloneLines(i + 1, clone, paint, width)),
+    `         ${paint("yellow", "▀ ▄ █")} a private copy of a page below ${
+      hex(CANVAS)
+    }, from there on, of both`,
     ...cloneFacts(story),
     "",
     ...verdict(story, paint),
@@ -94,10 +103,20 @@ function diffFacts({ later, diff, apply }: Story): string[] {
   ];
 }
 
-function cloneLine(number: number, { count, own }: CloneStory, paint: Paint): string {
-  const picture = drawHalves(PAGES.columns, (page) => own.has(page), paint);
-  const end = size(own.size * PAGE).padStart(8);
-  return `${String(number).padStart(3)}${`→${count}`.padStart(4)} ${picture}${end}`;
+function cloneLines(
+  number: number,
+  { count, own }: CloneStory,
+  paint: Paint,
+  width: number,
+): string[] {
+  const start = `${String(number).padStart(3)}${`→${count}`.padStart(4)} `;
+  const room = width - start.length - SIZE_WIDTH;
+  const pictures = drawHalves(PAGES.columns, (page) => own.has(page), paint, room);
+  return pictures.map((picture, i) => {
+    const isLast = i === pictures.length - 1;
+    const end = isLast ? size(own.size * PAGE).padStart(SIZE_WIDTH) : "";
+    return `${i === 0 ? start : " ".repeat(start.length)}${picture}${end}`;
+  });
 }
 
 function cloneFacts({ clones }: Story): string[] {

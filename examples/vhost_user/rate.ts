@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { StatusLine } from "../lib/status_line.ts";
 
 /** Shows on a terminal how many requests are served each second. Elsewhere it shows nothing. */
 export class Rate implements Disposable {
+  readonly #line: StatusLine = new StatusLine();
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
@@ -14,24 +16,19 @@ export class Rate implements Disposable {
    * @param served How many there were.
    */
   constructor(served: () => number) {
-    if (!Deno.stderr.isTerminal()) return;
+    if (this.#line.columns === undefined) return;
     let before = served();
     this.#timer = setInterval(() => {
       const now = served();
       const rate = Math.max(0, now - before);
       before = now;
-      show(`${rate.toLocaleString("en")} requests/s`);
+      this.#line.show(`${rate.toLocaleString("en")} requests/s`);
     }, 1000);
   }
 
   /** Ends the line. */
   [Symbol.dispose](): void {
-    if (this.#timer === undefined) return;
     clearInterval(this.#timer);
-    show("");
+    this.#line[Symbol.dispose]();
   }
-}
-
-function show(text: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
 }

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { candidates } from "../../examples/backings/candidates.ts";
 import type { Row } from "../../examples/backings/measure.ts";
 import type { Report } from "../../examples/backings/report.ts";
+import { runInTerminal, terminalTest } from "./in_terminal.ts";
 
 const PROGRAM = new URL("../../examples/backings.ts", import.meta.url).href;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -212,28 +213,13 @@ Deno.test("backings leaves no file behind after Ctrl-C", { ignore: !IS_LINUX }, 
   }
 });
 
-Deno.test("backings shows progress and colours on a terminal", {
-  ignore: !IS_LINUX || !hasScript(),
-}, () => {
-  const inTerminal = (env: Record<string, string>) => {
-    const command = `"${Deno.execPath()}" run --no-check -A ${PROGRAM} --size 4`;
-    const args = ["-qec", `stty cols 60; ${command}`, "/dev/null"];
-    const { code, stdout } = run("script", { args, env });
-    assertEquals(code, 0);
-    return stdout.replaceAll("\x1b", "␛");
-  };
-  const coloured = inTerminal({ NO_COLOR: "" });
-  assertMatch(coloured, /\r {2}1 of \d+ {2}anonymous, private␛\[K/);
-  assertStringIncludes(coloured, `␛[32m${CLOSING}␛[0m`);
-  const plain = inTerminal({ NO_COLOR: "1" });
-  assertStringIncludes(plain, "\r  1 of ");
+terminalTest("backings shows progress and colours on a terminal", async () => {
+  const inTerminal = (env: Record<string, string>) =>
+    runInTerminal(60, ["--no-check", "-A", PROGRAM, "--size", "4"], env);
+  const coloured = await inTerminal({ NO_COLOR: "" });
+  assertMatch(coloured, /\r[█░]+ +0% {2}anonymous, private␛\[K/);
+  assertStringIncludes(coloured, `␛[32m${CLOSING}␛[39m`);
+  const plain = await inTerminal({ NO_COLOR: "1" });
+  assertMatch(plain, /\r[█░]+ +0% {2}anonymous, private␛\[K/);
   assert(!/␛\[\d+m/.test(plain), "colours in spite of NO_COLOR");
 });
-
-function hasScript(): boolean {
-  try {
-    return run("script", { args: ["--version"] }).code === 0;
-  } catch {
-    return false;
-  }
-}

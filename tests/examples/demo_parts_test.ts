@@ -7,7 +7,6 @@ import { RegularFile } from "../../examples/lib/regular_file.ts";
 import { load, STEP, verify } from "../../examples/demo/loader.ts";
 import { drawMemory } from "../../examples/demo/memory_picture.ts";
 import { place } from "../../examples/demo/placement.ts";
-import { Progress } from "../../examples/demo/progress.ts";
 import { painter } from "../../examples/lib/terminal.ts";
 import { crossBoundary } from "../../examples/demo/tour.ts";
 import { duration, size, speed } from "../../examples/lib/units.ts";
@@ -23,14 +22,14 @@ function smallMemory(): GuestMemoryHeap {
   ]);
 }
 
-function draw(...segments: SegmentToMake[]): string[] {
+function draw(columns: number, ...segments: SegmentToMake[]): string[] {
   const memory = smallMemory();
   const bytes = makeElf(segments);
   const source = {
     size: bytes.length,
     readAt: (at: number, length: number) => bytes.subarray(at, at + length),
   };
-  return drawMemory(memory, place(parseElf(source), memory).segments, painter(false));
+  return drawMemory(memory, place(parseElf(source), memory).segments, painter(false), columns);
 }
 
 Deno.test("load() and verify() work over steps and regions", () => {
@@ -82,6 +81,7 @@ Deno.test("crossBoundary() leaves memory as it was", () => {
 
 Deno.test("drawMemory() draws regions, holes and segments to scale", () => {
   const picture = draw(
+    80,
     { data: noise(MIB, 5), paddr: BigInt(MIB), flags: 5 },
     { data: noise(MIB, 6), paddr: BigInt(3 * MIB), flags: 6, memsz: BigInt(2 * MIB) },
     { data: noise(10, 7), paddr: BigInt(17 * MIB), flags: 4 },
@@ -105,39 +105,10 @@ Deno.test("drawMemory() shows a byte, and neighbours in one column", () => {
     paddr: BigInt(paddr),
     flags,
   });
-  const [, , , , , , alone] = draw(at(MIB, 1, 4));
+  const [, , , , , , alone] = draw(80, at(MIB, 1, 4));
   assertEquals(alone, `  │${"▒".repeat(33)} 0 ${"▒".repeat(33)}│`);
-  const [, , , , , , crowded] = draw(at(MIB, 3 * MIB, 5), at(4 * MIB, 1, 6));
+  const [, , , , , , crowded] = draw(80, at(MIB, 3 * MIB, 5), at(4 * MIB, 1, 6));
   assert(crowded!.endsWith("█▓│"), crowded);
-});
-
-Deno.test("Progress rewrites one line that never wraps, and removes it", () => {
-  for (const columns of [1, 20, 40, 80, 200]) {
-    let written = "";
-    {
-      using progress = new Progress("Loading", 3 * MIB, {
-        columns,
-        write: (text) => written += text,
-      });
-      progress.update(MIB);
-      progress.update(2 * MIB);
-    }
-    const lines = written.split("\r").map((line) => line.replaceAll("\x1b[K", ""));
-    assertEquals(lines.length, 3, "one update, as the second came too soon, and the end");
-    assert(lines.every((line) => line.length < columns), `${columns}: ${lines}`);
-    assert(written.endsWith("\r\x1b[K"));
-    if (columns === 80) assert(lines[1]!.startsWith("Loading   ██████████░░░░"), lines[1]);
-  }
-});
-
-Deno.test("Progress writes nothing before its first update, nor without a screen", () => {
-  let written = "";
-  {
-    using _unused = new Progress("Loading", 1, { columns: 80, write: (text) => written += text });
-    using silent = new Progress("Loading", 1, undefined);
-    silent.update(1);
-  }
-  assertEquals(written, "");
 });
 
 Deno.test("size(), duration() and speed() stay readable at their limits", () => {

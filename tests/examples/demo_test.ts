@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
+import { runInTerminal, terminalTest } from "./in_terminal.ts";
 import { makeElf, noise, type SegmentToMake, TemporaryFile } from "./elf_builder.ts";
 
 const DEMO = new URL("../../examples/demo.ts", import.meta.url).href;
@@ -209,31 +210,17 @@ Deno.test("demo refuses a file that it cannot load", async (t) => {
   }
 });
 
-Deno.test("demo shows progress and colours on a terminal", {
-  ignore: Deno.build.os !== "linux" || !hasScript(),
-}, () => {
-  const inTerminal = (env: Record<string, string>) => {
-    const command = `"${Deno.execPath()}" run ${PERMISSIONS.join(" ")} ${DEMO}`;
-    const { code, stdout } = run("script", ["-qec", `stty cols 60; ${command}`, "/dev/null"], env);
-    assertEquals(code, 0);
-    return stdout.replaceAll("\x1b", "␛");
-  };
-  const coloured = inTerminal({ NO_COLOR: "" });
-  assertMatch(coloured, /\rLoading +[█░]+ +\d+% {2}[\d.]+ MiB of [\d.]+ MiB␛\[K/);
-  assertMatch(coloured, /\rVerifying +[█░]+ +\d+%/);
-  assertStringIncludes(coloured, "␛[32m✓␛[0m A pattern");
+terminalTest("demo shows progress and colours on a terminal", async () => {
+  const inTerminal = (env: Record<string, string>) =>
+    runInTerminal(60, [...PERMISSIONS, DEMO], env);
+  const coloured = await inTerminal({ NO_COLOR: "" });
+  assertMatch(coloured, /\r[█░]+ +\d+% {2}Loading: [\d.]+ MiB of [\d.]+ MiB␛\[K/);
+  assertMatch(coloured, /\r[█░]+ +\d+% {2}Verifying: /);
+  assertStringIncludes(coloured, "␛[32m✓␛[39m A pattern");
   for (const [, line] of coloured.matchAll(/\r([^\r\n␛]*%[^\r\n␛]*)/g)) {
     assert(line!.length < 60, `would wrap: ${line}`);
   }
-  const plain = inTerminal({ NO_COLOR: "1" });
-  assertStringIncludes(plain, "\rLoading ");
+  const plain = await inTerminal({ NO_COLOR: "1" });
+  assertStringIncludes(plain, "Loading: ");
   assert(!/␛\[\d+m/.test(plain), "colours in spite of NO_COLOR");
 });
-
-function hasScript(): boolean {
-  try {
-    return run("script", ["--version"]).code === 0;
-  } catch {
-    return false;
-  }
-}

@@ -84,13 +84,27 @@ Deno.test("drawPages() has a line for each row, the last one shorter", () => {
   assertEquals(drawPages(pages, look, plain), ["     0x0 abc", "  0x3000 de"]);
   assertEquals(
     drawPages(pages, look, painter(true))[1],
-    "\x1b[2m  0x3000\x1b[0m \x1b[31mde\x1b[0m",
+    "\x1b[2m  0x3000\x1b[22m \x1b[31mde\x1b[39m",
   );
 });
 
 Deno.test("drawHalves() has two rows in one", () => {
   const marked = new Set([1, 3, 6, 7]);
-  assertEquals(drawHalves(4, (page) => marked.has(page), plain), "·▀▄█");
+  assertEquals(drawHalves(4, (page) => marked.has(page), plain), ["·▀▄█"]);
+});
+
+Deno.test("drawPages() and drawHalves() have shorter lines where there is less room", () => {
+  const pages = { count: 32, size: 0x1000, columns: 32 };
+  const look = (page: number) => ({ glyph: (page % 10).toString(), style: "plain" as const });
+  assertEquals(drawPages(pages, look, plain, 26).map((line) => line.length), [25, 25]);
+  assertEquals(drawPages(pages, look, plain, 1).map((line) => line.slice(9)), [
+    "01234567",
+    "89012345",
+    "67890123",
+    "45678901",
+  ]);
+  const marked = new Set([0, 15, 31]);
+  assertEquals(drawHalves(16, (page) => marked.has(page), plain, 15), ["▀·······", "·······█"]);
 });
 
 Deno.test("shortDuration() changes its unit where rounding does", () => {
