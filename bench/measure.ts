@@ -11,13 +11,22 @@ import { Progress } from "../src/bench/program/progress.ts";
 import { makeRow, type Row } from "../src/bench/row.ts";
 import type { Table } from "./ratio_chart.ts";
 import { formatTable } from "./table.ts";
+import { UsageError } from "../src/bench/program/usage.ts";
 
 /** What the program was called with. */
-export const called: Options = parseOptions(Deno.args) ?? showUsage();
+export const called: Options = optionsOrExit();
 
-function showUsage(): never {
-  console.log(USAGE);
-  Deno.exit();
+function optionsOrExit(): Options {
+  try {
+    const options = parseOptions(Deno.args);
+    if (options !== undefined) return options;
+    console.log(USAGE);
+    return Deno.exit(0);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`bench: ${error.message} (see --help)`);
+    return Deno.exit(2);
+  }
 }
 
 /** Something to measure, and what to show beside it. */

@@ -2,17 +2,28 @@
  * How fast the exit loop is, beside the same loop in C; and how long it takes from the start of a
  * program to the first exit of its guest.
  *
- * Run it with `deno run -A examples/microvm/exits_bench.ts`. The C side takes gcc and linux/kvm.h.
+ * Run it with `deno run -A examples/microvm/exits_bench.ts`; `--help` shows what it takes.
  *
  * @module
  */
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { fileURLToPath } from "node:url";
+import { parse } from "../lib/arguments.ts";
+import { reasonToStop, UsageError } from "../lib/expected_error.ts";
 import { count } from "../lib/units.ts";
 import { enterRealMode } from "./cpu_modes.ts";
 import { describeReport } from "./ending.ts";
 import { Machine } from "./machine.ts";
 import { MicrovmError } from "./microvm_error.ts";
+
+const USAGE = `Usage: deno run -A examples/microvm/exits_bench.ts
+
+Measures how many exits of a guest on KVM are served in a second, here and by
+the same loop in C, and the time from a program's start to its guest's first
+exit. The C side takes gcc and linux/kvm.h, and is left out without them.
+
+Options:
+  -h, --help  Show this text`;
 
 const EXITS = 100_000;
 const ROUNDS = 7;
@@ -82,7 +93,7 @@ function show(label: string, values: readonly number[], best: number, unit: stri
   console.log(`${label.padEnd(34)}${figures.join("")} ${unit}`);
 }
 
-async function main(): Promise<void> {
+async function measure(): Promise<void> {
   const binary = compile();
   const [worker, c]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
@@ -117,4 +128,18 @@ async function main(): Promise<void> {
   show("so beyond Deno's own start", [median(guest) - median(deno)], best, "ms");
 }
 
-if (import.meta.main) await main();
+async function main(args: string[]): Promise<number> {
+  try {
+    const { help } = parse({ args, options: { help: { type: "boolean", short: "h" } } }).values;
+    if (help) console.log(USAGE);
+    else await measure();
+    return 0;
+  } catch (error) {
+    const reason = reasonToStop(error);
+    if (reason === undefined) throw error;
+    console.error(`exits_bench: ${reason}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -2,18 +2,27 @@
  * Gets a Linux kernel from Debian's packages, for the example to boot: as it is shipped
  * (`vmlinuz`), and unpacked (`vmlinux`), which spares the guest the work.
  *
- * Run it on Debian, as root or not: `deno run -A examples/microvm/fetch_kernel.ts [PACKAGE]`.
- * Nothing is installed: what is downloaded stays in a temporary folder and in `target/`.
+ * Run it on Debian, as root or not: `deno run -A examples/microvm/fetch_kernel.ts`. `--help` shows more.
  *
  * @module
  */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { reasonToStop } from "../lib/expected_error.ts";
+import { parse } from "../lib/arguments.ts";
+import { reasonToStop, UsageError } from "../lib/expected_error.ts";
 import { size } from "../lib/units.ts";
 import { ImageFile } from "./image_file.ts";
 import { MicrovmError } from "./microvm_error.ts";
 import { unpackKernel } from "./unpack_kernel.ts";
+
+const USAGE = `Usage: deno run -A examples/microvm/fetch_kernel.ts [PACKAGE]
+
+Downloads the kernel of PACKAGE, one of Debian's packages (by default
+linux-image-cloud-amd64), to target/kernels: vmlinuz as it is shipped, and
+vmlinux unpacked. Nothing is installed, and no rights are needed.
+
+Options:
+  -h, --help  Show this text`;
 
 /** A kernel with the drivers of clouds only. The package names the one of the current version. */
 const PACKAGE = "linux-image-cloud-amd64";
@@ -87,13 +96,30 @@ function run(command: string, args: readonly string[], cwd?: string): string {
   throw new MicrovmError(`${command} failed: ${lines.at(-1)}`);
 }
 
-if (import.meta.main) {
+function packageOf(args: string[]): string | undefined {
+  const { values, positionals } = parse({
+    args,
+    options: { help: { type: "boolean", short: "h" } },
+    allowPositionals: true,
+  });
+  if (positionals.length > 1) {
+    throw new UsageError(`expected one PACKAGE, found ${positionals.length}`);
+  }
+  return values.help ? undefined : positionals[0] ?? PACKAGE;
+}
+
+function main(args: string[]): number {
   try {
-    fetchKernel(Deno.args[0] ?? PACKAGE);
+    const name = packageOf(args);
+    if (name === undefined) console.log(USAGE);
+    else fetchKernel(name);
+    return 0;
   } catch (error) {
     const reason = reasonToStop(error);
     if (reason === undefined) throw error;
     console.error(`fetch_kernel: ${reason}`);
-    Deno.exitCode = 1;
+    return error instanceof UsageError ? 2 : 1;
   }
 }
+
+if (import.meta.main) Deno.exitCode = main(Deno.args);
