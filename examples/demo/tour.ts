@@ -15,7 +15,7 @@ import {
   u64le,
 } from "@vmm/guest-memory";
 import { DemoError } from "./demo_error.ts";
-import { hex, size } from "../lib/units.ts";
+import { hex, hexBytes, size } from "../lib/units.ts";
 
 /** What was shown, and what was seen, a line each. */
 export interface Stop {
@@ -128,8 +128,4 @@ function failureAt(memory: GuestMemory, address: GuestAddress): InvalidGuestAddr
     throw error;
   }
   throw new DemoError(`the hole at ${hex(address)} could be read`);
-}
-
-function hexBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }

@@ -13,7 +13,7 @@ import {
   UnixSocket,
 } from "@vmm/guest-memory";
 import { FaultServer, SnapshotMismatch } from "@vmm/guest-memory/snapshot";
-import { count, duration, size } from "../lib/units.ts";
+import { count, duration, grouped, size } from "../lib/units.ts";
 import type { ServeOptions } from "./arguments.ts";
 import { type Handshake, receiveHandshake } from "./handshake.ts";
 import { HandshakeRefused, reasonOf } from "./uffd_error.ts";
@@ -131,7 +131,7 @@ function showLive(pid: number, server: FaultServer): Disposable {
     faults = server.faults;
     bytes = server.progress.bytes;
     if (isSame) return;
-    const rate = Math.round(perSecond).toLocaleString("en-US");
+    const rate = grouped(Math.round(perSecond));
     console.log(`VMM ${pid}: ${rate} faults/s, ${progressOf(server)}`);
   }, LIVE_INTERVAL);
   return { [Symbol.dispose]: () => clearInterval(timer) };

@@ -5,7 +5,7 @@
  */
 import { GuestAddress, pageSize, SystemError, UnixSocket } from "@vmm/guest-memory";
 import { FaultHandler, restore } from "@vmm/guest-memory/snapshot";
-import { size } from "../lib/units.ts";
+import { grouped, size } from "../lib/units.ts";
 import type { Place } from "./arguments.ts";
 import { sendHandshake } from "./handshake.ts";
 import type { TouchReport, TouchRequest } from "./touching_worker.ts";
@@ -119,9 +119,7 @@ function printResult(reports: readonly TouchReport[]): boolean {
   const times = Float64Array.from(reports.flatMap(({ times }) => [...times])).sort();
   const at = (share: number) => times[Math.floor(share * (times.length - 1))]!.toFixed(1);
   console.log(
-    `${times.length.toLocaleString("en-US")} first touches: median ${at(0.5)} µs, p95 ${
-      at(0.95)
-    } µs`,
+    `${grouped(times.length)} first touches: median ${at(0.5)} µs, p95 ${at(0.95)} µs`,
   );
   const isRight = reports.every(({ found, expected }) => found === expected);
   const digests = reports.map(({ found }) => found.slice(0, 12)).join(", ");

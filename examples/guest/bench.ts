@@ -4,6 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { grouped } from "../lib/units.ts";
 import { type BlockDevice, DEVICE_KINDS, type DeviceKind } from "./block_device.ts";
 import { DISK_BYTES } from "./check.ts";
 import { fioCommand, fioResultOf, type Job } from "./fio.ts";
@@ -144,7 +145,7 @@ function rowOf(name: string, group: readonly Measurement[]): string {
   const cpu = (device: DeviceKind) => median(of(device).map(({ cpu }) => cpu)).toFixed(1);
   return row([
     name,
-    Math.round(median(deno.map(({ iops }) => iops))).toLocaleString("en-US"),
+    grouped(Math.round(median(deno.map(({ iops }) => iops)))),
     ...(["threads", "io_uring"] as const).map(ratio),
     ...DEVICE_KINDS.map(cpu),
   ]);

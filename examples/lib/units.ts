@@ -32,6 +32,16 @@ export function range(start: number, length: number): string {
   return `${hex(start)}-${hex(start + length - 1)}`;
 }
 
+/** Bytes in hexadecimal, such as `7f 45 4c 46`. */
+export function hexBytes(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}
+
+/** A number with its digits in groups, such as `12,345`. */
+export function grouped(number: number): string {
+  return number.toLocaleString("en-US");
+}
+
 /** A time, such as `63 ms`. */
 export function duration(milliseconds: number): string {
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(2)} s`;
@@ -49,10 +59,10 @@ export function shortDuration(milliseconds: number): string {
 /** A speed in decimal megabytes, such as `5,012 MB/s`. */
 export function speed(bytes: number, milliseconds: number): string {
   const megabytesPerSecond = bytes / 1e6 / (milliseconds / 1e3);
-  return `${Math.round(megabytesPerSecond).toLocaleString("en-US")} MB/s`;
+  return `${grouped(Math.round(megabytesPerSecond))} MB/s`;
 }
 
 /** A count of things, such as `1 segment` or `4 segments`. */
 export function count(number: number, thing: string): string {
-  return `${number.toLocaleString("en-US")} ${thing}${number === 1 ? "" : "s"}`;
+  return `${grouped(number)} ${thing}${number === 1 ? "" : "s"}`;
 }

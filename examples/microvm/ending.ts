@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hex, hexBytes } from "../lib/units.ts";
 import type { GeneralRegisters, SystemRegisters } from "./registers.ts";
 
 /** Why a virtual CPU stopped for good. */
@@ -80,7 +81,7 @@ function describe(ending: Ending): string {
     case "mmio": {
       const { address, length, written } = ending;
       const access = written === undefined ? "read" : `wrote ${hexBytes(written)} as`;
-      return `${access} ${length} bytes at 0x${address.toString(16)}, where it has no such memory,`;
+      return `${access} ${length} bytes at ${hex(address)}, where it has no such memory,`;
     }
     case "triple fault":
       return "met an exception that it cannot handle (triple fault)";
@@ -92,7 +93,7 @@ function describe(ending: Ending): string {
       return `made KVM give up (internal error, suberror ${suberror}${what})`;
     }
     case "entry failed":
-      return `could not be entered (hardware reason 0x${ending.reason.toString(16)})`;
+      return `could not be entered (hardware reason ${hex(ending.reason)})`;
     case "unknown exit":
       return `stopped for a reason that is not handled here (KVM_EXIT ${ending.reason})`;
     case "failed":
@@ -104,10 +105,6 @@ function show({ registers, system }: Whereabouts): string {
   const { rip, rsp, rflags } = registers;
   const { cr0, cr2, cr3, cr4, cs } = system;
   const values = { rip, rsp, rflags, cs: cs.base, cr0, cr2, cr3, cr4, efer: system.efer };
-  return Object.entries(values).map(([name, value]) => `${name} 0x${value.toString(16)}`)
+  return Object.entries(values).map(([name, value]) => `${name} ${hex(value)}`)
     .join(", ");
-}
-
-function hexBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { type GuestMemoryMmap, pageSize } from "@vmm/guest-memory";
+import { hex } from "../lib/units.ts";
 import { checksum } from "./checksum.ts";
 import type { Connection } from "./connection.ts";
 import { LARGEST, mapGuest } from "./guest.ts";
@@ -127,7 +128,7 @@ function receiveRuns(connection: Connection, memory: GuestMemoryMmap, frame: Fra
     // Before the first byte is written.
     if (!memory.checkRange(start, length)) {
       throw new WrongFormat(
-        `the guest has no memory for ${length} bytes at 0x${start.toString(16)}`,
+        `the guest has no memory for ${length} bytes at ${hex(start)}`,
       );
     }
   }

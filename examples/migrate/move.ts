@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { size as sizeText } from "../lib/units.ts";
+import { grouped, size as sizeText } from "../lib/units.ts";
 import type { Options } from "./arguments.ts";
 import { checksum } from "./checksum.ts";
 import { connect } from "./connection.ts";
@@ -109,7 +109,7 @@ async function sendOrKeep(
     if (!thread.isRunning) thread.resume();
     const { steps } = thread;
     await delay(AFTERWARDS_MS);
-    const since = (thread.steps - steps).toLocaleString("en-US");
+    const since = grouped(thread.steps - steps);
     throw failed(error, `the guest stays here, and has made ${since} writes since`);
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Paint } from "../lib/terminal.ts";
-import { count, duration, size as sizeText, speed } from "../lib/units.ts";
+import { count, duration, grouped, size as sizeText, speed } from "../lib/units.ts";
 import type { Options } from "./arguments.ts";
 import type { Migration, Outcome, Round } from "./source.ts";
 
@@ -51,7 +51,7 @@ const FINDER = { bitmap: "bitmaps mark", kernel: "the kernel tracks", kvm: "KVM 
 
 /** The line of a round. */
 export function formatRound({ bytes, runs, ms, dirty }: Round, index: number): string {
-  const numbers = [sizeText(bytes), runs.toLocaleString("en-US"), duration(ms), speed(bytes, ms)];
+  const numbers = [sizeText(bytes), grouped(runs), duration(ms), speed(bytes, ms)];
   return columns([`${index + 1}`, ...numbers, sizeText(dirty)]);
 }
 
@@ -71,9 +71,7 @@ export function formatTail(report: Report, paint: Paint): string[] {
     `downtime     ${paint("bold", duration(ms))}`,
     `             ${paint("dim", parts.join(", "))}`,
     `absent       ${sizeText(size - resident)} of the destination, never sent`,
-    `guest        ${count(steps, "write")} here, then ${
-      (stepsThere - steps).toLocaleString("en-US")
-    } there`,
+    `guest        ${count(steps, "write")} here, then ${grouped(stepsThere - steps)} there`,
     `SHA-256 here   ${source}`,
     `SHA-256 there  ${destination}`,
     ok ? paint("green", "the memory is the same") : paint("red", "the memory DIFFERS"),

@@ -28,6 +28,7 @@ import {
   u32le,
   u64le,
 } from "@vmm/guest-memory";
+import { hex } from "../lib/units.ts";
 import { type TrackerName, TRACKERS } from "./guest.ts";
 import { WrongFormat } from "./migrate_error.ts";
 
@@ -217,9 +218,9 @@ export function decodeRuns(table: Uint8Array, pageSize: number): GuestRange[] {
     const isWhole = start % pageSize === 0 && length % pageSize === 0 && length > 0;
     // A number that was rounded, as it is 2^53 or more, makes the end as large.
     if (!isWhole || start < end || start + length >= 2 ** 53) {
-      const run = `[0x${start.toString(16)}, ${length} bytes]`;
+      const run = `[${hex(start)}, ${length} bytes]`;
       throw new WrongFormat(
-        `run ${at / RUN_LENGTH} is ${run}: not whole pages after 0x${end.toString(16)}`,
+        `run ${at / RUN_LENGTH} is ${run}: not whole pages after ${hex(end)}`,
       );
     }
     runs.push([start as GuestAddress, length]);

@@ -4,6 +4,7 @@
  * @module
  */
 import { StatusLine } from "../lib/status_line.ts";
+import { grouped } from "../lib/units.ts";
 
 /** Shows on a terminal how many requests are served each second. Elsewhere it shows nothing. */
 export class Rate implements Disposable {
@@ -22,7 +23,7 @@ export class Rate implements Disposable {
       const now = served();
       const rate = Math.max(0, now - before);
       before = now;
-      this.#line.show(`${rate.toLocaleString("en")} requests/s`);
+      this.#line.show(`${grouped(rate)} requests/s`);
     }, 1000);
   }
 

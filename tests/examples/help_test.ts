@@ -1,5 +1,6 @@
 /** Each program of the examples and benchmarks says how it is used, and refuses what it does not know. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { SMALL_PROGRAMS } from "./small_programs.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -22,16 +23,7 @@ const PROGRAMS = [
   "bench/vs_rust/compare.ts",
   "bench/vs_rust/crate/main.ts",
 ];
-const SMALL = [
-  "quick_start",
-  "custom_region",
-  "device",
-  "dirty_pages",
-  "share_with_worker",
-  "share_with_process",
-  "file_loader",
-  "snapshot",
-].map((name) => `examples/${name}.ts`);
+const SMALL = SMALL_PROGRAMS.map((name) => `examples/${name}.ts`);
 
 function filesIn(folder: string): string[] {
   return Array.from(Deno.readDirSync(new URL(folder, ROOT)))

@@ -1,5 +1,6 @@
 /** The small programs, run as their first lines say. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { SMALL_PROGRAMS } from "./small_programs.ts";
 import { linuxTest } from "../support/linux_test.ts";
 
 const FOLDER = new URL("../../examples/", import.meta.url);
@@ -139,18 +140,7 @@ linuxTest("snapshot has two clones, of which only one has written", async () => 
   assertEquals(second, "The second clone has written nothing");
 });
 
-const NAMES = [
-  "quick_start",
-  "custom_region",
-  "device",
-  "dirty_pages",
-  "share_with_worker",
-  "share_with_process",
-  "file_loader",
-  "snapshot",
-];
-
-for (const name of NAMES) {
+for (const name of SMALL_PROGRAMS) {
   Deno.test(`${name} is small, and imports nothing but the library`, () => {
     const source = Deno.readTextFileSync(new URL(`${name}.ts`, FOLDER));
     assert(source.trimEnd().split("\n").length <= MOST_LINES);
