@@ -1,9 +1,10 @@
 /** What programs print is no wider than the terminal. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { runInTerminal, terminalTest, tooWide } from "./in_terminal.ts";
+import { BANNER, FakeGuest } from "./introspect/programs.ts";
 import { kvmTest } from "./microvm/kvm_guest.ts";
 
-const WIDTHS = [40, 60, 100];
+const WIDTHS = [40, 72];
 
 /** Runs a program at several widths, and returns what it printed at the narrowest. */
 async function assertFits(args: readonly string[]): Promise<string> {
@@ -38,6 +39,16 @@ terminalTest("backings puts figures below the names in a narrow terminal", async
 
 terminalTest("migrate fits a narrow terminal", async () => {
   assertStringIncludes(await assertFits(["migrate.ts", "--size", "8"]), "the memory is the same");
+});
+
+terminalTest("introspect draws fewer pages in a line of a narrow terminal", async () => {
+  // A process that maps a memfd stands in for QEMU, and its kernel for one on x86-64.
+  if (Deno.build.arch !== "x86_64") return console.log("skipped: needs x86-64");
+  await using guest = await FakeGuest.start(2 ** 22);
+  await guest.write(2 ** 21, `${BANNER}§`);
+  const args = ["introspect.ts", "--pid", String(guest.pid), "--seconds", "0.2"];
+  const output = await assertFits(args);
+  assert(/\n {9}0x0 {2}[█▓▒░·]{16}\r/.test(output), output);
 });
 
 kvmTest("microvm and clones fit a narrow terminal", async () => {
