@@ -39,7 +39,7 @@ const { paint, print } = output;
 function main(args: string[]): number {
   try {
     const path = pathOf(args);
-    if (path === undefined) print([USAGE]);
+    if (path === undefined) console.log(USAGE);
     else demonstrate(path);
     return 0;
   } catch (error) {
