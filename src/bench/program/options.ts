@@ -7,7 +7,8 @@ import { parseArgs } from "node:util";
 import { countOf, UsageError } from "./usage.ts";
 
 /** What `--help` shows. */
-export const USAGE: string = `Usage: bench [options]
+export const USAGE: string =
+  `Usage: deno run --allow-ffi --allow-read jsr:@vmm/guest-memory/bench [options]
 
 Measures the same accesses on memory of your own and on the kinds of memory of
 this library, beside a bare typed array. Every access is tried and its result
