@@ -104,7 +104,11 @@ export interface ForeignRuntime {
   readerAt(address: bigint): MemoryReader;
   /** The address of the first byte of a view, valid while the view is reachable. */
   addressOf(bytes: ArrayBufferView): bigint;
-  /** Calls a function whenever the process gets a signal. */
+  /**
+   * Calls a function whenever the process gets a signal.
+   *
+   * @throws {Error} This thread is told of none: without a listener, the signal ends the process.
+   */
   addSignalListener(signal: "SIGIO", listener: () => void): void;
   /** Ends that. */
   removeSignalListener(signal: "SIGIO", listener: () => void): void;

@@ -31,9 +31,18 @@ export function ofProcess(
     os: process.platform,
     arch: ARCHITECTURES[process.arch] ?? process.arch,
     pid: process.pid,
-    addSignalListener: (signal, listener) => void process.on(signal, listener),
+    addSignalListener(signal, listener) {
+      if (!isMainThread(process)) throw new Error("only the main thread gets signals here");
+      process.on(signal, listener);
+    },
     removeSignalListener: (signal, listener) => void process.off(signal, listener),
   };
+}
+
+// A Worker may add a listener, which nothing calls: the signal ends the process then.
+function isMainThread(process: NodeProcess): boolean {
+  const threads = process.getBuiltinModule!("node:worker_threads") as { isMainThread: boolean };
+  return threads.isMainThread;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };

@@ -147,3 +147,24 @@ Deno.test("Bun refuses a buffer of more than 4 GiB, and says what to do", () => 
   assertThrows(() => bufferAt(4096n, 2 ** 32 + 1), RangeError, "several regions of up to 4 GiB");
   assertEquals(asked, [2 ** 32]);
 });
+
+Deno.test("Node.js and Bun listen to signals on the main thread only, which is told of them", () => {
+  const heard: unknown[] = [];
+  for (const runtime of [nodeRuntime, bunRuntime]) {
+    for (const isMainThread of [true, false]) {
+      const { addSignalListener, removeSignalListener } = runtime({
+        ...processWith({ isMainThread }),
+        on: (signal) => heard.push(["on", signal]),
+        off: (signal) => heard.push(["off", signal]),
+      })!;
+      if (!isMainThread) {
+        assertThrows(() => addSignalListener("SIGIO", () => {}), Error, "main thread");
+        continue;
+      }
+      addSignalListener("SIGIO", () => {});
+      removeSignalListener("SIGIO", () => {});
+    }
+  }
+  const both = [["on", "SIGIO"], ["off", "SIGIO"]];
+  assertEquals(heard, [...both, ...both]);
+});

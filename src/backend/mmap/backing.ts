@@ -62,7 +62,7 @@ export interface FileBackingOptions {
    * to `/proc/sys/fs/lease-break-time`, 45 seconds) until this function has returned: copy what is
    * needed, or close the memory. Without, a truncated file ends the process at the next access
    * (`SIGBUS`), also to private pages that were written. The file has to be open to read only, and
-   * nobody may have it open for writing. Linux only.
+   * nobody may have it open for writing. Linux only; in Node.js and Bun on the main thread only.
    */
   readonly lease?: OnLeaseBreak;
 }

@@ -36,6 +36,7 @@ export class FileLease {
    * @param descriptor The file, open to read only. It stays open until the lease is released.
    * @param onBreak Called before somebody changes the file.
    * @throws {SystemError} The kernel refuses: the file is open for writing, or is somebody else's.
+   * @throws {Error} This thread gets no signals: a Worker of Node.js or Bun.
    */
   static take(descriptor: Descriptor, onBreak: OnLeaseBreak): FileLease {
     const lease = new FileLease(descriptor, onBreak);
@@ -66,8 +67,9 @@ export class FileLease {
     const shared = leases.get(this.#descriptor);
     // Somebody may have ended it, and another one been taken since.
     if (!shared?.delete(this) || shared.size > 0) return;
-    forget(this.#descriptor);
+    // First: a signal that comes when nobody listens ends a process of Node.js or Bun.
     if (!this.#descriptor.closed) endLease(this.#descriptor.fd);
+    forget(this.#descriptor);
   }
 
   /** Says that somebody wants to change the file. */

@@ -1,7 +1,8 @@
 /** Truncation under a mapping: what a lease prevents, and what nothing does. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Backing, MmapRegion, OptionRefused, Permissions, SystemError, u8 } from "../../../mod.ts";
-import { closeSync, openSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, statSync } from "node:fs";
+import { libc } from "../../../ffi/libc.ts";
 import { runProgram } from "./crash/run.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { Peer } from "../../support/peer.ts";
@@ -90,6 +91,32 @@ linuxTest("a lease stays when another thread ends its own of the same descriptor
   region.close();
   assertEquals(countLeases(), 0);
   worker.terminate();
+});
+
+linuxTest("the kernel's lease ends before its signal is not listened to any more", () => {
+  using file = temporaryFile(4096);
+  const { runtime } = libc();
+  const { removeSignalListener } = runtime;
+  let mayWrite: boolean | undefined;
+  function remove(...args: Parameters<typeof removeSignalListener>): void {
+    // Would send the signal if the lease were still there.
+    const flags = constants.O_WRONLY | constants.O_NONBLOCK;
+    try {
+      closeSync(openSync(file.path, flags));
+      mayWrite = true;
+    } catch {
+      mayWrite = false;
+    }
+    removeSignalListener(...args);
+  }
+  const region = leased(file.path, () => {});
+  try {
+    Object.assign(runtime, { removeSignalListener: remove });
+    region.close();
+  } finally {
+    Object.assign(runtime, { removeSignalListener });
+  }
+  assertEquals(mayWrite, true);
 });
 
 /** Maps the file of a path to read, with a lease. */

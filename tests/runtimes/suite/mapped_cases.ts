@@ -182,17 +182,22 @@ export const linuxCases: readonly Case[] = [
     name: "a thread attaches the same memory",
     async run() {
       using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]);
-      const worker = new Worker(new URL("./attaching_worker.js", import.meta.url));
-      try {
-        worker.postMessage(memory.share());
-        await new Promise((resolve, reject) => {
-          worker.once("message", resolve);
-          worker.once("error", reject);
-        });
-      } finally {
-        await worker.terminate();
-      }
+      same(await answer("./attaching_worker.js", memory.share()), "done");
       same(memory.load(u32, at(4096)), 1000);
+    },
+  },
+  {
+    name: "a file is leased on the main thread; in a thread elsewhere than in Deno, it is refused",
+    async run() {
+      await withFile(async (file, path) => {
+        await file.truncate(4096);
+        await file.close();
+        await using reader = await open(path, "r");
+        const backing = Backing.file(reader, { private: true, lease: () => {} });
+        GuestMemoryMmap.fromRanges([[at(0), 4096]], { backing }).close();
+        const expected = process.versions["deno"] === undefined ? "lease" : "leased";
+        same(await answer("./leasing_worker.js", reader.fd), expected);
+      });
     },
   },
   {
@@ -264,12 +269,27 @@ export const linuxCases: readonly Case[] = [
   },
 ];
 
-async function withFile(run: (file: FileHandle) => Promise<void>): Promise<void> {
+// What a thread answers to a message.
+async function answer(module: string, message: unknown): Promise<unknown> {
+  const worker = new Worker(new URL(module, import.meta.url));
+  try {
+    worker.postMessage(message);
+    return await new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+  } finally {
+    await worker.terminate();
+  }
+}
+
+async function withFile(run: (file: FileHandle, path: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(`${tmpdir()}/guest-memory-`);
   try {
-    const file = await open(`${folder}/file`, "w+");
+    const path = `${folder}/file`;
+    const file = await open(path, "w+");
     try {
-      await run(file);
+      await run(file, path);
     } finally {
       await file.close();
     }
