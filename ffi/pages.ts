@@ -13,7 +13,7 @@ import {
   u64,
 } from "./libc.ts";
 import { adviseMemory } from "./memory.ts";
-import type { Call, PoolCall } from "./runtime/foreign_runtime.ts";
+import type { PoolCall } from "./runtime/foreign_runtime.ts";
 import { SystemError } from "./system_error.ts";
 
 // SAFETY, for all functions here: the range is in a live mapping of the caller.
@@ -140,10 +140,10 @@ const ADVISE = {
   parameters: ["usize", "usize", "i32"],
   result: "i32",
 } as const;
-let advise: PoolCall<typeof ADVISE> | Call<typeof ADVISE> | undefined;
+let advise: PoolCall<typeof ADVISE> | undefined;
 
 /**
- * `madvise(2)` on the thread pool. Where the runtime has none, it blocks.
+ * `madvise(2)` on the thread pool. Where the runtime has none, it blocks, after the event loop has run.
  *
  * @returns Whether the kernel did it. Why not is not known: errno is that of another thread.
  */
@@ -152,8 +152,14 @@ export async function adviseOnPool(
   length: number,
   advice: number,
 ): Promise<boolean> {
-  const run = advise ??= poolCall("madvise", ADVISE) ?? pageCalls().madvise;
+  const run = advise ??= poolCall("madvise", ADVISE) ?? adviseLater;
   return await run(BigInt(address), BigInt(length), advice) === 0;
+}
+
+// The pause is what a signal that stops the caller is raised in.
+async function adviseLater(address: bigint, length: bigint, advice: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve));
+  return pageCalls().madvise(address, length, advice);
 }
 
 /** In a few words, why a call failed. */

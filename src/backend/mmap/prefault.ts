@@ -1,5 +1,5 @@
 /**
- * Taking pages before they are touched, on Deno's thread pool.
+ * Taking pages before they are touched, on Deno's thread pool; elsewhere on this thread.
  *
  * @module
  */
@@ -33,8 +33,8 @@ const CHUNK = 2 ** 26;
 const MAX_LANES = 256;
 
 /**
- * Takes all pages of mappings. The event loop runs meanwhile, and the mappings stay mapped until
- * it ends, even if they are closed.
+ * Takes all pages of mappings. The event loop runs meanwhile, in Node.js and Bun between two calls. The
+ * mappings stay mapped until it ends, even if they are closed.
  *
  * @param mappings The mappings.
  * @param options How.

@@ -162,6 +162,16 @@ export const mappedCases: readonly Case[] = [
     },
   },
   {
+    name: "a signal that a timer raises stops prefaulting",
+    async run() {
+      using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 26]]);
+      const stop = new AbortController();
+      setTimeout(() => stop.abort("stop"));
+      const prefaulting = memory.prefault({ signal: stop.signal, chunk: pageSize() });
+      same(await prefaulting.catch((reason) => reason), "stop");
+    },
+  },
+  {
     name: "memory that is forgotten does no harm",
     async run() {
       for (let round = 0; round < 30; round++) {
