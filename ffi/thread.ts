@@ -5,6 +5,11 @@
  */
 import { libc, threadCalls } from "./libc.ts";
 
+/** Why no thread of this library can be started; `undefined` where one can. */
+export const NO_THREADS: string | undefined = typeof Deno === "undefined"
+  ? "it takes a thread of the library, which only Deno can start"
+  : undefined;
+
 /** Identity of a thread where the platform has no numbers for threads. */
 const UNKNOWN_THREAD = 2 ** 31 - 1;
 

@@ -8,6 +8,7 @@ import { closeDescriptor } from "../../../ffi/descriptor.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { pageSize } from "../../../ffi/memory.ts";
 import { openPagemap, scanPages } from "../../../ffi/pagemap.ts";
+import { NO_THREADS } from "../../../ffi/thread.ts";
 import {
   openMissingPages,
   openUserfaultfd,
@@ -121,8 +122,8 @@ export function capabilities(): Capabilities {
         if (!hasMembarrier()) throw new Error("membarrier(2) is Linux's own");
         membarrier();
       }),
-      userfaultfd: attempt(() => closeDescriptor(openUserfaultfd(true))),
-      pageFaults: attempt(() => closeDescriptor(openMissingPages(false).fd)),
+      userfaultfd: attempt(() => handleFaults(() => openUserfaultfd(true))),
+      pageFaults: attempt(() => handleFaults(() => openMissingPages(false).fd)),
       pagemapScan: attempt(scanNothing),
     },
     trackers: {
@@ -133,6 +134,11 @@ export function capabilities(): Capabilities {
       writtenSinceRestore: attempt(scanNothing),
     },
   };
+}
+
+function handleFaults(open: () => number): void {
+  if (NO_THREADS !== undefined) throw new Error(`Cannot handle page faults: ${NO_THREADS}`);
+  closeDescriptor(open());
 }
 
 function scanNothing(): void {

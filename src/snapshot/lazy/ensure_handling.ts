@@ -28,19 +28,3 @@ const HINTS: Readonly<Record<string, string>> = {
     "faults of system calls and of KVM need CAP_SYS_PTRACE or /dev/userfaultfd: see userModeOnly",
   "ioctl EINVAL": "the kernel does not report what is discarded, as Linux 4.11 and later do",
 };
-
-/**
- * Refuses a thread that could not begin: who waits for it would wait for ever.
- *
- * @param module Its module.
- * @throws {FaultsUnavailable} The program may not read the module, or the runtime is not Deno.
- */
-export function ensureThread(module: URL): void {
-  if (typeof Deno === "undefined") {
-    throw new FaultsUnavailable("it takes a thread of the library, which only Deno can start");
-  }
-  if (module.protocol !== "file:") return;
-  const { state } = Deno.permissions.querySync({ name: "read", path: module });
-  if (state === "granted") return;
-  throw new FaultsUnavailable(`a thread of the library takes --allow-read=${module.pathname}`);
-}

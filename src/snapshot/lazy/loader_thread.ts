@@ -5,7 +5,7 @@
  */
 import { closeDescriptor, duplicate } from "../../../ffi/descriptor.ts";
 import { addToEvent, makeEventFd } from "../../../ffi/event_fd.ts";
-import { ensureThread } from "./ensure_handling.ts";
+import { threadModule } from "./thread_module.ts";
 import type { LoadState } from "./load_state.ts";
 import type { LoaderMessage, LoaderSetup } from "./page_loader.ts";
 import { MappedFile } from "./mapped_file.ts";
@@ -51,8 +51,7 @@ export class LoaderThread {
     const [thread, wake] = [this.#number, this.#wake];
     const common = { thread, wake, userfaultfd: this.#userfaultfd, state: state.handle };
     const setup: LoaderSetup = { ...rest, ...common, source, file: holes };
-    const module = new URL("./loader_worker.ts", import.meta.url);
-    ensureThread(module);
+    const module = threadModule("./loader_worker", import.meta.url);
     this.#worker = new Worker(module, {
       type: "module",
       name: "guest memory loader",

@@ -4,7 +4,7 @@
  * @module
  */
 import { SnapshotFailed } from "../../error/snapshot_error.ts";
-import { ensureThread } from "../lazy/ensure_handling.ts";
+import { threadModule } from "../lazy/thread_module.ts";
 import type { TransferPlan } from "../transfer.ts";
 import { SystemError } from "../../../ffi/system_error.ts";
 import type { CallFailure, SavedRange, SaverMessage, SaverSetup } from "./page_saver.ts";
@@ -35,8 +35,7 @@ export class Saver implements AsyncDisposable {
     this.#total = total;
     this.#steps = steps;
     for (const { promise } of [this.#ready, this.#ended]) promise.catch(() => {});
-    const module = new URL("./saver_worker.ts", import.meta.url);
-    ensureThread(module);
+    const module = threadModule("./saver_worker", import.meta.url);
     this.#worker = new Worker(module, {
       type: "module",
       name: "guest memory saver",

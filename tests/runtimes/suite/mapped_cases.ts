@@ -22,7 +22,13 @@ import {
   u64,
   UnixSocket,
 } from "@vmm/guest-memory";
-import { FaultsUnavailable, restore, writeSnapshot } from "@vmm/guest-memory/snapshot";
+import {
+  FaultHandler,
+  FaultsUnavailable,
+  restore,
+  snapshotWhileRunning,
+  writeSnapshot,
+} from "@vmm/guest-memory/snapshot";
 import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import process from "node:process";
@@ -256,25 +262,39 @@ export const linuxCases: readonly Case[] = [
     },
   },
   {
-    name: "what takes a thread of the library works in Deno, and says so elsewhere",
-    async run() {
+    name: "capabilities() knows this host and this runtime",
+    run() {
+      const { backings, calls } = capabilities();
+      same([backings.anonymous.available, backings.memfd.available], [true, true]);
       if (process.versions["deno"] !== undefined) return;
-      await withFile(async (file) => {
-        using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]);
-        const { manifest } = await writeSnapshot(memory, file.fd);
-        const { message } = throwing(
-          FaultsUnavailable,
-          () => restore(manifest, file.fd, { mode: "lazy" }),
-        );
-        same(message.includes("Deno"), true);
-      });
+      same([calls.userfaultfd, calls.pageFaults].map(({ available }) => available), [false, false]);
+      same(calls.pageFaults.reason?.includes("only Deno"), true);
     },
   },
   {
-    name: "capabilities() knows this host",
-    run() {
-      const { backings } = capabilities();
-      same([backings.anonymous.available, backings.memfd.available], [true, true]);
+    name: "threads of the library load and save pages in Deno, elsewhere they are refused",
+    async run() {
+      await withFile(async (file) => {
+        using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]]);
+        memory.writeObj(u64, 77n, at(2 ** 19));
+        const { manifest } = await writeSnapshot(memory, file);
+        const lazily = () => restore(manifest, file, { mode: "lazy" });
+        if (process.versions["deno"] === undefined) {
+          same(throwing(FaultsUnavailable, lazily).message.includes("Deno"), true);
+          const running = snapshotWhileRunning(memory, file);
+          same(await running.catch((error) => error instanceof FaultsUnavailable), true);
+          return;
+        }
+        if (!capabilities().calls.pageFaults.available) return;
+        using clone = lazily();
+        // Who touches a page before its thread has begun would wait for ever if it cannot.
+        await FaultHandler.of(clone).done;
+        same(clone.readObj(u64, at(2 ** 19)), 77n);
+        memory.writeObj(u64, 78n, at(2 ** 19));
+        await snapshotWhileRunning(memory, file);
+        using eager = restore(manifest, file, { mode: "eager" });
+        same(eager.readObj(u64, at(2 ** 19)), 78n);
+      });
     },
   },
 ];
