@@ -67,7 +67,7 @@ export function mapAll(requests: readonly MappingRequest[]): Mapping[] {
   try {
     const parts = measureAll(requests);
     ensureAvailable(parts);
-    const files = new Map<BackingPlan, OpenFile>();
+    const files = new Map<BackingPlan, BackingFile>();
     const mappings: Mapping[] = [];
     let group: HostGroup | undefined;
     for (const [i, part] of parts.entries()) {
@@ -223,12 +223,12 @@ function follows(previous: Part, next: Part): boolean {
 }
 
 /** The file of a backing, with a reference for each mapping of it. */
-interface OpenFile {
+interface BackingFile {
   readonly descriptor: Descriptor;
   readonly lease: FileLease | undefined;
 }
 
-function release({ descriptor, lease }: OpenFile): void {
+function release({ descriptor, lease }: BackingFile): void {
   lease?.release();
   descriptor.release();
 }
@@ -237,14 +237,14 @@ function release({ descriptor, lease }: OpenFile): void {
 function openFor(
   { plan: { backing } }: Part,
   parts: readonly Part[],
-  files: Map<BackingPlan, OpenFile>,
+  files: Map<BackingPlan, BackingFile>,
   undo: (() => void)[],
-): OpenFile | undefined {
+): BackingFile | undefined {
   const known = files.get(backing);
   if (known !== undefined || backing.kind !== "memfd" && backing.kind !== "file") return known;
   const file = backing.kind === "memfd"
     ? { descriptor: makeMemfd(backing, parts), lease: undefined }
-    : openFile(backing);
+    : openBackingFile(backing);
   files.set(backing, file);
   undo.push(() => release(file));
   return file;
@@ -261,7 +261,9 @@ function makeMemfd(
   return Descriptor.own(refusing(option, () => createMemfd({ name, size, hugePages, seal })));
 }
 
-function openFile({ fd, lease: onBreak }: BackingPlan & { readonly kind: "file" }): OpenFile {
+function openBackingFile(
+  { fd, lease: onBreak }: BackingPlan & { readonly kind: "file" },
+): BackingFile {
   if (onBreak === undefined) return { descriptor: Descriptor.of(fd), lease: undefined };
   // Threads that lease the same opening would end each other's lease.
   const descriptor = refusing("lease", () => Descriptor.own(reopenFile(fd)));
@@ -273,7 +275,7 @@ function openFile({ fd, lease: onBreak }: BackingPlan & { readonly kind: "file" 
   }
 }
 
-function mapPart(part: Part, group: HostGroup, file: OpenFile | undefined): Mapping {
+function mapPart(part: Part, group: HostGroup, file: BackingFile | undefined): Mapping {
   const { descriptor, lease } = file ?? {};
   const { size, plan, pageSize: granule, pages, offset, startAddr = 0 } = part;
   const { backing, protection } = plan;
