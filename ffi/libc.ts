@@ -242,7 +242,7 @@ function open(): Libc {
   const platform = runtime && currentPlatform(runtime);
   if (runtime === undefined || platform === undefined) {
     const found = runtime === undefined
-      ? runtimeName()
+      ? `${runtimeName()} without FFI`
       : `${runtimeName()} on ${runtime.os}, ${runtime.arch}`;
     throw new LibcUnavailable(
       "Cannot map host memory: it takes Deno, Node.js 26 or Bun on Linux or macOS (x86-64 or " +

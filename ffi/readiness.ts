@@ -41,8 +41,8 @@ function wait(epoll: number, events: DataView<ArrayBuffer>): Promise<number> {
   return pendingWait(epoll, events, MAX_EVENTS, TIMEOUT_MS);
 }
 
-// Where the runtime has no such pool: looks again and again, as often as not to take 1 % of the
-// processor's time.
+// Where the runtime has no such pool: looks again and again, as often as takes about 1 % of a processor's
+// time.
 async function waitByTimer(
   epoll: number,
   events: ArrayBufferView,

@@ -22,5 +22,5 @@ export function runtimeName(): string {
   if (typeof Deno !== "undefined") return `Deno ${Deno.version.deno}`;
   const versions = nodeProcess()?.versions;
   if (versions?.["bun"] !== undefined) return `Bun ${versions["bun"]}`;
-  return versions?.["node"] === undefined ? "no runtime with FFI" : `Node.js ${versions["node"]}`;
+  return versions?.["node"] === undefined ? "another runtime" : `Node.js ${versions["node"]}`;
 }

@@ -160,7 +160,7 @@ for (
   const [where, deno, shown] of [
     ["another system", `{ ...Deno, build: { ...Deno.build, os: "windows" } }`, "on windows"],
     ["another machine", `{ ...Deno, build: { ...Deno.build, arch: "riscv64" } }`, "riscv64"],
-    ["another runtime", "undefined", "this is no runtime with FFI"],
+    ["another runtime", "undefined", "this is another runtime without FFI"],
   ] as const
 ) {
   Deno.test(`MmapRegion on ${where} says that the heap works everywhere`, async () => {
