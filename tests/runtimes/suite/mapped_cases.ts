@@ -163,6 +163,8 @@ export const mappedCases: readonly Case[] = [
       using memory = GuestMemoryMmap.fromRanges([[at(0), size]]);
       memory.fill(at(0), size, 0xff);
       same([memory.discard(at(0), size), memory.isZero(at(0), size)], [size, true]);
+      for (let i = 0; i < 4; i++) memory.writeObj(u64, 2n ** 56n, at(i * 8));
+      same(memory.isZero(at(0), 32), false);
       await memory.prefault();
       same([...memory.residentRanges()], [[0, size]]);
     },
@@ -254,8 +256,11 @@ export const linuxCases: readonly Case[] = [
       await withFile(async (file) => {
         using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 24]]);
         memory.writeObj(u64, 77n, at(2 ** 23));
+        // Pages of one byte are told from empty ones by their first words.
+        memory.fill(at(2 ** 22), 2 * pageSize(), 0xab);
         const { manifest } = await writeSnapshot(memory, file.fd);
         using clone = restore(manifest, file.fd, { mode: "copyOnWrite" });
+        same(clone.readObj(u64, at(2 ** 22 + pageSize())), 0xabab_abab_abab_ababn);
         clone.writeObj(u64, 78n, at(2 ** 23 + 8));
         same([clone.readObj(u64, at(2 ** 23)), memory.readObj(u64, at(2 ** 23 + 8))], [77n, 0n]);
       });
