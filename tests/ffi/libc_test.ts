@@ -157,10 +157,11 @@ Deno.test("mod.ts opens no library when it is imported, only when memory is mapp
 });
 
 for (
-  const [where, deno, shown] of [
+  const [where, deno, shown, process] of [
     ["another system", `{ ...Deno, build: { ...Deno.build, os: "windows" } }`, "on windows"],
     ["another machine", `{ ...Deno, build: { ...Deno.build, arch: "riscv64" } }`, "riscv64"],
     ["another runtime", "undefined", "this is another runtime without FFI"],
+    ["a page whose bundler gives a process", "undefined", "this is another runtime", "{ env: {} }"],
   ] as const
 ) {
   Deno.test(`MmapRegion on ${where} says that the heap works everywhere`, async () => {
@@ -168,7 +169,7 @@ for (
       ["--allow-ffi", "-"],
       `const { MmapRegion } = await import("${mod}");
       Object.defineProperty(globalThis, "Deno", { value: ${deno} });
-      Object.defineProperty(globalThis, "process", { value: undefined });
+      Object.defineProperty(globalThis, "process", { value: ${process} });
       try {
         new MmapRegion(4096);
       } catch (error) {

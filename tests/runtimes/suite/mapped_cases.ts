@@ -256,9 +256,10 @@ export const linuxCases: readonly Case[] = [
       await withFile(async (file) => {
         using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 24]]);
         memory.writeObj(u64, 77n, at(2 ** 23));
-        // Pages of one byte are told from empty ones by their first words.
+        // Pages of one byte, after a page that is empty though it was touched.
+        memory.writeObj(u64, 0n, at(2 ** 22 - pageSize()));
         memory.fill(at(2 ** 22), 2 * pageSize(), 0xab);
-        const { manifest } = await writeSnapshot(memory, file.fd);
+        const { manifest } = await writeSnapshot(memory, file.fd, { skip: "zero" });
         using clone = restore(manifest, file.fd, { mode: "copyOnWrite" });
         same(clone.readObj(u64, at(2 ** 22 + pageSize())), 0xabab_abab_abab_ababn);
         clone.writeObj(u64, 78n, at(2 ** 23 + 8));
