@@ -123,9 +123,11 @@ export class GuestMemoryMmap<B extends Bitmap = Bitmap>
    *
    * @param descriptions What {@linkcode GuestMemoryMmap.describe} returned there.
    * @param files The descriptors, one for each number that is in the descriptions, in the order in
-   * which the numbers appear there. They may be closed afterwards.
+   * which the numbers appear there: regions of the same file have the same number. They may be closed
+   * afterwards.
    * @param options How the memory is mapped.
    * @throws {TypeError} A description has no descriptor, as of anonymous memory, or a wrong kind.
+   * @throws {RangeError} There are fewer descriptors, or more, than numbers.
    * @throws {MappingPastEof} A file is shorter than its description says.
    */
   static fromDescription<B extends Bitmap = Bitmap>(

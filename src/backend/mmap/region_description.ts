@@ -47,15 +47,15 @@ export function descriptionOf(region: GuestRegionMmap, mapping: Mapping): Region
  * The ranges to map, with their files.
  *
  * @throws {TypeError} A description is of a wrong kind, or has no descriptor.
- * @throws {RangeError} An address is not one, or there are too few descriptors.
+ * @throws {RangeError} An address is not one, or there are too few descriptors, or too many.
  */
 export function rangesOf(
   descriptions: readonly RegionDescription[],
   files: readonly OpenFile[],
-): [GuestAddress, GuestUsize, FileOffset][] {
+): (readonly [GuestAddress, GuestUsize, FileOffset])[] {
   const given = [...files];
   const order: number[] = [];
-  return [...descriptions].map(({ startAddr, len, fd, fdOffset }) => {
+  const ranges = [...descriptions].map(({ startAddr, len, fd, fdOffset }) => {
     if (typeof fd !== "number") {
       throw new TypeError(`Cannot map the region at ${shown(startAddr)}: it has no descriptor`);
     }
@@ -67,6 +67,14 @@ export function rangesOf(
           `the descriptions name ${order.length} or more`,
       );
     }
-    return [GuestAddress(startAddr), len, new FileOffset(file, fdOffset)];
+    return [GuestAddress(startAddr), len, new FileOffset(file, fdOffset)] as const;
   });
+  // One for each region, as two of a file: the wrong ones would be mapped.
+  if (given.length > order.length) {
+    throw new RangeError(
+      `Cannot map the regions: ${given.length} descriptors were given, the descriptions name ` +
+        `${order.length}; give one for each number, however many regions have it`,
+    );
+  }
+  return ranges;
 }

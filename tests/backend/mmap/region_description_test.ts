@@ -94,6 +94,25 @@ linuxTest("fromDescription() refuses descriptions that others may have sent", ()
   assertEquals([...read][0]!.len, PAGE);
 });
 
+linuxTest(
+  "fromDescription() refuses a descriptor for each region where regions share a file",
+  () => {
+    const [first, second] = [{ backing: Backing.memfd() }, { backing: Backing.memfd() }];
+    using memory = GuestMemoryMmap.fromRanges([
+      [gpa(0), PAGE, first],
+      [gpa(2 * PAGE), PAGE, first],
+      [gpa(4 * PAGE), PAGE, second],
+    ]);
+    const described = memory.describe();
+    // The third region would get the second descriptor, which is the first file's.
+    assertThrows(
+      () => GuestMemoryMmap.fromDescription(described, described.map(({ fd }) => fd!)),
+      RangeError,
+      "3 descriptors were given, the descriptions name 2",
+    );
+  },
+);
+
 linuxTest("fromDescription() attaches memory of another process by /proc/PID/fd", async () => {
   // As a QEMU with a memfd backend has it.
   const child = new Deno.Command("python3", {

@@ -223,8 +223,8 @@ export const linuxCases: readonly Case[] = [
     run() {
       using memory = GuestMemoryMmap.fromRanges([[at(0), 2 ** 20]], { backing: Backing.memfd() });
       const descriptions = memory.describe();
-      const fds = descriptions.map(({ fd }) => fd!);
-      using other = GuestMemoryMmap.fromDescription(descriptions, fds);
+      const fds = new Set(descriptions.map(({ fd }) => fd!));
+      using other = GuestMemoryMmap.fromDescription(descriptions, [...fds]);
       memory.writeObj(u32, 42, at(2 ** 20 - 4));
       same(other.readObj(u32, at(2 ** 20 - 4)), 42);
     },
