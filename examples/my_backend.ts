@@ -24,10 +24,12 @@ const ZEROS = new Uint8Array(PAGE);
 class SparseRegion extends GuestMemoryRegion {
   readonly startAddr: GuestAddress = GuestAddress(0);
   readonly bitmap: Bitmap = NoBitmap;
+  readonly len: number;
   readonly #pages = new Map<number, Uint8Array>();
 
-  constructor(readonly len: number) {
+  constructor(len: number) {
     super();
+    this.len = len;
   }
 
   override read(buf: Uint8Array, addr: MemoryRegionAddress): number {
