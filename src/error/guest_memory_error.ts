@@ -33,7 +33,7 @@ export class InvalidGuestAddress extends GuestMemoryError {
 export class HostAddressNotAvailable extends GuestMemoryError {
   /** Makes the error. */
   constructor() {
-    super("Cannot take a host address: the region is not backed by host memory at a fixed address");
+    super("Cannot access host memory: the region has none at a fixed address, use read and write");
   }
 }
 

@@ -70,7 +70,7 @@ Deno.test("benchmark() leaves out the atomics of memory elsewhere, with the reas
   assertEquals(accessesOf(rows, "measured"), [...VALUES, ...STRUCTURES, ...COPIES]);
   assertEquals(accessesOf(rows, "unavailable"), [...ATOMICS, ...OVER_BOUNDARY]);
   const { reason, ns, ratio } = rows.find(({ access }) => access === "u64 load")!;
-  assertMatch(reason!, /^HostAddressNotAvailable: Cannot take a host address/);
+  assertMatch(reason!, /^HostAddressNotAvailable: Cannot access host memory/);
   assertEquals([ns, ratio], [null, null]);
 });
 

@@ -48,7 +48,7 @@ Deno.test("HostAddressNotAvailable, CallbackOutOfRange and GuestAddressOverflow 
       new GuestAddressOverflow().message,
     ],
     [
-      "Cannot take a host address: the region is not backed by host memory at a fixed address",
+      "Cannot access host memory: the region has none at a fixed address, use read and write",
       "Cannot continue an access: of 16 bytes, 17 were reported done",
       "Cannot continue an access: it runs past the last guest address, 2^53 - 1",
     ],
