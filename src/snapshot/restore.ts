@@ -57,8 +57,8 @@ export interface LazyRestoreOptions<B extends Bitmap = Bitmap>
  * Makes memory of a file that {@linkcode writeSnapshot} wrote, or another program in the same flat
  * layout, such as Firecracker.
  *
- * `"copyOnWrite"` maps the file, which takes microseconds whatever its size: pages are read when they
- * are touched, and copied when they are written. The file never changes, and any number of memories,
+ * `"copyOnWrite"` maps the file, which takes as long for a large one as for a small one: pages are
+ * read when they are touched, and copied when they are written. The file never changes, and any number of memories,
  * of other processes too, share its pages. Nobody may change or truncate it meanwhile: use a lease, or
  * a sealed memfd. {@linkcode writtenSinceRestore} lists what a guest has written.
  *
