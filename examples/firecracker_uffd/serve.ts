@@ -77,6 +77,8 @@ async function serveOne(
     using _live = showLive(pid, server);
     await untilHangUp(socket);
     const took = duration(performance.now() - began);
+    // A VMM that ends with the last page is sooner than the thread that counts it.
+    server.close();
     console.log(`VMM ${pid}: ended after ${took}, ${progressOf(server)}`);
     return true;
   } catch (error) {
