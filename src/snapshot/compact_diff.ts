@@ -56,20 +56,13 @@ export function compactDiffOf(length: number, runs: readonly number[]): CompactD
 }
 
 /**
- * Writes the header and the table to a file of which nothing is written. The data follows.
+ * Writes the table and the header to a file of which nothing is written. The data follows.
  *
  * @throws {SystemError} A call failed.
  */
 export function writeHead(output: PackedOutput, { length, runs, dataStart }: CompactDiff): void {
   const count = runs.length / 2;
-  write(HEADER, (view) => {
-    MAGIC.forEach((byte, i) => view.setUint8(i, byte));
-    view.setUint32(8, VERSION, true);
-    view.setUint32(12, pageSize(), true);
-    setWide(view, 16, length);
-    setWide(view, 24, count);
-    setWide(view, 32, dataStart);
-  });
+  output.position = HEADER;
   for (let first = 0; first < count; first += BLOCK) {
     const entries = Math.min(count - first, BLOCK);
     write(entries * ENTRY, (view) => {
@@ -80,6 +73,16 @@ export function writeHead(output: PackedOutput, { length, runs, dataStart }: Com
       }
     });
   }
+  // After the table: a file without it does not begin as a diff.
+  output.position = 0;
+  write(HEADER, (view) => {
+    MAGIC.forEach((byte, i) => view.setUint8(i, byte));
+    view.setUint32(8, VERSION, true);
+    view.setUint32(12, pageSize(), true);
+    setWide(view, 16, length);
+    setWide(view, 24, count);
+    setWide(view, 32, dataStart);
+  });
   output.position = dataStart;
 
   function write(length: number, fill: (view: DataView) => void): void {

@@ -63,8 +63,8 @@ for (const [name, options] of Object.entries(BACKINGS)) {
           count = writer.count;
         },
         resume: () => {
-          writer.resume();
           before = writer.count;
+          writer.resume();
         },
       });
       assertEquals(before, count);
