@@ -78,12 +78,16 @@ export async function find(
   const failure = await npm(place, "install", "--prefix", ".", source);
   if (failure !== undefined) return `${name} ${major} cannot be installed: ${failure}`;
   const path = `${place}/node_modules/${source.replace(/(?<=.)@.*$/, "")}/${program}`;
-  const installed = await versionOf(path);
-  if (installed === undefined) return `${name} ${major} does not run here`;
-  return { name: `${name} ${installed}`, path };
+  const { text, code } = await output(path, ["--version"]);
+  if (code !== 0) return `${name} ${major} does not run here: ${text.trim()}`;
+  return { name: `${name} ${versionIn(text)}`, path };
 }
 
 async function versionOf(command: string): Promise<string | undefined> {
   const { text, code } = await output(command, ["--version"]);
-  return code === 0 ? text.trim().replace(/^v/, "") : undefined;
+  return code === 0 ? versionIn(text) : undefined;
+}
+
+function versionIn(text: string): string {
+  return text.trim().replace(/^v/, "");
 }

@@ -140,8 +140,24 @@ export const whyNoMount: string | undefined = (() => {
 
 /** A test that mounts file systems: ignored, and its name says why, where it cannot. */
 export function mountTest(name: string, fn: () => Promise<void>): void {
-  const ignore = whyNoMount !== undefined;
-  Deno.test({ name: ignore ? `${name} (ignored: ${whyNoMount})` : name, ignore, fn });
+  testUnless(whyNoMount, name, fn);
+}
+
+/** A test that has mounts of its own (`unshare(1)`): ignored, and its name says why, where it cannot. */
+export function ownMountsTest(name: string, fn: () => Promise<void>): void {
+  testUnless(whyNoMount ?? whyNoOwnMounts(), name, fn);
+}
+
+// As in a chroot, whose root is no mount.
+function whyNoOwnMounts(): string | undefined {
+  const { success, stderr } = new Deno.Command("unshare", { args: ["--mount", "true"] })
+    .outputSync();
+  return success ? undefined : new TextDecoder().decode(stderr).trim();
+}
+
+function testUnless(reason: string | undefined, name: string, fn: () => Promise<void>): void {
+  const ignore = reason !== undefined;
+  Deno.test({ name: ignore ? `${name} (ignored: ${reason})` : name, ignore, fn });
 }
 
 function mount(type: string, options: string): Disk {

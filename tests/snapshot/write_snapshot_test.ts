@@ -34,6 +34,7 @@ import {
   memoryOf,
   mountTest,
   naiveBytes,
+  ownMountsTest,
   PAGE,
   scratchFile,
   smallDisk,
@@ -431,7 +432,7 @@ linuxTest(
   },
 );
 
-mountTest("writeSnapshot() writes all where there is no /proc", async () => {
+ownMountsTest("writeSnapshot() writes all where there is no /proc", async () => {
   const script = new URL("without_proc.ts", import.meta.url).pathname;
   const deno = [Deno.execPath(), "run", "--allow-all", "--no-check", script];
   const { success, stdout, stderr } = await new Deno.Command("unshare", {

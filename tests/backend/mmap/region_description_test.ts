@@ -13,6 +13,7 @@ import { temporaryFile } from "../../support/temporary_file.ts";
 import { gpa } from "../../support/values.ts";
 
 const PAGE = 4096;
+const MOD = new URL("../../../mod.ts", import.meta.url).href;
 
 linuxTest("describe() names each region, in numbers and text that JSON can take", () => {
   using file = temporaryFile(8 * PAGE);
@@ -115,14 +116,16 @@ linuxTest(
 
 linuxTest("fromDescription() attaches memory of another process by /proc/PID/fd", async () => {
   // As a QEMU with a memfd backend has it.
-  const child = new Deno.Command("python3", {
-    args: [
-      "-c",
-      "import os,mmap,sys\n" +
-      "fd=os.memfd_create('ram')\nos.ftruncate(fd,16384)\n" +
-      "m=mmap.mmap(fd,16384)\nm[5000]=42\nprint(fd,flush=True)\n" +
-      "sys.stdin.readline()\nprint(m[5001],flush=True)",
-    ],
+  const program = `
+    const { Backing, GuestAddress, GuestMemoryMmap, u8 } = await import("${MOD}");
+    const options = { backing: Backing.memfd({ name: "ram" }) };
+    using memory = GuestMemoryMmap.fromRanges([[GuestAddress(0), 16384]], options);
+    memory.writeObj(u8, 42, GuestAddress(5000));
+    console.log(memory.describe()[0].fd);
+    await Deno.stdin.read(new Uint8Array(1));
+    console.log(memory.readObj(u8, GuestAddress(5001)));`;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", program],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
