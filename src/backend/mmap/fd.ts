@@ -12,6 +12,7 @@ import type { ReadVolatile, WriteVolatile } from "../../volatile/stream.ts";
 import { shown } from "../../text/argument.ts";
 import type { VolatileSlice } from "../../volatile/volatile_slice.ts";
 import { type Access, addressIn, locate, type Piece, pieceOf } from "./host_address.ts";
+import { checkDescriptor } from "./owned_descriptor.ts";
 
 /**
  * An open file or a descriptor as a stream: a file, a pipe, a socket, an eventfd. Data goes straight between
@@ -244,9 +245,7 @@ export class PositionedFd implements ReadVolatile, WriteVolatile {
 // Without FFI it fails here: the error of a transfer would be an IOError, for any reason.
 function usableDescriptor(file: OpenFile): number {
   libc();
-  const fd = descriptorOf(file);
-  if (Number.isInteger(fd) && fd >= 0 && fd < 2 ** 31) return fd;
-  throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
+  return checkDescriptor(descriptorOf(file));
 }
 
 function checkPosition(position: number): number {

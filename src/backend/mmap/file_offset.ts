@@ -5,6 +5,7 @@
  */
 import { descriptorOf, type OpenFile } from "../../../ffi/descriptor_of.ts";
 import { shown } from "../../text/argument.ts";
+import { checkDescriptor } from "./owned_descriptor.ts";
 
 /**
  * A file to map, and where in it the mapping begins. Mirrors `FileOffset`.
@@ -48,10 +49,7 @@ export class FileOffset {
    * @throws {RangeError} The descriptor or the offset is not an integer from 0.
    */
   constructor(file: OpenFile, start: number = 0) {
-    const fd = descriptorOf(file);
-    if (!Number.isInteger(fd) || fd < 0 || fd >= 2 ** 31) {
-      throw new RangeError(`Cannot use ${shown(fd)} as fd: not a file descriptor`);
-    }
+    const fd = checkDescriptor(descriptorOf(file));
     if (!Number.isSafeInteger(start) || start < 0) {
       throw new RangeError(
         `Cannot map a file: start is ${shown(start)}, not an integer in [0, 2^53)`,
