@@ -3,13 +3,12 @@
  *
  * @module
  */
-import type {
-  Calls,
-  ForeignRuntime,
-  MemoryReader,
-  NativeType,
-  Signature,
-  Symbols,
+import {
+  type ForeignRuntime,
+  type MemoryReader,
+  type NativeType,
+  openEach,
+  type Signature,
 } from "./foreign_runtime.ts";
 import { type NodeProcess, ofProcess } from "./node_process.ts";
 
@@ -53,7 +52,8 @@ export function bunRuntime(process: NodeProcess): ForeignRuntime | undefined {
   if (ffi === undefined) return undefined;
   return {
     ...ofProcess(process),
-    open: (library, symbols) => open(ffi, library, symbols),
+    open: (library, symbols) =>
+      openEach(symbols, (name, signature) => functionOf(ffi, library, name, signature)),
     onPool: undefined,
     bufferAt: (address, length) => bufferAt(ffi, Number(address), length),
     readerAt: (address) => readerAt(ffi.read, Number(address)),
@@ -83,14 +83,6 @@ function readerAt(read: BunFfi["read"], address: number): MemoryReader {
 
 // Never collected: the functions are of use for the life of the process.
 const libraries: BunLibrary[] = [];
-
-function open<S extends Symbols>(ffi: BunFfi, library: string, symbols: S): Calls<S> {
-  const calls = Object.entries(symbols).map(([key, signature]) => [
-    key,
-    functionOf(ffi, library, signature.name ?? key, signature),
-  ]);
-  return Object.fromEntries(calls) as Calls<S>;
-}
 
 // Each by itself: Bun has no other names for functions, and fails for all if one is not there.
 function functionOf(

@@ -54,6 +54,22 @@ export type Calls<S extends Symbols> = {
     : Call<S[K]>;
 };
 
+/**
+ * Opens each function of a table by itself, for runtimes that know no other names for functions.
+ *
+ * @param symbols The functions.
+ * @param open Opens one, by its name in C.
+ */
+export function openEach<S extends Symbols>(
+  symbols: S,
+  open: (name: string, signature: Signature) => unknown,
+): Calls<S> {
+  const calls = Object.entries(symbols).map(([key, signature]) => {
+    return [key, open(signature.name ?? key, signature)];
+  });
+  return Object.fromEntries(calls) as Calls<S>;
+}
+
 /** Calls a function on a thread of the runtime's pool. */
 export type PoolCall<S extends Signature> = (
   ...args: Parameters<S["parameters"]>

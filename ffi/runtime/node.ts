@@ -4,12 +4,11 @@
  * @module
  */
 import {
-  type Calls,
   ForeignAccessDenied,
   type ForeignRuntime,
   type NativeType,
+  openEach,
   type Signature,
-  type Symbols,
 } from "./foreign_runtime.ts";
 import { type NodeProcess, ofProcess } from "./node_process.ts";
 
@@ -51,7 +50,11 @@ export function nodeRuntime(process: NodeProcess): ForeignRuntime | undefined {
   if (ffi === undefined) return undefined;
   return {
     ...ofProcess(process),
-    open: (library, symbols) => open(ffi, library, symbols),
+    open: (library, symbols) =>
+      openEach(
+        symbols,
+        (name, signature) => functionOf(openLibrary(ffi, library), name, signature),
+      ),
     onPool: undefined,
     bufferAt: (address, length) => ffi.toArrayBuffer(address, length, false),
     readerAt: (address) => ({
@@ -64,14 +67,6 @@ export function nodeRuntime(process: NodeProcess): ForeignRuntime | undefined {
 
 // Never collected: the functions are of use for the life of the process.
 const libraries: DynamicLibrary[] = [];
-
-function open<S extends Symbols>(ffi: NodeFfi, library: string, symbols: S): Calls<S> {
-  const calls = Object.entries(symbols).map(([key, signature]) => [
-    key,
-    functionOf(openLibrary(ffi, library), signature.name ?? key, signature),
-  ]);
-  return Object.fromEntries(calls) as Calls<S>;
-}
 
 // Once for each function: Node gives a library's function one signature, and this library has
 // several for some, such as syscall(2).
