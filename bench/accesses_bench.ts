@@ -24,12 +24,12 @@ import { consume, keep } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,
+  byteSize,
   GIB,
   KIB,
   MASK,
   MIB,
   randomIntegers,
-  sizeName,
 } from "./workload.ts";
 
 // Used in each memory of another size, and present: it is the access that is measured, and not the
@@ -336,7 +336,7 @@ async function benchRegions(): Promise<void> {
 
 async function benchSizes(): Promise<void> {
   const memories = [1, 16, 128, 1024, 2048, 4096, 8192].map((gib) => {
-    return { name: sizeName(gib * GIB), memory: mapRegions(1, gib * GIB), size: gib * GIB };
+    return { name: byteSize(gib * GIB), memory: mapRegions(1, gib * GIB), size: gib * GIB };
   });
   await benchMemories("One region of", memories, PAGES, ({ size }) => size / PAGES);
   // V8 counts what is mapped: with terabytes of it, garbage is collected at every other allocation.

@@ -13,11 +13,11 @@ import { consume } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,
+  byteSize,
   KIB,
   MASK,
   MIB,
   randomIntegers,
-  sizeName,
 } from "./workload.ts";
 
 await benchSizes();
@@ -43,13 +43,13 @@ async function benchSizes(): Promise<void> {
         buf.set(bytes.subarray(start, start + size));
       }
     });
-    rows[0].push(row(`GuestMemory.read, ${sizeName(size)}`, reading, (n) => {
+    rows[0].push(row(`GuestMemory.read, ${byteSize(size)}`, reading, (n) => {
       for (let i = 0; i < n; i++) consume(memory.read(buf, at[i & MASK]!));
     }));
     const writing = rival("set", (n) => {
       for (let i = 0; i < n; i++) bytes.set(buf, at[i & MASK]!);
     });
-    rows[1].push(row(`GuestMemory.write, ${sizeName(size)}`, writing, (n) => {
+    rows[1].push(row(`GuestMemory.write, ${byteSize(size)}`, writing, (n) => {
       for (let i = 0; i < n; i++) consume(memory.write(buf, at[i & MASK]!));
     }));
   }
@@ -70,19 +70,19 @@ async function benchSlices(): Promise<void> {
       for (let i = 0; i < n; i++) bytes.set(other);
     });
     rows.push(
-      row(`copyTo, ${sizeName(size)}`, out, (n) => {
+      row(`copyTo, ${byteSize(size)}`, out, (n) => {
         for (let i = 0; i < n; i++) consume(slice.copyTo(other));
       }),
-      row(`read, ${sizeName(size)}`, out, (n) => {
+      row(`read, ${byteSize(size)}`, out, (n) => {
         for (let i = 0; i < n; i++) consume(slice.read(other, 0));
       }),
-      row(`copyToVolatileSlice, ${sizeName(size)}`, out, (n) => {
+      row(`copyToVolatileSlice, ${byteSize(size)}`, out, (n) => {
         for (let i = 0; i < n; i++) slice.copyToVolatileSlice(target);
       }),
-      row(`copyFrom, ${sizeName(size)}`, into, (n) => {
+      row(`copyFrom, ${byteSize(size)}`, into, (n) => {
         for (let i = 0; i < n; i++) consume(slice.copyFrom(other));
       }),
-      row(`write, ${sizeName(size)}`, into, (n) => {
+      row(`write, ${byteSize(size)}`, into, (n) => {
         for (let i = 0; i < n; i++) consume(slice.write(other, 0));
       }),
     );
@@ -102,7 +102,7 @@ async function benchWays(): Promise<void> {
     const at = addressTable((i) => (i & 3) * size);
     const whole = from.subarray(0, size);
     const to = alignedBytes(size);
-    const name = sizeName(size);
+    const name = byteSize(size);
     const subarray = rival("set of a new subarray", (n) => {
       for (let i = 0; i < n; i++) {
         const offset = at[i & MASK]!;
@@ -159,10 +159,10 @@ async function benchPatterns(): Promise<void> {
       const at = Array.from({ length: mask + 1 }, (_, i) => GuestAddress(addressOf(i, size)));
       // Each batch continues where the last ended.
       let next = 0;
-      reads.push(row(`${sizeName(size)} read ${pattern}`, reads[0], (n) => {
+      reads.push(row(`${byteSize(size)} read ${pattern}`, reads[0], (n) => {
         for (let i = 0; i < n; i++) consume(memory.read(buf, at[next++ & mask]!));
       }));
-      writes.push(row(`${sizeName(size)} written ${pattern}`, writes[0], (n) => {
+      writes.push(row(`${byteSize(size)} written ${pattern}`, writes[0], (n) => {
         for (let i = 0; i < n; i++) consume(memory.write(buf, at[next++ & mask]!));
       }));
     }

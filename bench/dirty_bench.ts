@@ -11,10 +11,10 @@ import { consume } from "../src/bench/sink.ts";
 import {
   addressTable,
   alignedBytes,
+  byteSize,
   KIB,
   MASK,
   randomIntegers,
-  sizeName,
   TIB,
 } from "./workload.ts";
 
@@ -33,7 +33,7 @@ async function benchWrites(): Promise<void> {
     // Another place in each page: the same one in all would be in a few lines of the cache.
     const at = addressTable((i) => i * unit + (size < PAGE ? (i & 7) * 512 : 0));
     const buf = alignedBytes(size).fill(1);
-    const name = sizeName(size);
+    const name = byteSize(size);
     const bitmap = new AtomicBitmap(total, PAGE);
     const ranges = [[GuestAddress(0), total]] as const;
     const untracked = GuestMemoryMmap.fromRanges(ranges);

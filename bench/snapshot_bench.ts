@@ -7,7 +7,7 @@ import { called, drawChart, isWanted, print } from "./measure.ts";
 import { NativeProgram, output } from "./start/native.ts";
 import { makeRow, type Row } from "../src/bench/row.ts";
 import { takeTurns } from "../src/bench/turns.ts";
-import { GIB, sizeName } from "./workload.ts";
+import { byteSize, GIB } from "./workload.ts";
 
 /** Takes in a process. */
 const TAKES = 20;
@@ -41,8 +41,8 @@ async function benchTracker(native: NativeProgram | undefined): Promise<void> {
   const rows: Row[] = [];
   // Pages of 1000 that are written before each take: single ones, at equal distances.
   for (const dirty of [0, 10, 100]) {
-    const arming = `start, ${sizeName(size)}`;
-    const taking = `collect, ${sizeName(size)}, ${dirty / 10} % of pages written`;
+    const arming = `start, ${byteSize(size)}`;
+    const taking = `collect, ${byteSize(size)}, ${dirty / 10} % of pages written`;
     if (!isWanted(title, taking) && !(dirty === 0 && isWanted(title, arming))) continue;
     const args = ["take", size, dirty, TAKES].map(String);
     const takes = [() => measure(args), ...(native ? [() => measureNative(native, args)] : [])];
@@ -82,7 +82,7 @@ async function benchSnapshots(native: NativeProgram | undefined): Promise<void> 
     },
   ];
   for (const { name, what, its, rival } of cases) {
-    const row = `${name}, ${sizeName(size)}`;
+    const row = `${name}, ${byteSize(size)}`;
     if (!isWanted(title, row)) continue;
     const args = [size, what === "clone" ? 0 : 100, what === "clone" ? CLONES : SAVES].map(String);
     const takes = [
@@ -112,7 +112,7 @@ async function benchFaults(native: NativeProgram | undefined): Promise<void> {
   const cases = [
     { name: "a page when it is touched, median", what: "fault", figure: "fault", count: FAULTS },
     { name: "the same, 95th percentile", what: "fault", figure: "p95", count: FAULTS },
-    { name: `all of ${sizeName(bytes)} in the background`, what: "load", figure: "load", count: 1 },
+    { name: `all of ${byteSize(bytes)} in the background`, what: "load", figure: "load", count: 1 },
   ];
   for (const { name, what, figure, count } of cases) {
     if (!isWanted(title, name)) continue;

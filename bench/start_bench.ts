@@ -10,7 +10,7 @@ import { NativeProgram, output } from "./start/native.ts";
 import { makeRow, type Row } from "../src/bench/row.ts";
 import { median } from "../src/bench/statistics.ts";
 import { takeTurns } from "../src/bench/turns.ts";
-import { GIB, MIB, sizeName } from "./workload.ts";
+import { byteSize, GIB, MIB } from "./workload.ts";
 
 /** Several, as a collection of garbage may be half of the milliseconds that a mapping takes. */
 const PROCESSES_IN_ROUND = 4;
@@ -54,7 +54,7 @@ async function benchManagement(): Promise<void> {
   const title = "Taking and giving back, at best";
   const size = called.gib * GIB;
   const threads = navigator.hardwareConcurrency;
-  const prefaulting = `prefault, ${sizeName(size)}, ${threads} threads`;
+  const prefaulting = `prefault, ${byteSize(size)}, ${threads} threads`;
   const discarding = "discard, 1 MiB";
   using native = NativeProgram.compile();
   const rows: Row[] = [];

@@ -11,7 +11,7 @@ import { Cursor, Fd, GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { openSync } from "node:fs";
 import { bench, rival, row } from "./measure.ts";
 import { consume } from "../src/bench/sink.ts";
-import { addressTable, alignedBytes, isGranted, KIB, MASK, MIB, sizeName } from "./workload.ts";
+import { addressTable, alignedBytes, byteSize, isGranted, KIB, MASK, MIB } from "./workload.ts";
 
 const memory = GuestMemoryMmap.fromRanges([
   [GuestAddress(0), 2 * MIB],
@@ -42,7 +42,7 @@ async function benchReading(size: number, places: Places): Promise<void> {
     for (let i = 0; i < n; i++) consume(file.readSync(buf)!);
   });
   await bench(
-    `${sizeName(size)} from a stream`,
+    `${byteSize(size)} from a stream`,
     Object.entries(places).flatMap(([place, at]) => [
       row(`Cursor, ${place}`, set, (n) => {
         for (let i = 0; i < n; i++) {
@@ -71,7 +71,7 @@ async function benchWriting(size: number, places: Places): Promise<void> {
     for (let i = 0; i < n; i++) consume(file.writeSync(buf));
   });
   await bench(
-    `${sizeName(size)} to a stream`,
+    `${byteSize(size)} to a stream`,
     Object.entries(places).flatMap(([place, at]) => [
       row(`Cursor, ${place}`, set, (n) => {
         for (let i = 0; i < n; i++) {

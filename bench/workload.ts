@@ -3,16 +3,8 @@
  *
  * @module
  */
-export {
-  addressTable,
-  GIB,
-  KIB,
-  MASK,
-  MIB,
-  randomIntegers,
-  sizeName,
-  TIB,
-} from "../src/bench/workload.ts";
+export { byteSize } from "../src/text/number_format.ts";
+export { addressTable, GIB, KIB, MASK, MIB, randomIntegers, TIB } from "../src/bench/workload.ts";
 
 /**
  * Bytes on the heap that begin at a multiple of the alignment in the host, as the Rust peer's do: where

@@ -4,6 +4,7 @@
  * @module
  */
 import type { IoMemory } from "../guest/io_memory.ts";
+import { byteSize } from "../text/number_format.ts";
 import { type Access, type BareArrays, bareArrays } from "./access.ts";
 import { type Backend, BackendError, checkBackend, failure, memoryOf } from "./backend.ts";
 import { checkAccess, fillMemory, type Verdict } from "./check_access.ts";
@@ -11,7 +12,6 @@ import type { Case } from "./harness.ts";
 import { measureInTurns, type Turns } from "./measure_in_turns.ts";
 import { makeRow } from "./row.ts";
 import { accesses, boundaryOf, SIZE_UNIT } from "./suite.ts";
-import { sizeName } from "./workload.ts";
 
 /** How backends are measured. */
 export interface BenchmarkOptions {
@@ -86,7 +86,7 @@ export async function benchmark(
 ): Promise<BenchmarkRow[]> {
   const { size = 16 * SIZE_UNIT, rounds = 5, timeMs = 20, onProgress = () => {} } = options;
   if (!(size >= SIZE_UNIT && size % SIZE_UNIT === 0)) {
-    throw new RangeError(`Cannot measure ${size} bytes: not a multiple of ${sizeName(SIZE_UNIT)}`);
+    throw new RangeError(`Cannot measure ${size} bytes: not a multiple of ${byteSize(SIZE_UNIT)}`);
   }
   const subjects = subjectsOf(backends, size);
   const suite = accesses(size);

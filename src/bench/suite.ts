@@ -4,11 +4,12 @@
  * @module
  */
 import type { IoMemory } from "../guest/io_memory.ts";
+import { byteSize } from "../text/number_format.ts";
 import type { Access } from "./access.ts";
 import { copyIn, copyOut } from "./copy_accesses.ts";
 import { structRead, structWrite, u32Read, u32Write } from "./value_accesses.ts";
 import { u64Load, u64Store } from "./value_accesses.ts";
-import { addressTable, KIB, MIB, randomIntegers, sizeName } from "./workload.ts";
+import { addressTable, KIB, MIB, randomIntegers } from "./workload.ts";
 
 /** The smallest memory that the accesses have room in, and what its size is a multiple of. */
 export const SIZE_UNIT: number = MIB;
@@ -46,7 +47,7 @@ function copies(size: number): Access[] {
   const random = addressTable(() => below(size / 512) * 512);
   const plain = [half, page, large].map((buffer) => {
     const at = addressTable((i) => i * buffer.length % Math.max(buffer.length, 64 * KIB));
-    return { what: sizeName(buffer.length), buffer, addresses: () => at, suffix: "" };
+    return { what: byteSize(buffer.length), buffer, addresses: () => at, suffix: "" };
   });
   const kinds = [
     ...plain,

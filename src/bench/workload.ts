@@ -39,10 +39,3 @@ export function randomIntegers(): (limit: number) => number {
   };
   return (limit) => Math.floor((next() / 2 ** 32 + next()) / 2 ** 32 * limit);
 }
-
-/** A number of bytes as text, such as `64 KiB`. */
-export function sizeName(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const unit = Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
-  return `${bytes / 1024 ** unit} ${units[unit]}`;
-}

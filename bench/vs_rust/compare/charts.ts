@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MIB, sizeName } from "../../workload.ts";
+import { byteSize, MIB } from "../../workload.ts";
 import { parseCaseName } from "./case_name.ts";
 import {
   AHEAD,
@@ -201,7 +201,7 @@ export function throughputChart({ copies, conditions }: Report): Promise<string>
 
 function throughputPanel(rows: CopyRow[], domain: Domain, labelled: boolean) {
   const sizes = unique(rows.map(({ size }) => size));
-  const names = JSON.stringify(Object.fromEntries(sizes.map((size) => [size, sizeName(size)])));
+  const names = JSON.stringify(Object.fromEntries(sizes.map((size) => [size, byteSize(size)])));
   const x = {
     field: "size",
     type: "quantitative" as const,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MIB, sizeName } from "../../workload.ts";
+import { byteSize, MIB } from "../../workload.ts";
 import { parseCaseName } from "./case_name.ts";
 import {
   type CopyRow,
@@ -76,14 +76,14 @@ function copyTable(rows: readonly CopyRow[], paint: Paint): string[] {
   if (rows.length === 0) return [];
   const head = ["memcpy ns", "read ns", "ratio", "write ns", "ratio"];
   const sizes = [...new Set(rows.map(({ size }) => size))];
-  const width = Math.max(...sizes.map((size) => sizeName(size).length), "copied".length);
+  const width = Math.max(...sizes.map((size) => byteSize(size).length), "copied".length);
   return [
     paint("dim", `${"copied".padEnd(width)}${columns(COPY_WIDTH, head)}`),
     ...sizes.map((size) => {
       const [read, write] = (["read", "write"] as const).map((direction) =>
         rows.find((row) => row.size === size && row.direction === direction)
       );
-      return `${sizeName(size).padEnd(width)}${
+      return `${byteSize(size).padEnd(width)}${
         columns(COPY_WIDTH, [
           nanoseconds(read?.rust ?? null),
           nanoseconds(read?.deno ?? null),
