@@ -14,6 +14,15 @@ export const executable: string | undefined = Deno.env.get("CHROMIUM") ||
     .flatMap((folder) => NAMES.map((name) => `${folder}/${name}`))
     .find(isFile);
 
+/** Starts a browser, for pages of this project alone. */
+export function launch(executable: string): Promise<Browser> {
+  return chromium.launch({
+    executablePath: executable,
+    // Root has no sandbox, and this page is ours.
+    args: Deno.uid() === 0 ? ["--no-sandbox"] : [],
+  });
+}
+
 /** Registers a test that needs a browser, or one that is ignored with the reason in its name. */
 export function browserTest(name: string, fn: (browser: Browser) => Promise<void>): void {
   const ignore = executable === undefined;
@@ -24,11 +33,7 @@ export function browserTest(name: string, fn: (browser: Browser) => Promise<void
     sanitizeOps: false,
     sanitizeResources: false,
     fn: async () => {
-      const browser = await chromium.launch({
-        executablePath: executable!,
-        // Root has no sandbox, and this page is ours.
-        args: Deno.uid() === 0 ? ["--no-sandbox"] : [],
-      });
+      const browser = await launch(executable!);
       try {
         await fn(browser);
       } finally {

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { chromium } from "playwright-core";
-import { executable } from "../e2e/chromium.ts";
+import { executable, launch } from "../e2e/chromium.ts";
 import { output } from "./commands.ts";
 import type { Outcome } from "./suite/case.ts";
 
@@ -38,11 +37,7 @@ export async function runInBrowser(
   if (bundled.code !== 0) throw new Error(`Cannot bundle ${program}: ${bundled.text}`);
   const bundle = await Deno.readTextFile(`${folder}/bundle.js`);
   await using server = serve(bundle, isolated);
-  const browser = await chromium.launch({
-    executablePath: executable,
-    // Root has no sandbox, and this page is ours.
-    args: Deno.uid() === 0 ? ["--no-sandbox"] : [],
-  });
+  const browser = await launch(executable);
   try {
     const page = await browser.newPage();
     const failed = new Promise<never>((_, reject) => page.on("pageerror", reject));

@@ -1,17 +1,9 @@
 import { assert, assertEquals, assertFalse, assertRejects, assertThrows } from "@std/assert";
+import { existsSync } from "node:fs";
 import { DescriptorClosed, SystemError, UnixListener, UnixSocket } from "../../../mod.ts";
 import { isCloseOnExec, noMoreThan, openDescriptors } from "../../support/descriptors.ts";
 import { linuxTest } from "../../support/linux_test.ts";
 import { count } from "../../support/values.ts";
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 const freshPath = () => `${Deno.makeTempDirSync()}/socket`;
 
@@ -37,14 +29,14 @@ linuxTest("UnixListener.close() ends what waits, and removes its file", async ()
   const before = openDescriptors();
   const path = freshPath();
   const listener = UnixSocket.listen(path, { backlog: 1 });
-  assertEquals([listener.path, exists(path)], [path, true]);
+  assertEquals([listener.path, existsSync(path)], [path, true]);
   const waits = [1, 2].map(() => assertRejects(() => listener.accept(), DescriptorClosed));
   listener.close();
   listener[Symbol.dispose]();
   await Promise.all(waits);
   await assertRejects(() => listener.accept(), DescriptorClosed, "UnixListener");
   assertThrows(() => listener.fd, DescriptorClosed);
-  assertEquals([listener.closed, exists(path)], [true, false]);
+  assertEquals([listener.closed, existsSync(path)], [true, false]);
   await noMoreThan(before);
 });
 
@@ -55,9 +47,9 @@ linuxTest("UnixListener.close() leaves a file that has taken its place, and none
   Deno.removeSync(path);
   const second = UnixSocket.listen(path);
   first.close();
-  assert(exists(path));
+  assert(existsSync(path));
   second.close();
-  assertFalse(exists(path));
+  assertFalse(existsSync(path));
   const third = UnixSocket.listen(path);
   Deno.removeSync(path);
   third.close();
@@ -96,7 +88,7 @@ linuxTest("UnixSocket.listen() refuses what is no path or backlog", () => {
   for (const backlog of [-1, 0.5, NaN]) {
     assertThrows(() => UnixSocket.listen(path, { backlog }), RangeError);
   }
-  assertFalse(exists(path));
+  assertFalse(existsSync(path));
 });
 
 linuxTest("new UnixListener() takes no number over", () => {

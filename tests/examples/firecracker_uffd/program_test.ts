@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { existsSync } from "node:fs";
 import { requestOf } from "../../../examples/firecracker_uffd/arguments.ts";
 import { lazyTest } from "../../snapshot/lazy/lazy_memory.ts";
 import { makeFolder, start } from "./processes.ts";
@@ -36,7 +37,7 @@ lazyTest("serve --no-prefetch loads what is touched, and ends with the VMM", asy
   const { code, stdout, stderr } = await handler.ended;
   assertEquals([code, stderr], [0, ""]);
   assertMatch(stdout, /ended after .+, working set 256 KiB \(64 faults\), 256 KiB of 256 KiB/);
-  assertEquals(exists(folder.socket), false);
+  assertEquals(existsSync(folder.socket), false);
 });
 
 lazyTest("serve ends cleanly when the VMM is killed in the middle", async () => {
@@ -62,7 +63,7 @@ lazyTest("serve removes its socket when it is interrupted", async () => {
   await new Promise((resolve) => setTimeout(resolve, 100));
   handler.child.kill("SIGTERM");
   assertEquals((await handler.ended).code, 130);
-  assertEquals(exists(folder.socket), false);
+  assertEquals(existsSync(folder.socket), false);
 });
 
 lazyTest("the program says in a line what it cannot do", async () => {
@@ -113,12 +114,3 @@ Deno.test("requestOf() reads what is asked for, and refuses what makes no sense"
     assertStringIncludes(message, "(see --help)", args.join(" "));
   }
 });
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
