@@ -1,5 +1,5 @@
 /**
- * A virtio device that answers texts in capitals, and survives a driver that lies. Run it with
+ * A virtio device that answers texts in capitals, and survives a hostile driver. Run it with
  * `deno run examples/device.ts`: memory on the heap needs no permission.
  *
  * @module
