@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { optionsOf, USAGE } from "./backings/arguments.ts";
+import { type Options, optionsOf, USAGE } from "./backings/arguments.ts";
 import { reasonOf } from "./backings/backings_error.ts";
 import { candidates } from "./backings/candidates.ts";
 import { ensureEnough } from "./backings/memory_limit.ts";
@@ -14,31 +14,19 @@ import { compare, type Report } from "./backings/report.ts";
 import { formatTable, formatVerdict } from "./backings/table.ts";
 import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
+import { runProgram } from "./lib/program.ts";
 
 const NOT_GIVEN_BACK = 1;
 const NOTHING_MEASURED = 2;
 const INTERRUPTED = 130;
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
-    const { size, json, chart } = options;
-    ensureEnough(size);
-    const report = await withProgress(size);
-    if (chart !== undefined) await writeChart(report, chart);
-    if (json) console.log(JSON.stringify(report, undefined, 2));
-    else print(report, chart);
-    return report.ok ? 0 : NOT_GIVEN_BACK;
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason === undefined) throw error;
-    console.error(`backings: ${reason}`);
-    return NOTHING_MEASURED;
-  }
+async function run({ size, json, chart }: Options): Promise<number> {
+  ensureEnough(size);
+  const report = await withProgress(size);
+  if (chart !== undefined) await writeChart(report, chart);
+  if (json) console.log(JSON.stringify(report, undefined, 2));
+  else print(report, chart);
+  return report.ok ? 0 : NOT_GIVEN_BACK;
 }
 
 async function withProgress(size: number): Promise<Report> {
@@ -72,4 +60,8 @@ function print(report: Report, chart: string | undefined): void {
   show(["", ...formatVerdict(report, paint)]);
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const statusOf = () => NOTHING_MEASURED;
+  const program = { name: "backings", usage: USAGE, optionsOf, run, reasonOf, statusOf };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

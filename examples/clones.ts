@@ -19,31 +19,19 @@
 import { type Options, optionsOf, USAGE } from "./clones/arguments.ts";
 import { measure, type Report } from "./clones/report.ts";
 import { formatReport } from "./clones/text.ts";
-import { reasonToStop } from "./lib/expected_error.ts";
 import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
+import { runProgram } from "./lib/program.ts";
 
 const WRONG = 1;
 const NOTHING_SHOWN = 2;
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
-    const report = await measureWithProgress(options);
-    const { paint, columns, print } = openOutput();
-    if (options.json) console.log(JSON.stringify(report, undefined, 2));
-    else print(formatReport(report, paint, columns));
-    return report.problems.length === 0 ? 0 : WRONG;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`clones: ${reason}`);
-    return NOTHING_SHOWN;
-  }
+async function run(options: Options): Promise<number> {
+  const report = await measureWithProgress(options);
+  const { paint, columns, print } = openOutput();
+  if (options.json) console.log(JSON.stringify(report, undefined, 2));
+  else print(formatReport(report, paint, columns));
+  return report.problems.length === 0 ? 0 : WRONG;
 }
 
 async function measureWithProgress(options: Options): Promise<Report> {
@@ -53,4 +41,8 @@ async function measureWithProgress(options: Options): Promise<Report> {
   });
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const statusOf = () => NOTHING_SHOWN;
+  const program = { name: "clones", usage: USAGE, optionsOf, run, statusOf };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

@@ -10,7 +10,6 @@ import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { pathOf, USAGE } from "./demo/arguments.ts";
 import { DemoError } from "./demo/demo_error.ts";
 import { type Elf, ElfError, parseElf } from "./lib/elf.ts";
-import { reasonToStop, UsageError } from "./lib/expected_error.ts";
 import { RegularFile } from "./lib/regular_file.ts";
 import { bytesInFile, load, type OnProgress, readPlainly, STEP, verify } from "./demo/loader.ts";
 import { drawMemory } from "./demo/memory_picture.ts";
@@ -22,6 +21,7 @@ import { openOutput } from "./lib/output.ts";
 import { Progress } from "./lib/progress.ts";
 import { crossBoundary, meetHole, shareDescriptor } from "./demo/tour.ts";
 import { count, duration, hex, size } from "./lib/units.ts";
+import { runProgram } from "./lib/program.ts";
 
 const GIB = 2 ** 30;
 // The memory of a PC with 6 GiB: below 4 GiB is a hole for devices, and what it displaces is above.
@@ -35,20 +35,6 @@ const ROUNDS = 5;
 
 const output = openOutput();
 const { paint, print } = output;
-
-function main(args: string[]): number {
-  try {
-    const path = pathOf(args);
-    if (path === undefined) console.log(USAGE);
-    else demonstrate(path);
-    return 0;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`demo: ${reason}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
-}
 
 function demonstrate(path: string): void {
   using file = new RegularFile(path);
@@ -157,4 +143,7 @@ function shortened(text: string): string {
   return text.length <= room ? text : `…${text.slice(1 - room)}`;
 }
 
-if (import.meta.main) Deno.exitCode = main(Deno.args);
+if (import.meta.main) {
+  const program = { name: "demo", usage: USAGE, optionsOf: pathOf, run: demonstrate };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

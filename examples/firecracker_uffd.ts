@@ -14,50 +14,43 @@
  *
  * @module
  */
-import { requestOf, USAGE } from "./firecracker_uffd/arguments.ts";
+import { type Request, requestOf, USAGE } from "./firecracker_uffd/arguments.ts";
 import { reasonOf } from "./firecracker_uffd/uffd_error.ts";
+import { runProgram } from "./lib/program.ts";
 
 const PAGES_DIFFER = 1;
 const CANNOT = 2;
 const INTERRUPTED = 130;
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const request = requestOf(args);
-    if (request === undefined) {
-      console.log(USAGE);
+async function run(request: Request): Promise<number> {
+  switch (request.run) {
+    case "serve": {
+      const { serve } = await import("./firecracker_uffd/serve.ts");
+      await serve(request.options, (listener) => {
+        for (const signal of ["SIGINT", "SIGTERM"] as const) {
+          Deno.addSignalListener(signal, () => {
+            // It removes the socket's file.
+            listener.close();
+            Deno.exit(INTERRUPTED);
+          });
+        }
+      });
       return 0;
     }
-    switch (request.run) {
-      case "serve": {
-        const { serve } = await import("./firecracker_uffd/serve.ts");
-        await serve(request.options, (listener) => {
-          for (const signal of ["SIGINT", "SIGTERM"] as const) {
-            Deno.addSignalListener(signal, () => {
-              // It removes the socket's file.
-              listener.close();
-              Deno.exit(INTERRUPTED);
-            });
-          }
-        });
-        return 0;
-      }
-      case "vmm": {
-        const { runVmm } = await import("./firecracker_uffd/vmm.ts");
-        return await runVmm(request.options) ? 0 : PAGES_DIFFER;
-      }
-      case "demo": {
-        const { runDemo } = await import("./firecracker_uffd/demo.ts");
-        return await runDemo(request.size) ? 0 : PAGES_DIFFER;
-      }
+    case "vmm": {
+      const { runVmm } = await import("./firecracker_uffd/vmm.ts");
+      return await runVmm(request.options) ? 0 : PAGES_DIFFER;
     }
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason === undefined) throw error;
-    console.error(`firecracker-uffd: ${reason}`);
-    return CANNOT;
+    case "demo": {
+      const { runDemo } = await import("./firecracker_uffd/demo.ts");
+      return await runDemo(request.size) ? 0 : PAGES_DIFFER;
+    }
   }
 }
 
 // A signal's listener, and threads that wait for a page, would keep the program.
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const statusOf = () => CANNOT;
+  const program = { name: "firecracker-uffd", usage: USAGE, run, reasonOf, statusOf };
+  Deno.exit(await runProgram({ ...program, optionsOf: requestOf }, Deno.args));
+}

@@ -28,27 +28,18 @@ import { Host } from "./guest/host.ts";
 import { provide, type ProvideOptions, provideTools } from "./guest/provisions.ts";
 import { formatResults, runChecks } from "./guest/run_checks.ts";
 import { INTERRUPTED, shell, SIGNALS } from "./guest/shell.ts";
+import { runProgram } from "./lib/program.ts";
 
 const FAILED = 1;
 const NOT_STARTED = 2;
 
-async function main(args: string[]): Promise<number> {
+async function run(options: Options): Promise<number> {
   try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
     return await start(options);
   } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    if (error instanceof NotProvided && args.includes("--test")) {
-      console.error(`guest: no check was run: ${reason}`);
-      return 0;
-    }
-    console.error(`guest: ${reason}`);
-    return NOT_STARTED;
+    if (!(error instanceof NotProvided && options.mode === "test")) throw error;
+    console.error(`guest: no check was run: ${reasonToStop(error)}`);
+    return 0;
   }
 }
 
@@ -140,4 +131,8 @@ function ask(lines: readonly string[], yes: boolean): boolean {
   return yes || (Deno.stdin.isTerminal() && confirm("Do it?"));
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const statusOf = () => NOT_STARTED;
+  const program = { name: "guest", usage: USAGE, optionsOf, run, statusOf };
+  Deno.exit(await runProgram(program, Deno.args));
+}

@@ -29,6 +29,7 @@ import { sweeps } from "./introspect/watching.ts";
 import { fold, openOutput } from "./lib/output.ts";
 import { PageMap } from "./view/page_map.ts";
 import { serveView } from "./view/server.ts";
+import { runProgram } from "./lib/program.ts";
 
 const GUEST_ENDED = 1;
 const NOT_ATTACHED = 2;
@@ -37,24 +38,12 @@ const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const CLEAR = "\x1b[H\x1b[J";
 const OTHER_SCREEN = ["\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"];
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
-    if (options.watch && !Deno.stdout.isTerminal()) {
-      throw new IntrospectError("--watch needs a terminal: without one, use --json or --serve");
-    }
-    using guest = await attach(options);
-    return await show(guest, options);
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason === undefined) throw error;
-    console.error(`introspect: ${reason}`);
-    return NOT_ATTACHED;
+async function run(options: Options): Promise<number> {
+  if (options.watch && !Deno.stdout.isTerminal()) {
+    throw new IntrospectError("--watch needs a terminal: without one, use --json or --serve");
   }
+  using guest = await attach(options);
+  return await show(guest, options);
 }
 
 async function show(guest: Guest, options: Options): Promise<number> {
@@ -150,4 +139,8 @@ function write(text: string): void {
   for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const statusOf = () => NOT_ATTACHED;
+  const program = { name: "introspect", usage: USAGE, optionsOf, run, reasonOf, statusOf };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

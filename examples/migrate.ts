@@ -24,27 +24,16 @@ import { takeGuest } from "./migrate/destination.ts";
 import { MigrateError, reasonOf } from "./migrate/migrate_error.ts";
 import { ensureEnough, move, MoveFailed, STAGES } from "./migrate/move.ts";
 import { formatHead, formatRound, formatTail } from "./migrate/report.ts";
+import { runProgram } from "./lib/program.ts";
 
 const FAILED = 1;
 const NOT_STARTED = 2;
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
-    if (Deno.build.os !== "linux") throw new MigrateError("this takes Linux");
-    if (options.incoming !== undefined) return await beDestination(options.incoming);
-    ensureEnough(options.size);
-    return await beSource(options);
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason === undefined) throw error;
-    console.error(`migrate: ${reason}`);
-    return error instanceof MoveFailed ? FAILED : NOT_STARTED;
-  }
+async function run(options: Options): Promise<number> {
+  if (Deno.build.os !== "linux") throw new MigrateError("this takes Linux");
+  if (options.incoming !== undefined) return await beDestination(options.incoming);
+  ensureEnough(options.size);
+  return await beSource(options);
 }
 
 async function beSource(options: Options): Promise<number> {
@@ -85,4 +74,8 @@ async function beDestination(transport: Transport): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const statusOf = (error: unknown) => error instanceof MoveFailed ? FAILED : NOT_STARTED;
+  const program = { name: "migrate", usage: USAGE, optionsOf, run, reasonOf, statusOf };
+  Deno.exit(await runProgram(program, Deno.args));
+}

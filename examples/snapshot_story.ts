@@ -14,7 +14,6 @@
  * @module
  */
 import { capabilities } from "@vmm/guest-memory";
-import { reasonToStop } from "./lib/expected_error.ts";
 import { openOutput } from "./lib/output.ts";
 import { MicrovmError } from "./microvm/microvm_error.ts";
 import { type Options, optionsOf, USAGE } from "./snapshot_story/arguments.ts";
@@ -23,28 +22,17 @@ import { KvmCounting } from "./snapshot_story/kvm_counting.ts";
 import { play } from "./snapshot_story/story.ts";
 import { formatStory, problemsOf } from "./snapshot_story/text.ts";
 import { WorkerCounting } from "./snapshot_story/worker_counting.ts";
+import { runProgram } from "./lib/program.ts";
 
 const WRONG = 1;
 const NOTHING_SHOWN = 2;
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = optionsOf(args);
-    if (options === undefined) {
-      console.log(USAGE);
-      return 0;
-    }
-    await using counting = startCounting(options);
-    const story = await play(counting, options.clones);
-    const { paint, columns, print } = openOutput();
-    print(formatStory(story, counting.what, paint, columns));
-    return problemsOf(story).length === 0 ? 0 : WRONG;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`snapshot-story: ${reason}`);
-    return NOTHING_SHOWN;
-  }
+async function run(options: Options): Promise<number> {
+  await using counting = startCounting(options);
+  const story = await play(counting, options.clones);
+  const { paint, columns, print } = openOutput();
+  print(formatStory(story, counting.what, paint, columns));
+  return problemsOf(story).length === 0 ? 0 : WRONG;
 }
 
 // A guest where there is KVM, and the kernel can say what it writes; else a Worker, and why.
@@ -63,4 +51,8 @@ function startCounting({ guest, device }: Options): Counting {
   }
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const statusOf = () => NOTHING_SHOWN;
+  const program = { name: "snapshot-story", usage: USAGE, optionsOf, run, statusOf };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

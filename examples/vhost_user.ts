@@ -6,27 +6,13 @@
  * @module
  */
 import { DescriptorClosed, UnixSocket } from "@vmm/guest-memory";
-import { reasonToStop, UsageError } from "./lib/expected_error.ts";
 import { type Options, parseOptions, USAGE } from "./vhost_user/arguments.ts";
 import { Connection } from "./vhost_user/connection.ts";
 import { openImage } from "./vhost_user/image.ts";
 import { Rate } from "./vhost_user/rate.ts";
 import { Session } from "./vhost_user/session.ts";
 import { ProtocolError, VhostError } from "./vhost_user/vhost_error.ts";
-
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = parseOptions(args);
-    if (options === undefined) console.log(USAGE);
-    else await serve(options);
-    return 0;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`vhost-blk: ${reason}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
-}
+import { runProgram } from "./lib/program.ts";
 
 async function serve(options: Options): Promise<void> {
   using image = openImage(options.image, options.isReadOnly, options.isDirect);
@@ -101,4 +87,7 @@ function statOf(path: string): Deno.FileInfo | undefined {
   }
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const program = { name: "vhost-blk", usage: USAGE, optionsOf: parseOptions, run: serve };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

@@ -9,7 +9,7 @@
 import { GuestAddress, GuestMemoryMmap } from "@vmm/guest-memory";
 import { fileURLToPath } from "node:url";
 import { parse } from "../lib/arguments.ts";
-import { reasonToStop, UsageError } from "../lib/expected_error.ts";
+import { runProgram } from "../lib/program.ts";
 import { count } from "../lib/units.ts";
 import { enterRealMode } from "./cpu_modes.ts";
 import { describeReport } from "./ending.ts";
@@ -128,18 +128,12 @@ async function measure(): Promise<void> {
   show("so beyond Deno's own start", [median(guest) - median(deno)], best, "ms");
 }
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const { help } = parse({ args, options: { help: { type: "boolean", short: "h" } } }).values;
-    if (help) console.log(USAGE);
-    else await measure();
-    return 0;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`exits_bench: ${reason}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
+function optionsOf(args: string[]): object | undefined {
+  const { values } = parse({ args, options: { help: { type: "boolean", short: "h" } } });
+  return values.help ? undefined : values;
 }
 
-if (import.meta.main) Deno.exitCode = await main(Deno.args);
+if (import.meta.main) {
+  const program = { name: "exits_bench", usage: USAGE, optionsOf, run: measure };
+  Deno.exitCode = await runProgram(program, Deno.args);
+}

@@ -9,11 +9,12 @@
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "../lib/arguments.ts";
-import { reasonToStop, UsageError } from "../lib/expected_error.ts";
+import { UsageError } from "../lib/expected_error.ts";
 import { size } from "../lib/units.ts";
 import { ImageFile } from "./image_file.ts";
 import { MicrovmError } from "./microvm_error.ts";
 import { unpackKernel } from "./unpack_kernel.ts";
+import { runProgram } from "../lib/program.ts";
 
 const USAGE = `Usage: deno run -A examples/microvm/fetch_kernel.ts [PACKAGE]
 
@@ -108,18 +109,7 @@ function packageOf(args: string[]): string | undefined {
   return values.help ? undefined : positionals[0] ?? PACKAGE;
 }
 
-function main(args: string[]): number {
-  try {
-    const name = packageOf(args);
-    if (name === undefined) console.log(USAGE);
-    else fetchKernel(name);
-    return 0;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`fetch_kernel: ${reason}`);
-    return error instanceof UsageError ? 2 : 1;
-  }
+if (import.meta.main) {
+  const program = { name: "fetch_kernel", usage: USAGE, optionsOf: packageOf, run: fetchKernel };
+  Deno.exitCode = await runProgram(program, Deno.args);
 }
-
-if (import.meta.main) Deno.exitCode = main(Deno.args);

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { argumentsOf, USAGE } from "./arguments.ts";
-import { reasonToStop, UsageError } from "../lib/expected_error.ts";
+import { type Arguments, argumentsOf, USAGE } from "./arguments.ts";
+import { runProgram } from "../lib/program.ts";
 
 /**
  * Does what the arguments ask for.
@@ -12,27 +12,22 @@ import { reasonToStop, UsageError } from "../lib/expected_error.ts";
  * @param args The arguments.
  * @returns The exit code.
  */
-export async function main(args: string[]): Promise<number> {
-  try {
-    const asked = await argumentsOf(args);
-    if (asked === undefined) {
-      console.log(USAGE);
-    } else if (asked.boot === undefined && asked.view) {
-      const { viewCounting } = await import("./counting_view.ts");
-      await viewCounting(asked.device, 0, (line) => console.log(line));
-    } else if (asked.boot === undefined) {
-      const { sayHello } = await import("./hello.ts");
-      const { openOutput } = await import("../lib/output.ts");
-      await sayHello(asked.device, openOutput());
-    } else {
-      const { bootKernel } = await import("./boot.ts");
-      return await bootKernel(asked.boot, asked, (line) => console.error(`microvm: ${line}`));
-    }
-    return 0;
-  } catch (error) {
-    const reason = reasonToStop(error);
-    if (reason === undefined) throw error;
-    console.error(`microvm: ${reason}`);
-    return error instanceof UsageError ? 2 : 1;
+export function main(args: string[]): Promise<number> {
+  return runProgram({ name: "microvm", usage: USAGE, optionsOf: argumentsOf, run }, args);
+}
+
+async function run(asked: Arguments): Promise<number> {
+  if (asked.boot !== undefined) {
+    const { bootKernel } = await import("./boot.ts");
+    return await bootKernel(asked.boot, asked, (line) => console.error(`microvm: ${line}`));
   }
+  if (asked.view) {
+    const { viewCounting } = await import("./counting_view.ts");
+    await viewCounting(asked.device, 0, (line) => console.log(line));
+  } else {
+    const { sayHello } = await import("./hello.ts");
+    const { openOutput } = await import("../lib/output.ts");
+    await sayHello(asked.device, openOutput());
+  }
+  return 0;
 }
